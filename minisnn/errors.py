@@ -1,0 +1,34 @@
+"""The errors minisnn raises for wrong input: one line that says what was expected and what came."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+__all__ = ["DataError", "InputError", "SolverUnavailableError", "unknown_name"]
+
+
+class InputError(ValueError):
+    """An argument is not what the function takes."""
+
+
+class DataError(InputError):
+    """A file or folder is missing, damaged, or of another format."""
+
+
+class SolverUnavailableError(InputError):
+    """A solver was asked for by name and cannot run here; the message says what is missing."""
+
+
+def unknown_name(what: str, name: object, known: Iterable[str]) -> InputError:
+    """Make the error for a name that is not in a list, with the nearest name as a suggestion.
+
+    Examples
+    --------
+    >>> print(unknown_name("solver", "numpy-paralel", ["numpy-parallel", "numpy-sequential"]))
+    unknown solver 'numpy-paralel' (did you mean 'numpy-parallel'?); known: numpy-parallel, numpy-sequential
+    """
+    names = list(known)
+    close = difflib.get_close_matches(str(name), names, n=1)
+    hint = f" (did you mean {close[0]!r}?)" if close else ""
+    return InputError(f"unknown {what} {name!r}{hint}; known: {', '.join(names)}")

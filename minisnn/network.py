@@ -1,0 +1,371 @@
+"""Layers in a stack with a readout; parameters and gradients as plain named arrays; save and load.
+
+A network is its configuration and a dictionary of parameters: ``hidden1.weight``, ``hidden1.bias``,
+``hidden1.decay``, ``hidden2.weight``, ..., ``readout.weight``, ``readout.bias``, ``readout.decay``.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from . import solvers
+from .checks import checked_decay, checked_float, checked_gradient, checked_labels
+from .errors import DataError, InputError, unknown_name
+from .files import read_npz, write_npz
+from .model import READOUTS, Gradients, ReadoutTrace, Trace
+from .readout import softmax_cross_entropy, softmax_cross_entropy_backward
+from .spikes import SpikeEvents, check_raster
+
+__all__ = ["Activity", "Network", "NetworkConfig"]
+
+Parameters = dict[str, NDArray[Any]]
+
+
+@dataclass(frozen=True)
+class NetworkConfig:
+    """Everything about a network that is not a parameter.
+
+    Parameters
+    ----------
+    sizes : tuple of int
+        Neurons of every layer: inputs, hidden layers (at least one), classes.
+    neuron : {"single-spike", "multi-spike"}
+        Kind of the hidden layers.
+    gradient : {"straight-through", "gated"}
+        Choice of g' (Eq. 6); single-spike only.
+    surrogate_scale : float
+        Steepness s of the surrogate derivative, per threshold.
+    detach_reset : bool
+        Leave the reset out of the gradient (Eq. 16); multi-spike only.
+    readout : {"sum", "max"}
+        How the readout's potential becomes a logit (Eq. 17).
+    logit_scale : float
+        Constant factor of the logits.
+    threshold : float
+        Firing threshold of the hidden neurons.
+    hidden_decay, readout_decay : float
+        Decays at the start, ``exp(-dt / tau)``; 10 and 20 steps by default.
+    learn_decay : bool
+        One learned decay per neuron, clipped to [0, 1] after every step; otherwise all stay as they start.
+    hidden_gain : float
+        Factor on the initial weights of the first hidden layer.
+    dtype : {"float32", "float64"}
+        Working precision.
+    """
+
+    sizes: tuple[int, ...]
+    neuron: str = "single-spike"
+    gradient: str = "straight-through"
+    surrogate_scale: float = 10.0
+    detach_reset: bool = False
+    readout: str = "sum"
+    logit_scale: float = 1.0
+    threshold: float = 1.0
+    hidden_decay: float = math.exp(-1 / 10)
+    readout_decay: float = math.exp(-1 / 20)
+    learn_decay: bool = True
+    hidden_gain: float = 1.0
+    dtype: str = "float32"
+
+    def __post_init__(self) -> None:
+        sizes = tuple(self.sizes)
+        if len(sizes) < 3 or not all(isinstance(n, (int, np.integer)) and n >= 1 for n in sizes):
+            raise InputError(
+                f"sizes must be at least (inputs, hidden, classes), whole numbers >= 1, got {self.sizes}"
+            )
+        object.__setattr__(self, "sizes", tuple(int(n) for n in sizes))
+        if self.neuron not in solvers.NEURONS:
+            raise unknown_name("neuron", self.neuron, solvers.NEURONS)
+        if self.readout not in READOUTS:
+            raise unknown_name("readout", self.readout, READOUTS)
+        if self.dtype not in ("float32", "float64"):
+            raise unknown_name("dtype", self.dtype, ("float32", "float64"))
+        checked_gradient(self.gradient)
+        checked_float("surrogate_scale", self.surrogate_scale, low=0)
+        checked_float("logit_scale", self.logit_scale, low=0, open_low=True)
+        checked_float("threshold", self.threshold, low=0, open_low=True)
+        checked_float("hidden_gain", self.hidden_gain, low=0)
+        for name in ("hidden_decay", "readout_decay"):
+            checked_float(name, getattr(self, name), low=0, high=1)
+
+    @property
+    def layers(self) -> tuple[str, ...]:
+        """Names of the layers with parameters: hidden1, hidden2, ..., readout."""
+        return (*(f"hidden{k}" for k in range(1, len(self.sizes) - 1)), "readout")
+
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        """Shape of every parameter, by name."""
+        shapes: dict[str, tuple[int, ...]] = {}
+        for name, n_in, n_out in zip(self.layers, self.sizes[:-1], self.sizes[1:]):
+            shapes |= {f"{name}.weight": (n_in, n_out), f"{name}.bias": (n_out,), f"{name}.decay": (n_out,)}
+            if not self.learn_decay:
+                shapes[f"{name}.decay"] = ()
+        return shapes
+
+
+@dataclass(frozen=True, eq=False)
+class Activity:
+    """What a forward pass through a network leaves behind: the trace of every layer.
+
+    Parameters
+    ----------
+    hidden : list of Trace
+        One for every hidden layer, in order.
+    readout : ReadoutTrace
+        With ``.logits`` (B, n_classes) and ``.membrane`` (B, T, n_classes).
+    """
+
+    hidden: list[Trace]
+    readout: ReadoutTrace
+
+    @property
+    def logits(self) -> NDArray[Any]:
+        """(B, n_classes)."""
+        logits: NDArray[Any] = self.readout.logits
+        return logits
+
+    def spike_counts(self) -> NDArray[np.int64]:
+        """(n_hidden_layers,) number of spikes of every hidden layer, summed over the batch."""
+        return np.array([_count_spikes(trace) for trace in self.hidden], dtype=np.int64)
+
+
+def _count_spikes(trace: Trace) -> int:
+    if trace.neuron == "single-spike":
+        return int((trace.spike_times < trace.potential.shape[1]).sum())
+    return int((trace.potential > trace.threshold).sum())
+
+
+@dataclass(eq=False)
+class Network:
+    """A stack of spiking layers with a leaky readout.
+
+    Parameters
+    ----------
+    config : NetworkConfig
+        Sizes and choices.
+    parameters : dict of name to array, optional
+        Checked against the configuration; drawn with seed 0 if not given.
+
+    Examples
+    --------
+    >>> network = Network.random(NetworkConfig(sizes=(4, 120, 3)), seed=1)
+    >>> network.parameters["hidden1.weight"].shape, network.n_parameters
+    ((4, 120), 1086)
+    >>> spikes = SpikeEvents.from_spike_times(np.array([[0, 3, 9, 6]]), n_steps=10)
+    >>> network.forward(spikes).logits.shape
+    (1, 3)
+    """
+
+    config: NetworkConfig
+    parameters: Parameters = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if not self.parameters:
+            self.parameters = _initial_parameters(self.config, seed=0)
+        _check_parameters(self.config, self.parameters)
+
+    @classmethod
+    def random(cls, config: NetworkConfig, seed: int = 0) -> Network:
+        """Fresh network: weights uniform in +-1/sqrt(n_in), biases 0, decays as configured."""
+        return cls(config, _initial_parameters(config, seed))
+
+    @property
+    def n_parameters(self) -> int:
+        """Number of learned parameters."""
+        return sum(array.size for name, array in self.parameters.items() if self.learns(name))
+
+    def learns(self, name: str) -> bool:
+        """Whether training changes the parameter of that name."""
+        return self.config.learn_decay or not name.endswith(".decay")
+
+    def forward(
+        self,
+        spikes: NDArray[Any] | SpikeEvents,
+        *,
+        solver: str = "numpy-parallel",
+        workspace: Any = None,
+    ) -> Activity:
+        """Run the network on a batch.
+
+        Parameters
+        ----------
+        spikes : (B, T, n_inputs) raster or SpikeEvents
+            Input spikes.
+        solver : str
+            One of ``minisnn.solvers.names(config.neuron)``.
+        workspace : solvers.Workspace, optional
+            Buffers to reuse; results are then valid until the next call with it.
+
+        Returns
+        -------
+        activity : Activity
+        """
+        config, module = self.config, self._solver(solver)
+        signal: Any = self._checked_input(spikes)
+        run_layer = (
+            module.single_spike_forward if config.neuron == "single-spike" else module.multi_spike_forward
+        )
+        hidden: list[Trace] = []
+        for name in config.layers[:-1]:
+            trace = run_layer(signal, *self._layer(name), config.threshold, workspace=_part(workspace, name))
+            hidden.append(trace)
+            signal = module.next_input(trace)
+        readout = module.readout_forward(
+            signal,
+            *self._layer("readout"),
+            config.readout,
+            config.logit_scale,
+            workspace=_part(workspace, "readout"),
+        )
+        if not np.isfinite(float(readout.logits.sum())):
+            raise OverflowError(
+                f"the readout left the range of {config.dtype}: scale weights or learning rate down"
+            )
+        return Activity(hidden, readout)
+
+    def backward(
+        self,
+        activity: Activity,
+        grad_logits: NDArray[Any],
+        *,
+        solver: str = "numpy-parallel",
+        workspace: Any = None,
+    ) -> Parameters:
+        """Gradients of every parameter, by name, from the gradient of the loss by the logits (B, n_classes)."""
+        config, module = self.config, self._solver(solver)
+        upstream: Gradients = module.readout_backward(
+            activity.readout, grad_logits, workspace=_part(workspace, "readout")
+        )
+        gradients = _named("readout", upstream)
+        if config.neuron == "single-spike":
+            run_layer, choice = module.single_spike_backward, config.gradient
+        else:
+            run_layer, choice = module.multi_spike_backward, config.detach_reset
+        for k, (name, trace) in reversed(list(enumerate(zip(config.layers[:-1], activity.hidden)))):
+            upstream = run_layer(
+                trace,
+                upstream,
+                None,
+                config.surrogate_scale,
+                choice,
+                keep_current=k > 0,  # nobody asks for the gradient by the network's input
+                workspace=_part(workspace, name),
+            )
+            gradients |= _named(name, upstream)
+        return gradients
+
+    def loss_and_gradients(
+        self,
+        spikes: NDArray[Any] | SpikeEvents,
+        labels: NDArray[Any],
+        *,
+        solver: str = "numpy-parallel",
+        workspace: Any = None,
+    ) -> tuple[float, Parameters, Activity]:
+        """Mean cross-entropy of a batch, its gradients by every parameter, and the activity it came from."""
+        activity = self.forward(spikes, solver=solver, workspace=workspace)
+        labels = checked_labels(labels, activity.logits.shape[0], self.config.sizes[-1])
+        loss, probabilities = softmax_cross_entropy(activity.logits, labels)
+        grad_logits = softmax_cross_entropy_backward(probabilities, labels)
+        return loss, self.backward(activity, grad_logits, solver=solver, workspace=workspace), activity
+
+    # ---- files ----------------------------------------------------------------------------------
+
+    def save(self, path: str | Path) -> None:
+        """Write configuration and parameters to an ``.npz`` file (no pickle); whole or not at all."""
+        write_npz(path, self.to_arrays())
+
+    def to_arrays(self) -> dict[str, NDArray[Any]]:
+        """The network as arrays for an ``.npz`` file: ``config`` (JSON text) and ``parameters/<name>``."""
+        text = json.dumps(asdict(self.config), sort_keys=True)
+        return {"config": np.array(text)} | {f"parameters/{k}": v for k, v in self.parameters.items()}
+
+    @classmethod
+    def load(cls, path: str | Path) -> Network:
+        """Read a network written by `save` (or a training checkpoint), every shape checked.
+
+        Raises
+        ------
+        DataError
+            If the file is missing, damaged, or does not hold a network.
+        """
+        return cls.from_arrays(read_npz(path), path)
+
+    @classmethod
+    def from_arrays(cls, arrays: dict[str, NDArray[Any]], path: str | Path) -> Network:
+        """Build a network from the arrays of `to_arrays`; `path` is named in errors."""
+        try:
+            values = json.loads(str(arrays["config"]))
+            config = NetworkConfig(**{**values, "sizes": tuple(values["sizes"])})
+            parameters = {
+                name[11:]: array for name, array in arrays.items() if name.startswith("parameters/")
+            }
+            _check_parameters(config, parameters)
+        except KeyError as error:
+            raise DataError(f"{path} holds no minisnn network: entry {error} is missing") from None
+        except (TypeError, ValueError) as error:
+            raise DataError(f"{path} holds no valid minisnn network: {error}") from None
+        return cls(config, parameters)
+
+    # ---- helpers --------------------------------------------------------------------------------
+
+    def _solver(self, name: str) -> Any:
+        return solvers.get(name, self.config.neuron)
+
+    def _layer(self, name: str) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
+        return tuple(self.parameters[f"{name}.{part}"] for part in ("weight", "bias", "decay"))  # type: ignore[return-value]
+
+    def _checked_input(self, spikes: Any) -> NDArray[Any] | SpikeEvents:
+        if not isinstance(spikes, SpikeEvents):
+            spikes = np.asarray(spikes)
+            check_raster(spikes)
+        if spikes.shape[2] != self.config.sizes[0] or len(spikes) == 0:
+            raise InputError(
+                f"spikes must have shape (batch, time, {self.config.sizes[0]}), got {spikes.shape}"
+            )
+        return spikes
+
+
+def _part(workspace: Any, name: str) -> Any:
+    return None if workspace is None else workspace.part(name)
+
+
+def _named(layer: str, gradients: Gradients) -> Parameters:
+    return {f"{layer}.{part}": getattr(gradients, part) for part in ("weight", "bias", "decay")}
+
+
+def _initial_parameters(config: NetworkConfig, seed: int) -> Parameters:
+    rng = np.random.default_rng(seed)
+    parameters: Parameters = {}
+    for name, n_in, n_out in zip(config.layers, config.sizes[:-1], config.sizes[1:]):
+        limit = (config.hidden_gain if name == "hidden1" else 1.0) / math.sqrt(n_in)
+        decay = config.readout_decay if name == "readout" else config.hidden_decay
+        parameters[f"{name}.weight"] = rng.uniform(-limit, limit, (n_in, n_out)).astype(config.dtype)
+        parameters[f"{name}.bias"] = np.zeros(n_out, dtype=config.dtype)
+        shape = (n_out,) if config.learn_decay else ()
+        parameters[f"{name}.decay"] = np.full(shape, decay, dtype=config.dtype)
+    return parameters
+
+
+def _check_parameters(config: NetworkConfig, parameters: Parameters) -> None:
+    shapes = config.shapes()
+    if set(parameters) != set(shapes):
+        odd = sorted(set(parameters) ^ set(shapes))
+        raise InputError(f"parameters must be {', '.join(shapes)}; missing or unknown: {', '.join(odd)}")
+    for name, shape in shapes.items():
+        array = parameters[name]
+        if array.shape != shape or array.dtype != np.dtype(config.dtype):
+            raise InputError(
+                f"{name} must be {config.dtype} of shape {shape}, got {array.dtype} of shape {array.shape}"
+            )
+        if not np.isfinite(array).all():
+            raise InputError(f"{name} must be finite")
+        if name.endswith(".decay"):
+            checked_decay(array, array.dtype, array.size)

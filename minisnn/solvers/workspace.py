@@ -1,0 +1,46 @@
+"""Buffers that a training loop owns and lends to the solver, so that large arrays are allocated once."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+
+__all__ = ["Workspace"]
+
+
+class Workspace:
+    """Named buffers, made when first asked for and handed out again afterwards.
+
+    What is in a buffer when it is handed out is undefined. Results that live in buffers are valid until
+    the next call that gets the same workspace.
+
+    Examples
+    --------
+    >>> workspace = Workspace()
+    >>> first = workspace.part("hidden1").array("potential", (2, 3), np.float32)
+    >>> workspace.part("hidden1").array("potential", (2, 3), np.float32) is first
+    True
+    """
+
+    def __init__(self) -> None:
+        self._parts: dict[str, Workspace] = {}
+        self._blocks: dict[str, NDArray[Any]] = {}
+        self._arrays: dict[str, NDArray[Any]] = {}
+
+    def part(self, name: str) -> Workspace:
+        """Return the workspace of one layer."""
+        return self._parts.setdefault(name, Workspace())
+
+    def array(self, name: str, shape: tuple[int, ...], dtype: DTypeLike) -> NDArray[Any]:
+        """Return an array of that shape and dtype in the buffer `name`, grown if it is too small."""
+        array = self._arrays.get(name)
+        if array is not None and array.shape == shape and array.dtype == dtype:
+            return array
+        n_bytes = int(np.prod(shape, dtype=np.int64)) * np.dtype(dtype).itemsize
+        block = self._blocks.get(name)
+        if block is None or block.size < n_bytes:
+            self._blocks[name] = block = np.empty(n_bytes, dtype=np.uint8)
+        self._arrays[name] = array = block[:n_bytes].view(dtype).reshape(shape)
+        return array

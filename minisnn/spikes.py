@@ -1,0 +1,329 @@
+"""Spikes in memory: dense raster, time-sorted events, first-spike times.
+
+Three forms of the same thing, with exact round trips between them:
+
+- a *raster*, (B, T, N), 0 or 1 (bool, integer or float);
+- `SpikeEvents`, the sparse form: for every (sample, step) the list of neurons that fire in it;
+- *spike times*, (B, N) int32 with ``T`` for "never", for trains of at most one spike per neuron.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+
+from .errors import InputError
+
+__all__ = ["SpikeEvents", "check_raster"]
+
+IntArray = NDArray[np.integer[Any]]
+
+
+def check_raster(raster: NDArray[Any], *, counts: bool = False) -> None:
+    """Raise `InputError` unless `raster` is (B, T, N) with values 0 and 1 (whole numbers >= 0 with `counts`)."""
+    if raster.ndim != 3:
+        raise InputError(f"spikes must have shape (batch, time, neuron), got {raster.shape}")
+    if 0 in raster.shape:
+        raise InputError(f"spikes must have at least one sample, step and neuron, got shape {raster.shape}")
+    if raster.dtype == np.bool_:
+        return
+    if raster.dtype.kind not in "iuf":
+        raise InputError(f"spikes must be bool, integer or float, got dtype {raster.dtype}")
+    if counts:
+        allowed = (raster >= 0) & (raster == np.floor(raster)) & (raster < np.inf)
+    else:
+        allowed = (raster == 0) | (raster == 1)
+    if not allowed.all():
+        where = np.unravel_index(int(np.argmin(allowed)), raster.shape)
+        value = raster[where]
+        expected = (
+            "whole numbers >= 0"
+            if counts
+            else "0 or 1 (for counts: SpikeEvents.from_raster(..., counts=True))"
+        )
+        place = ", ".join(str(int(k)) for k in where)
+        raise InputError(f"spikes must be {expected}, got {value} at (sample, step, neuron) = ({place})")
+
+
+def _row_pointers(rows: IntArray, n_rows: int) -> NDArray[np.int64]:
+    """CSR row pointers of events whose row numbers are `rows`: (n_rows + 1,) int64."""
+    indptr = np.zeros(n_rows + 1, dtype=np.int64)
+    np.cumsum(np.bincount(rows, minlength=n_rows), out=indptr[1:])
+    return indptr
+
+
+@dataclass(frozen=True, eq=False)
+class SpikeEvents:
+    """Spike events of a batch, sorted by sample, step and neuron (compressed sparse rows).
+
+    Row ``r = sample * n_steps + step`` lists the neurons ``indices[indptr[r]:indptr[r+1]]`` that fire in it.
+
+    Parameters
+    ----------
+    indptr : (B * n_steps + 1,) int64
+        Row pointers.
+    indices : (n_events,) int32
+        Neuron of every event, ascending within a row.
+    n_steps, n_neurons : int
+        T and N.
+    counts : bool
+        Whether a neuron may be listed several times in a row, which makes the input a count.
+
+    Raises
+    ------
+    InputError
+        If the arrays do not describe events of that shape.
+
+    Examples
+    --------
+    >>> raster = np.array([[[0, 1], [1, 1], [0, 0]]])
+    >>> events = SpikeEvents.from_raster(raster)
+    >>> events.indptr, events.indices
+    (array([0, 1, 3, 3]), array([1, 0, 1], dtype=int32))
+    >>> np.array_equal(events.to_raster(), raster)
+    True
+    """
+
+    indptr: NDArray[np.int64]
+    indices: NDArray[np.int32]
+    n_steps: int
+    n_neurons: int
+    counts: bool = False
+
+    def __post_init__(self) -> None:
+        _check_events(self)
+
+    # ---- building -------------------------------------------------------------------------------
+
+    @classmethod
+    def _unchecked(
+        cls, indptr: NDArray[np.int64], indices: NDArray[np.int32], n_steps: int, n_neurons: int, counts: bool
+    ) -> SpikeEvents:
+        """Build from arrays that are right by construction, without reading them again."""
+        events = object.__new__(cls)
+        for name, value in zip(cls.__dataclass_fields__, (indptr, indices, n_steps, n_neurons, counts)):
+            object.__setattr__(events, name, value)
+        return events
+
+    @classmethod
+    def from_raster(cls, raster: NDArray[Any], *, counts: bool = False) -> SpikeEvents:
+        """Events of a dense raster.
+
+        Parameters
+        ----------
+        raster : (B, T, N) bool, integer or float
+            0 or 1; with `counts` any whole number >= 0.
+        counts : bool
+            Take values above 1 as counts: the neuron is listed that many times.
+        """
+        raster = np.asarray(raster)
+        check_raster(raster, counts=counts)
+        batch, n_steps, n_neurons = raster.shape
+        flat = raster.reshape(batch * n_steps, n_neurons)
+        rows, neurons = np.nonzero(flat)
+        if counts:
+            times = flat[rows, neurons].astype(np.int64)
+            rows, neurons = np.repeat(rows, times), np.repeat(neurons, times)
+        return cls._unchecked(
+            _row_pointers(rows, batch * n_steps), neurons.astype(np.int32), n_steps, n_neurons, counts
+        )
+
+    @classmethod
+    def from_spike_times(cls, spike_times: IntArray, n_steps: int) -> SpikeEvents:
+        """Events of trains with at most one spike per neuron.
+
+        Parameters
+        ----------
+        spike_times : (B, N) integer
+            Step of the spike; ``n_steps`` for a neuron that stays silent.
+        n_steps : int
+            T.
+        """
+        times = np.asarray(spike_times)
+        if times.ndim != 2 or times.dtype.kind not in "iu":
+            raise InputError(
+                f"spike_times must be integers of shape (batch, neuron), got {times.dtype} of shape {times.shape}"
+            )
+        if 0 in times.shape or n_steps < 1:
+            raise InputError(
+                f"there must be at least one sample, neuron and step, got shape {times.shape}, n_steps {n_steps}"
+            )
+        if int(times.min()) < 0 or int(times.max()) > n_steps:
+            raise InputError(
+                f"spike_times must lie in 0 ... {n_steps} ({n_steps} = never), got {times.min()} ... {times.max()}"
+            )
+        # Two-byte keys make NumPy's stable sort a radix sort, which is what keeps encoding off the clock.
+        keys = times.astype(np.uint16) if n_steps < 2**16 else times
+        order = np.argsort(keys, axis=1, kind="stable")
+        fires = np.take_along_axis(times, order, axis=1) < n_steps
+        rows = (np.arange(len(times), dtype=np.int64)[:, None] * n_steps + times)[times < n_steps]
+        return cls._unchecked(
+            _row_pointers(rows, len(times) * n_steps),
+            order[fires].astype(np.int32),
+            n_steps,
+            times.shape[1],
+            False,
+        )
+
+    @classmethod
+    def from_lists(
+        cls,
+        sample: IntArray,
+        step: IntArray,
+        neuron: IntArray,
+        shape: tuple[int, int, int],
+        *,
+        counts: bool = False,
+    ) -> SpikeEvents:
+        """Events from three lists of equal length, in any order.
+
+        Parameters
+        ----------
+        sample, step, neuron : (n_events,) integer
+            Where each event lies.
+        shape : (B, T, N)
+            Shape of the batch.
+        counts : bool
+            Allow the same (sample, step, neuron) several times.
+
+        Examples
+        --------
+        >>> events = SpikeEvents.from_lists([0, 0], [1, 0], [2, 0], shape=(1, 2, 3))
+        >>> events.to_raster()
+        array([[[1, 0, 0],
+                [0, 0, 1]]], dtype=uint8)
+        """
+        batch, n_steps, n_neurons = shape
+        if min(shape) < 1:
+            raise InputError(f"there must be at least one sample, step and neuron, got shape {tuple(shape)}")
+        columns = []
+        for name, values, size in (
+            ("sample", sample, batch),
+            ("step", step, n_steps),
+            ("neuron", neuron, n_neurons),
+        ):
+            column = np.asarray(values)
+            if column.ndim != 1 or (column.dtype.kind not in "iu" and column.size):
+                raise InputError(
+                    f"{name} must be a list of integers, got {column.dtype} of shape {column.shape}"
+                )
+            if column.size and (int(column.min()) < 0 or int(column.max()) >= size):
+                raise InputError(
+                    f"events out of range: {name} must lie in 0 ... {size - 1}, got {column.min()} ... {column.max()}"
+                )
+            columns.append(column.astype(np.int64))
+        if len({len(c) for c in columns}) > 1:
+            raise InputError(f"sample, step and neuron must be equally long, got {[len(c) for c in columns]}")
+        rows = columns[0] * n_steps + columns[1]
+        order = np.lexsort((columns[2], rows))
+        return cls(
+            _row_pointers(rows, batch * n_steps),
+            columns[2][order].astype(np.int32),
+            n_steps,
+            n_neurons,
+            counts,
+        )
+
+    # ---- reading --------------------------------------------------------------------------------
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """(B, T, N)."""
+        return len(self), self.n_steps, self.n_neurons
+
+    @property
+    def n_events(self) -> int:
+        """Number of events in the whole batch."""
+        return len(self.indices)
+
+    def __len__(self) -> int:
+        return (len(self.indptr) - 1) // self.n_steps
+
+    def __getitem__(self, samples: slice | IntArray | NDArray[np.bool_]) -> SpikeEvents:
+        """Select samples: by a slice without copying the events, or by an array of numbers (or a mask)."""
+        if isinstance(samples, slice):
+            start, stop, stride = samples.indices(len(self))
+            if stride == 1:
+                indptr = self.indptr[start * self.n_steps : max(stop, start) * self.n_steps + 1]
+                return SpikeEvents._unchecked(
+                    indptr - indptr[0],
+                    self.indices[indptr[0] : indptr[-1]],
+                    self.n_steps,
+                    self.n_neurons,
+                    self.counts,
+                )
+            samples = np.arange(start, stop, stride)
+        chosen = np.arange(len(self))[samples]
+        if chosen.ndim != 1:
+            raise InputError("samples must be selected by a slice or a list of numbers; for one use [k:k+1]")
+        first = self.indptr[chosen * self.n_steps]
+        per_step = np.diff(self.indptr)[chosen[:, None] * self.n_steps + np.arange(self.n_steps)]
+        indptr = np.zeros(per_step.size + 1, dtype=np.int64)
+        np.cumsum(per_step.ravel(), out=indptr[1:])
+        # Source of every event: the start of its sample, plus its place within the sample.
+        shift = first - indptr[: -1 : self.n_steps]
+        source = np.arange(indptr[-1]) + np.repeat(shift, per_step.sum(axis=1))
+        return SpikeEvents._unchecked(indptr, self.indices[source], self.n_steps, self.n_neurons, self.counts)
+
+    def to_raster(self, dtype: DTypeLike = np.uint8) -> NDArray[Any]:
+        """Dense (B, T, N) raster of the events, in `dtype`; counts add up."""
+        batch, n_steps, n_neurons = self.shape
+        flat = np.zeros(batch * n_steps * n_neurons, dtype=dtype)
+        rows = np.repeat(np.arange(batch * n_steps, dtype=np.int64), np.diff(self.indptr))
+        cells = rows * n_neurons + self.indices
+        if self.counts:
+            cells, number = np.unique(cells, return_counts=True)
+            if (
+                np.dtype(dtype).kind in "iu"
+                and number.size
+                and int(number.max()) > np.iinfo(np.dtype(dtype)).max
+            ):
+                raise InputError(f"a count of {number.max()} does not fit into {np.dtype(dtype)}")
+            flat[cells] = number
+        else:
+            flat[cells] = 1
+        return flat.reshape(batch, n_steps, n_neurons)
+
+    def first_spike_times(self) -> NDArray[np.int32]:
+        """(B, N) int32 step of the first spike of every neuron, ``n_steps`` for a silent one."""
+        times = np.full((len(self), self.n_neurons), self.n_steps, dtype=np.int32)
+        rows = np.repeat(np.arange(len(self) * self.n_steps, dtype=np.int64), np.diff(self.indptr))
+        np.minimum.at(times, (rows // self.n_steps, self.indices), (rows % self.n_steps).astype(np.int32))
+        return times
+
+
+def _check_events(events: SpikeEvents) -> None:
+    """Raise `InputError` unless the arrays of `events` are what the class says."""
+    indptr, indices = events.indptr, events.indices
+    if events.n_steps < 1 or events.n_neurons < 1:
+        raise InputError(
+            f"events need at least one step and neuron, got n_steps {events.n_steps}, n_neurons {events.n_neurons}"
+        )
+    if indptr.ndim != 1 or indptr.dtype != np.int64 or indices.ndim != 1 or indices.dtype != np.int32:
+        raise InputError(
+            "indptr must be a list of int64 and indices a list of int32, got "
+            f"{indptr.dtype} of shape {indptr.shape} and {indices.dtype} of shape {indices.shape}"
+        )
+    if len(indptr) < 1 or (len(indptr) - 1) % events.n_steps or len(indptr) == 1:
+        raise InputError(
+            f"indptr must have batch * {events.n_steps} + 1 entries with at least one sample, got {len(indptr)}"
+        )
+    if indptr[0] != 0 or indptr[-1] != len(indices) or np.any(np.diff(indptr) < 0):
+        raise InputError(f"indptr must rise from 0 to the number of events, {len(indices)}")
+    if len(indices) and (int(indices.min()) < 0 or int(indices.max()) >= events.n_neurons):
+        raise InputError(
+            f"events out of range: neurons must lie in 0 ... {events.n_neurons - 1}, "
+            f"got {indices.min()} ... {indices.max()}"
+        )
+    rows = np.repeat(np.arange(len(indptr) - 1), np.diff(indptr))
+    same_row = rows[1:] == rows[:-1]
+    step_up = np.diff(indices)
+    if np.any(same_row & (step_up < 0)):
+        raise InputError(
+            "the neurons of a step must be listed in ascending order; use SpikeEvents.from_lists"
+        )
+    if not events.counts and np.any(same_row & (step_up == 0)):
+        raise InputError("a neuron is listed twice in one step; pass counts=True if that is a count")
