@@ -60,7 +60,7 @@ def single_spike_forward(
     >>> spikes = np.array([[[1], [1], [0], [1]]])  # one sample, four steps, one input
     >>> trace = single_spike_forward(spikes, np.array([[0.75]]), np.zeros(1), decay=0.5)
     >>> trace.membrane.ravel()
-    array([0.75    , 1.125   , 0.5625  , 1.03125])
+    array([0.75   , 1.125  , 0.5625 , 1.03125])
     >>> trace.spike_times, trace.spikes.ravel()
     (array([[1]], dtype=int32), array([0., 1., 0., 0.]))
     """

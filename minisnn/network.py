@@ -244,6 +244,7 @@ class Network:
             activity.readout, grad_logits, workspace=_part(workspace, "readout")
         )
         gradients = _named("readout", upstream)
+        choice: str | bool  # the argument in which the two kinds of backward pass differ
         if config.neuron == "single-spike":
             run_layer, choice = module.single_spike_backward, config.gradient
         else:
@@ -323,14 +324,14 @@ class Network:
         return tuple(self.parameters[f"{name}.{part}"] for part in ("weight", "bias", "decay"))  # type: ignore[return-value]
 
     def _checked_input(self, spikes: Any) -> NDArray[Any] | SpikeEvents:
-        if not isinstance(spikes, SpikeEvents):
-            spikes = np.asarray(spikes)
-            check_raster(spikes)
-        if spikes.shape[2] != self.config.sizes[0] or len(spikes) == 0:
+        signal: NDArray[Any] | SpikeEvents = spikes if isinstance(spikes, SpikeEvents) else np.asarray(spikes)
+        if not isinstance(signal, SpikeEvents):
+            check_raster(signal)
+        if signal.shape[2] != self.config.sizes[0] or len(signal) == 0:
             raise InputError(
-                f"spikes must have shape (batch, time, {self.config.sizes[0]}), got {spikes.shape}"
+                f"spikes must have shape (batch, time, {self.config.sizes[0]}), got {signal.shape}"
             )
-        return spikes
+        return signal
 
 
 def _part(workspace: Any, name: str) -> Any:

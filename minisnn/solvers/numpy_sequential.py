@@ -31,7 +31,10 @@ def next_input(trace: Trace) -> NDArray[Any]:
 
 def dense(spikes: Spikes, dtype: np.dtype[Any]) -> Floats:
     """The input as a raster in the working dtype, (B, T, n_in)."""
-    return spikes.to_raster(dtype) if isinstance(spikes, SpikeEvents) else spikes.astype(dtype, copy=False)
+    raster: Floats = (
+        spikes.to_raster(dtype) if isinstance(spikes, SpikeEvents) else spikes.astype(dtype, copy=False)
+    )
+    return raster
 
 
 def input_current(spikes: Spikes, weight: Floats, bias: Floats) -> Floats:
@@ -102,7 +105,8 @@ def crossings(membrane: Floats, threshold: float) -> NDArray[np.bool_]:
     >>> crossings(np.array([[[0.5], [1.0], [1.5]]]), 1.0).ravel()
     array([False, False,  True])
     """
-    return membrane > threshold
+    above: NDArray[np.bool_] = membrane > threshold
+    return above
 
 
 def crossings_backward(
@@ -112,7 +116,8 @@ def crossings_backward(
 
     The step has no useful derivative; the paper puts that of the fast sigmoid in its place.
     """
-    return grad_crossings * fast_sigmoid_derivative(membrane - threshold, surrogate_scale)
+    grad_membrane: Floats = grad_crossings * fast_sigmoid_derivative(membrane - threshold, surrogate_scale)
+    return grad_membrane
 
 
 def double_sum(faulty: NDArray[np.bool_]) -> NDArray[np.int64]:
