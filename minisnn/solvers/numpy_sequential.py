@@ -14,11 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..model import Gradients, ReadoutTrace, Trace
-from ..spikes import SpikeEvents
 from ..surrogate import fast_sigmoid_derivative, first_only_derivative
+from .products import Spikes, matmul, matmul_transposed
 
 Floats = NDArray[np.floating[Any]]
-Spikes = NDArray[Any] | SpikeEvents
 
 NEURONS = ("single-spike", "multi-spike")
 
@@ -29,20 +28,9 @@ def next_input(trace: Trace) -> NDArray[Any]:
     return spikes
 
 
-def dense(spikes: Spikes, dtype: np.dtype[Any]) -> Floats:
-    """The input as a raster in the working dtype, (B, T, n_in)."""
-    raster: Floats = (
-        spikes.to_raster(dtype) if isinstance(spikes, SpikeEvents) else spikes.astype(dtype, copy=False)
-    )
-    return raster
-
-
 def input_current(spikes: Spikes, weight: Floats, bias: Floats) -> Floats:
     """Input current ``I[t] = x[t] @ W + b`` (Eq. 1), (B, T, n_out), as one matrix product over all steps."""
-    x = dense(spikes, weight.dtype)
-    batch, n_steps, n_in = x.shape
-    flat = np.matmul(x.reshape(batch * n_steps, n_in), weight)
-    return flat.reshape(batch, n_steps, weight.shape[1]) + bias
+    return matmul(spikes, weight) + bias
 
 
 def input_current_backward(grad_current: Floats, spikes: Spikes, weight: Floats) -> tuple[Floats, Floats]:
@@ -50,12 +38,20 @@ def input_current_backward(grad_current: Floats, spikes: Spikes, weight: Floats)
 
     ``I[b,t,j] = sum_i x[b,t,i] W[i,j] + b[j]``, so ``W[i,j]`` is met once per (b, t) with the factor
     ``x[b,t,i]``: ``gW = sum x[b,t]^T gI[b,t]``; the bias with the factor 1: ``gb = sum gI[b,t]``. By
-    ``x[b,t,i]`` it is ``sum_j gI[b,t,j] W[i,j]``, which `Gradients.spikes` forms when asked (Eq. 11).
+    ``x[b,t,i]`` it is ``sum_j gI[b,t,j] W[i,j]``: `input_spikes_backward`.
     """
-    x = dense(spikes, weight.dtype)
-    batch, n_steps, n_out = grad_current.shape
-    flat = grad_current.reshape(batch * n_steps, n_out)
-    return np.matmul(x.reshape(batch * n_steps, -1).T, flat), flat.sum(axis=0)
+    per_sample = np.zeros_like(grad_current[:, 0])
+    for t in reversed(range(grad_current.shape[1])):
+        per_sample = per_sample + grad_current[:, t]
+    return matmul_transposed(spikes, grad_current), per_sample.sum(axis=0)
+
+
+def input_spikes_backward(upstream: Floats | Gradients) -> Floats:
+    """Gradient of Eq. 1 by the spikes of the layer before, ``gx[t] = gI[t] @ W^T`` (Eq. 11), (B, T, n_in)."""
+    if not isinstance(upstream, Gradients):
+        return upstream
+    assert upstream.current is not None and upstream.input_weight is not None
+    return matmul(upstream.current, upstream.input_weight.T)
 
 
 def integrate(current: Floats, decay: Floats) -> Floats:
@@ -93,7 +89,10 @@ def integrate_backward(grad_membrane: Floats, membrane: Floats, decay: Floats) -
 
 def decay_gradient(grad_current: Floats, membrane: Floats, decay: Floats) -> Floats:
     """``gbeta = sum_{t>=1} gI[t] V[t-1]`` in the shape of `decay` (in Eq. 9)."""
-    per_neuron = (grad_current[:, 1:] * membrane[:, :-1]).sum(axis=(0, 1))
+    per_sample = np.zeros_like(membrane[:, 0])
+    for t in reversed(range(1, membrane.shape[1])):
+        per_sample = per_sample + grad_current[:, t] * membrane[:, t - 1]
+    per_neuron = per_sample.sum(axis=0)
     return np.asarray(per_neuron if decay.ndim else per_neuron.sum())
 
 
@@ -162,7 +161,8 @@ def first_only(z: NDArray[np.int64]) -> NDArray[np.bool_]:
     >>> first_only(np.array([0, 1, 2, 4]))
     array([False,  True, False, False])
     """
-    return z == 1
+    is_first: NDArray[np.bool_] = z == 1
+    return is_first
 
 
 def first_only_backward(grad_spikes: Floats, z: NDArray[np.int64], gradient: str) -> Floats:
@@ -195,7 +195,7 @@ def single_spike_backward(
     membrane = trace.membrane
     grad_v = np.zeros_like(membrane) if grad_membrane is None else grad_membrane
     if grad_spikes is not None:
-        grad_s = grad_spikes.spikes if isinstance(grad_spikes, Gradients) else grad_spikes
+        grad_s = input_spikes_backward(grad_spikes)
         z = double_sum(crossings(membrane, trace.threshold))
         grad_faulty = double_sum_backward(first_only_backward(grad_s, z, gradient))
         grad_v = crossings_backward(grad_faulty, membrane, trace.threshold, surrogate_scale) + grad_v
@@ -233,7 +233,7 @@ def multi_spike_backward(
     loss``. ``U[t]`` reaches the loss by ``V[t] = U[t] - theta S[t]`` directly, and by ``S[t]``, whose own
     gradient is ``gS[t] - theta gV[t]`` (the second term is the reset) times the surrogate ``h'``.
     """
-    grad_s = grad_spikes.spikes if isinstance(grad_spikes, Gradients) else grad_spikes
+    grad_s = None if grad_spikes is None else input_spikes_backward(grad_spikes)
     potential = trace.potential
     surrogate = fast_sigmoid_derivative(potential - trace.threshold, surrogate_scale)
     grad_current = np.empty_like(potential)

@@ -1,0 +1,271 @@
+"""Products with sparse spikes: one weight row per event instead of a dense product over all steps.
+
+``x @ W`` adds row ``W[i]`` for every event of input i, and ``x^T @ gI`` adds row ``gI[b, t]`` to row i.
+Loops run over neurons innermost, which the compiler turns into vector code as long as it has few arrays to
+prove distinct: hence the short loops, and events taken several at a time.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import unknown_name
+from ..model import Trace
+from ..spikes import SpikeEvents
+from .jit import kernel
+from .threads import run_shares, shares
+
+__all__ = [
+    "DENSE_FROM",
+    "add_event_rows",
+    "as_events",
+    "events_of",
+    "get_product",
+    "matmul",
+    "matmul_transposed",
+    "set_product",
+]
+
+Floats = NDArray[np.floating[Any]]
+
+PRODUCTS = ("auto", "events", "dense")
+# Share of all (step, input) pairs with an event from which on BLAS does a product faster than rows do.
+DENSE_FROM = 0.08
+
+_settings = {"product": "auto"}
+
+
+def get_product() -> str:
+    """How the compiled solvers form products with spikes: see `set_product`."""
+    return _settings["product"]
+
+
+def set_product(product: str) -> None:
+    """Choose how the compiled solvers form products with spikes.
+
+    Parameters
+    ----------
+    product : {"auto", "events", "dense"}
+        By events, by BLAS on the raster, or by whichever the measured density favours: in
+        ``numba-parallel`` events below `DENSE_FROM`; in ``numba-sequential`` always BLAS, whose bits are
+        those of the definition.
+    """
+    if product not in PRODUCTS:
+        raise unknown_name("product", product, PRODUCTS)
+    _settings["product"] = product
+
+
+@kernel
+def add_event_rows(row, weight, indices, start, stop):  # type: ignore[no-untyped-def]
+    """``row += sum of weight[i]`` over the events ``indices[start:stop]``; row is (N,), weight (n_in, N)."""
+    n_out = len(row)
+    e = start
+    while e + 7 < stop:
+        a, b, c, d = indices[e], indices[e + 1], indices[e + 2], indices[e + 3]
+        p, q, r, s = indices[e + 4], indices[e + 5], indices[e + 6], indices[e + 7]
+        for j in range(n_out):
+            row[j] += ((weight[a, j] + weight[b, j]) + (weight[c, j] + weight[d, j])) + (
+                (weight[p, j] + weight[q, j]) + (weight[r, j] + weight[s, j])
+            )
+        e += 8
+    while e + 1 < stop:
+        a, b = indices[e], indices[e + 1]
+        for j in range(n_out):
+            row[j] += weight[a, j] + weight[b, j]
+        e += 2
+    if e < stop:
+        a = indices[e]
+        for j in range(n_out):
+            row[j] += weight[a, j]
+
+
+@kernel
+def add_row_to_events(grad_weight, row, indices, start, stop):  # type: ignore[no-untyped-def]
+    """``grad_weight[i] += row`` for the events ``indices[start:stop]``; the transpose of `add_event_rows`."""
+    n_out = len(row)
+    e = start
+    while e + 2 < stop:
+        a, b, c = indices[e], indices[e + 1], indices[e + 2]
+        for j in range(n_out):
+            grad_weight[a, j] += row[j]
+            grad_weight[b, j] += row[j]
+            grad_weight[c, j] += row[j]
+        e += 3
+    while e < stop:
+        a = indices[e]
+        for j in range(n_out):
+            grad_weight[a, j] += row[j]
+        e += 1
+
+
+@kernel
+def _group_by_input(indptr, indices, first_row, n_steps, ends, steps):  # type: ignore[no-untyped-def]
+    """Sort the events of one sample by input: those of input i are ``steps[ends[i-1]:ends[i]]``, by time."""
+    ends[:] = 0
+    base = indptr[first_row]
+    for e in range(base, indptr[first_row + n_steps]):
+        ends[indices[e] + 1] += 1
+    for i in range(1, len(ends)):
+        ends[i] += ends[i - 1]
+    # Filling moves ends[i] from the start of group i to its end.
+    for t in range(n_steps):
+        for e in range(indptr[first_row + t], indptr[first_row + t + 1]):
+            i = indices[e]
+            steps[ends[i]] = t
+            ends[i] += 1
+
+
+@kernel
+def add_sample_gradient(grad_weight, rows, indptr, indices, sample, ends, steps):  # type: ignore[no-untyped-def]
+    """``grad_weight += x[b]^T @ rows`` for one sample (Eq. 10); rows (T, N) is its gI.
+
+    Where inputs fire more than once, the events are grouped by input first: then every row of the
+    gradient is fetched once a sample instead of once an event. `ends` (n_in + 1,) and `steps` (at least as
+    long as the sample has events) are scratch.
+    """
+    n_steps, n_out = rows.shape
+    n_in = len(grad_weight)
+    first_row = sample * n_steps
+    n_events = indptr[first_row + n_steps] - indptr[first_row]
+    if n_events <= 2 * n_in:
+        for t in range(n_steps):
+            r = first_row + t
+            if indptr[r] < indptr[r + 1]:
+                add_row_to_events(grad_weight, rows[t], indices, indptr[r], indptr[r + 1])
+        return
+    _group_by_input(indptr, indices, first_row, n_steps, ends, steps)
+    start = 0
+    for i in range(n_in):
+        if start < ends[i]:
+            add_event_rows(grad_weight[i], rows, steps, start, ends[i])
+        start = ends[i]
+
+
+@kernel
+def _event_matmul(out, weight, indptr, indices, first, last):  # type: ignore[no-untyped-def]
+    n_steps = out.shape[1]
+    for b in range(first, last):
+        for t in range(n_steps):
+            r = b * n_steps + t
+            out[b, t, :] = 0
+            add_event_rows(out[b, t], weight, indices, indptr[r], indptr[r + 1])
+
+
+def matmul(events: SpikeEvents, weight: Floats, out: Floats) -> Floats:
+    """``x @ weight`` from events, into `out` (B, T, n_out)."""
+    run_shares(
+        lambda _, first, last: _event_matmul(out, weight, events.indptr, events.indices, first, last),
+        len(events),
+    )
+    return out
+
+
+@kernel
+def _event_matmul_transposed(grad_weight, grad, indptr, indices, ends, steps, first, last):  # type: ignore[no-untyped-def]
+    grad_weight[:] = 0
+    for b in range(first, last):
+        add_sample_gradient(grad_weight, grad[b], indptr, indices, b, ends, steps)
+
+
+def most_events(events: SpikeEvents) -> int:
+    """Number of events of the sample that has most."""
+    return int(np.diff(events.indptr[:: events.n_steps]).max())
+
+
+def matmul_transposed(events: SpikeEvents, grad: Floats) -> Floats:
+    """``sum_b x[b]^T @ grad[b]`` from events, (n_in, n_out): a partial sum per share, added in order."""
+    n_in, n_out, batch = events.n_neurons, grad.shape[2], len(events)
+    partial = np.empty((len(shares(batch)), n_in, n_out), dtype=grad.dtype)
+    longest = most_events(events)
+
+    def task(k: int, first: int, last: int) -> None:
+        ends, steps = np.empty(n_in + 1, np.int64), np.empty(longest, np.int64)
+        _event_matmul_transposed(partial[k], grad, events.indptr, events.indices, ends, steps, first, last)
+
+    run_shares(task, batch)
+    return add_partials(partial)
+
+
+def add_partials(partial: Floats) -> Floats:
+    """Sum of the shares' partial results, in the order of the shares, into the first; in column blocks."""
+    flat = partial.reshape(len(partial), -1)
+    size = flat.shape[1]
+
+    def task(_: int, first: int, last: int) -> None:
+        for k in range(1, len(flat)):
+            flat[0, first:last] += flat[k, first:last]
+
+    run_shares(task, size)
+    total: Floats = partial[0]
+    return total
+
+
+@kernel
+def _count_events(raster, counts, first, last):  # type: ignore[no-untyped-def]
+    """Number of events in every row of the raster, (B * T, n_in)."""
+    for r in range(first, last):
+        n = 0
+        for i in range(raster.shape[1]):
+            if raster[r, i]:
+                n += 1
+        counts[r + 1] = n
+
+
+@kernel
+def _list_events(raster, indptr, indices, first, last):  # type: ignore[no-untyped-def]
+    for r in range(first, last):
+        e = indptr[r]
+        for i in range(raster.shape[1]):
+            if raster[r, i]:
+                indices[e] = i
+                e += 1
+
+
+def as_events(spikes: NDArray[Any] | SpikeEvents) -> SpikeEvents:
+    """Events of a 0/1 raster (events stay as they are)."""
+    if isinstance(spikes, SpikeEvents):
+        return spikes
+    batch, n_steps, n_in = spikes.shape
+    raster = np.ascontiguousarray(spikes).reshape(batch * n_steps, n_in)
+    indptr = np.zeros(batch * n_steps + 1, np.int64)
+    run_shares(lambda _, first, last: _count_events(raster, indptr, first, last), len(raster))
+    np.cumsum(indptr, out=indptr)
+    indices = np.empty(indptr[-1], np.int32)
+    run_shares(lambda _, first, last: _list_events(raster, indptr, indices, first, last), len(raster))
+    return SpikeEvents._unchecked(indptr, indices, n_steps, n_in, False)
+
+
+@kernel
+def _events_from_times(spike_times, indptr, indices, n_steps):  # type: ignore[no-untyped-def]
+    """Counting sort of the spike times of every sample into rows."""
+    batch, n_neurons = spike_times.shape
+    for b in range(batch):
+        for j in range(n_neurons):
+            if spike_times[b, j] < n_steps:
+                indptr[b * n_steps + spike_times[b, j] + 1] += 1
+    for r in range(1, len(indptr)):
+        indptr[r] += indptr[r - 1]
+    for b in range(batch):
+        for j in range(n_neurons):
+            if spike_times[b, j] < n_steps:
+                r = b * n_steps + spike_times[b, j]
+                indices[indptr[r]] = j
+                indptr[r] += 1
+    for r in range(len(indptr) - 1, 0, -1):  # every pointer moved on to the end of its row: move them back
+        indptr[r] = indptr[r - 1]
+    indptr[0] = 0
+
+
+def events_of(trace: Trace) -> SpikeEvents:
+    """Spikes of a layer as events: at most one a neuron after a single-spike layer."""
+    batch, n_steps, n_out = trace.potential.shape
+    if trace.neuron == "multi-spike":
+        return as_events(trace.potential > trace.threshold)
+    times = trace.spike_times
+    indptr = np.zeros(batch * n_steps + 1, np.int64)
+    indices = np.empty(int((times < n_steps).sum()), np.int32)
+    _events_from_times(times, indptr, indices, n_steps)
+    return SpikeEvents._unchecked(indptr, indices, n_steps, n_out, False)

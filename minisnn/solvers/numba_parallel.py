@@ -1,0 +1,490 @@
+"""Whole spike trains at once on a CPU: event-driven, fused, all cores.
+
+Equal to `numpy_parallel` bit for bit on exact inputs, within the rounding bound elsewhere, and to itself bit
+for bit on any number of threads. What makes it fast: a spike costs one weight row instead of its share of a
+dense product over all steps; one pass per direction does everything that lies between input and output,
+with the state of a sample in cache; and a neuron that fires at most once hands on at most one event. Since
+no output enters a later step (the paper's point), a pass needs no reset, no raster and no second look: the
+spike time is the first crossing, and the two running sums of Eq. 7 ride along.
+
+Inputs with many spikes are better served by BLAS; the measured density decides (`event_products.set_product`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..model import Gradients, ReadoutTrace, Trace
+from ..spikes import SpikeEvents
+from . import event_products
+from .event_products import add_event_rows, add_partials, add_sample_gradient, most_events
+from .jit import kernel
+from .numba_adam import adam_update
+from .products import Spikes, matmul, matmul_transposed
+from .threads import one_blas_thread, run_shares, set_threads, shares
+
+__all__ = ["adam_update", "set_threads"]
+
+Floats = NDArray[np.floating[Any]]
+
+NEURONS = ("single-spike",)
+
+# Up to this many outputs of the next layer, its gradient is projected back step by step inside the pass;
+# beyond it by BLAS, a sample at a time.
+PROJECT_UP_TO = 32
+# Where the gradient by the spikes comes from in the backward pass.
+NOWHERE, DENSE, PROJECTED, RECURSION = 0, 1, 2, 3
+
+
+@dataclass(frozen=True, eq=False)
+class ReadoutGradients(Gradients):
+    """Gradients of a readout with one decay for all outputs, with what its adjoint is made of.
+
+    There ``gS[t] = beta gS[t+1] + sum_o W[:, o] gvalue_o [o is reached in step t]``: a recursion of one row,
+    and no product per step (`grad_value` is (B, n_out); `peak_times` as in `ReadoutTrace`).
+    """
+
+    readout_decay: Floats | None = None
+    grad_value: Floats | None = None
+    peak_times: NDArray[np.int64] | None = None
+
+
+def next_input(trace: Trace) -> SpikeEvents:
+    """What the next layer reads of this one: at most one event a neuron."""
+    return event_products.events_of(trace)
+
+
+def prepare(spikes: Spikes) -> tuple[Spikes, bool]:
+    """The input in the form whose product is faster, and whether that is events (otherwise BLAS)."""
+    product = event_products.get_product()
+    if product == "auto":
+        # A raster is sampled: reading all of it would cost as much as the decision saves.
+        part = spikes if isinstance(spikes, SpikeEvents) else spikes[:: max(1, len(spikes) // 8)]
+        n_events = part.n_events if isinstance(part, SpikeEvents) else int(np.count_nonzero(part))
+        cells = part.shape[0] * part.shape[1] * part.shape[2]
+        product = "events" if n_events < event_products.DENSE_FROM * cells else "dense"
+    return (event_products.as_events(spikes), True) if product == "events" else (spikes, False)
+
+
+def _pointers(signal: Spikes, by_events: bool) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
+    """Row pointers and neurons of the events; of none where BLAS takes the input."""
+    if by_events and isinstance(signal, SpikeEvents):
+        return signal.indptr, signal.indices
+    return np.zeros(signal.shape[0] * signal.shape[1] + 1, np.int64), np.zeros(0, np.int32)
+
+
+def _buffer(workspace: Any, name: str, shape: tuple[int, ...], dtype: Any) -> NDArray[Any]:
+    return np.empty(shape, dtype) if workspace is None else workspace.array(name, shape, dtype)
+
+
+def _decay_row(decay: Floats, n_out: int) -> Floats:
+    """One decay per neuron, (N,), also where one serves them all."""
+    return np.ascontiguousarray(np.broadcast_to(decay, (n_out,)))
+
+
+def _decay_gradient(partial: Floats, decay: Floats) -> Floats:
+    """``gbeta`` in the shape of `decay` (in Eq. 9), from the shares' sums, (shares, N)."""
+    per_neuron = partial.sum(axis=0)
+    return np.asarray(per_neuron if decay.ndim else per_neuron.sum())
+
+
+@kernel
+def _forward_pass(  # type: ignore[no-untyped-def]
+    potential, spike_times, indptr, indices, weight, bias, decay, theta, by_events, v, first, last
+):
+    """Eqs. 1 to 5 for the samples of a share; v (N,) is the state of one.
+
+    Without `by_events` the buffer `potential` already holds x @ W, from BLAS.
+    """
+    n_steps, n_out = potential.shape[1:]
+    never = np.int32(n_steps)
+    for b in range(first, last):
+        v[:] = 0
+        times = spike_times[b]
+        times[:] = never
+        for t in range(n_steps):
+            for j in range(n_out):
+                v[j] = decay[j] * v[j] + bias[j]
+            row = potential[b, t]
+            if by_events:
+                r = b * n_steps + t
+                add_event_rows(v, weight, indices, indptr[r], indptr[r + 1])
+            else:
+                for j in range(n_out):
+                    v[j] += row[j]
+            step = np.int32(t)
+            for j in range(n_out):
+                row[j] = v[j]
+                # Eqs. 3 to 5 at once: the spike is the smallest step with a crossing.
+                times[j] = min(times[j], step if v[j] > theta else never)
+
+
+def single_spike_forward(
+    spikes: Spikes, weight: Floats, bias: Floats, decay: Floats, threshold: float, workspace: Any = None
+) -> Trace:
+    """The single-spike layer, Eqs. 1 to 5, in one pass."""
+    signal, by_events = prepare(spikes)
+    batch, n_steps, _ = signal.shape
+    n_out, dtype = weight.shape[1], weight.dtype
+    potential = _buffer(workspace, "potential", (batch, n_steps, n_out), dtype)
+    spike_times = np.empty((batch, n_out), dtype=np.int32)
+    if not by_events:
+        matmul(signal, weight, run_shares, potential)
+    indptr, indices = _pointers(signal, by_events)
+    row, theta = _decay_row(decay, n_out), dtype.type(threshold)
+
+    def task(_: int, first: int, last: int) -> None:
+        v = np.empty(n_out, dtype)
+        _forward_pass(
+            potential, spike_times, indptr, indices, weight, bias, row, theta, by_events, v, first, last
+        )
+
+    run_shares(task, batch)
+    return Trace(signal, weight, bias, decay, threshold, potential, "single-spike", spike_times)
+
+
+@kernel
+def _project(row, factors, weight):  # type: ignore[no-untyped-def]
+    """``row = factors @ weight``: (N,) from (O,) and (O, N), several outputs at a time."""
+    n_out = len(row)
+    row[:] = 0
+    o = 0
+    while o + 3 < len(factors):
+        a, b, c, d = factors[o], factors[o + 1], factors[o + 2], factors[o + 3]
+        for j in range(n_out):
+            row[j] += (a * weight[o, j] + b * weight[o + 1, j]) + (
+                c * weight[o + 2, j] + d * weight[o + 3, j]
+            )
+        o += 4
+    while o < len(factors):
+        a = factors[o]
+        for j in range(n_out):
+            row[j] += a * weight[o, j]
+        o += 1
+
+
+@kernel
+def _backward_pass(  # type: ignore[no-untyped-def]
+    source, grad, grad_offset, weight, recursion, grad_value, peak_times, grad_membrane,
+    potential, spike_times, decay, theta, scale, gated,
+    rows, keep, by_events, indptr, indices, ends, steps,
+    grad_weight, grad_bias, grad_decay, state, double_sum, first, last,
+):  # fmt: skip
+    """Eqs. 6 to 10 for the samples of a share, from the last step to the first, gradients added up.
+
+    gS comes from `grad` (DENSE), from ``grad @ weight`` with (O, N) weight (PROJECTED), or by a recursion
+    of one row (RECURSION, see `ReadoutGradients`). `rows` receives gI: (B, T, N) with `keep`, else (1, T, N)
+    to be used up sample by sample. `state` (4, N) and `double_sum` (2, O) are scratch.
+    """
+    n_steps, n_out = potential.shape[1:]
+    inner, outer, g, gs = state[0], state[1], state[2], state[3]
+    one, zero = potential.dtype.type(1), potential.dtype.type(0)
+    n_next = len(weight)
+    for b in range(first, last):
+        state[:] = 0
+        double_sum[:] = 0
+        sample_rows = rows[b if keep else 0]
+        times = spike_times[b]
+        for t in range(n_steps - 1, -1, -1):
+            v = potential[b, t]
+            row = sample_rows[t]
+            step = np.int32(t)
+            if source == PROJECTED and not gated:
+                # P^T commutes with the projection: the double sum is taken of O numbers, not of N.
+                for o in range(n_next):
+                    double_sum[0, o] += grad[b, t, o]
+                    double_sum[1, o] += double_sum[0, o]
+                _project(outer, double_sum[1], weight)
+            elif source != NOWHERE:
+                if source == PROJECTED:
+                    _project(gs, grad[b, t], weight)
+                elif source == DENSE:
+                    gs[:] = grad[b - grad_offset, t]
+                else:
+                    for j in range(n_out):
+                        gs[j] *= recursion
+                    for o in range(n_next):
+                        if len(peak_times) == 0 or peak_times[b, o] == t:
+                            a = grad_value[b, o]
+                            for j in range(n_out):
+                                gs[j] += a * weight[o, j]
+                if gated:
+                    for j in range(n_out):
+                        inner[j] += gs[j] if step < times[j] else zero
+                        outer[j] += inner[j]
+                else:
+                    for j in range(n_out):
+                        inner[j] += gs[j]
+                        outer[j] += inner[j]
+            for j in range(n_out):
+                root = one / (one + scale * abs(v[j] - theta))
+                row[j] = outer[j] * (root * root)  # Eq. 8
+            if len(grad_membrane) > 0:
+                gv = grad_membrane[b, t]
+                for j in range(n_out):
+                    row[j] += gv[j]
+            for j in range(n_out):
+                grad_decay[j] += g[j] * v[j]  # g is still gI[t+1]
+            for j in range(n_out):
+                g[j] = row[j] + decay[j] * g[j]  # Eq. 9
+                grad_bias[j] += g[j]
+            row[:] = g
+        if by_events:
+            add_sample_gradient(grad_weight, sample_rows, indptr, indices, b, ends, steps)  # Eq. 10
+
+
+@dataclass(frozen=True)
+class _Upstream:
+    """The gradient by a layer's spikes as `_backward_pass` takes it."""
+
+    source: int
+    grad: Floats
+    weight: Floats  # (O, N), contiguous
+    recursion: Any
+    grad_value: Floats
+    peak_times: NDArray[np.int64]
+
+
+def _upstream(grad_spikes: Floats | Gradients | None, like: Floats) -> _Upstream:
+    """Choose the cheapest form: nothing, a dense array, a projection, or the recursion of a readout."""
+    none = like[:0, :0, :0]
+    zero, no_row, no_peaks = like.dtype.type(0), np.zeros((0, 0), like.dtype), np.zeros((0, 0), np.int64)
+    if grad_spikes is None:
+        return _Upstream(NOWHERE, none, no_row, zero, no_row, no_peaks)
+    if not isinstance(grad_spikes, Gradients):
+        return _Upstream(DENSE, np.ascontiguousarray(grad_spikes), no_row, zero, no_row, no_peaks)
+    assert grad_spikes.current is not None and grad_spikes.input_weight is not None
+    weight = np.ascontiguousarray(grad_spikes.input_weight.T)
+    if isinstance(grad_spikes, ReadoutGradients) and grad_spikes.grad_value is not None:
+        value, decay, peaks = grad_spikes.grad_value, grad_spikes.readout_decay, grad_spikes.peak_times
+        return _Upstream(RECURSION, none, weight, decay, value, no_peaks if peaks is None else peaks)
+    source = PROJECTED if len(weight) <= PROJECT_UP_TO else DENSE
+    return _Upstream(source, grad_spikes.current, weight, zero, no_row, no_peaks)
+
+
+def single_spike_backward(
+    trace: Trace,
+    grad_spikes: Floats | Gradients | None,
+    grad_membrane: Floats | None,
+    surrogate_scale: float,
+    gradient: str,
+    keep_current: bool = True,
+    workspace: Any = None,
+) -> Gradients:
+    """Backward through the single-spike layer, Eqs. 6 to 10, in one pass."""
+    potential, weight = trace.potential, trace.weight
+    signal, by_events = prepare(trace.input)
+    batch, n_steps, n_out = potential.shape
+    n_in, dtype, n_shares = weight.shape[0], potential.dtype, len(shares(batch))
+    up = _upstream(grad_spikes, potential)
+    gv = potential[:0] if grad_membrane is None else np.ascontiguousarray(grad_membrane)
+    indptr, indices = _pointers(signal, by_events)
+    keep = keep_current or not by_events  # BLAS takes all of gI at once
+    longest = most_events(signal) if by_events and isinstance(signal, SpikeEvents) else 0
+    kept = _buffer(workspace, "grad_current", potential.shape if keep else (n_shares, n_steps, n_out), dtype)
+    partial_weight = _buffer(
+        workspace, "grad_weight", (n_shares, *(weight.shape if by_events else (0, 0))), dtype
+    )
+    partial_bias, partial_decay = np.zeros((2, n_shares, n_out), dtype)
+    gated = gradient == "gated"
+    times, row = trace.spike_times, _decay_row(trace.decay, n_out)
+    by_blas = up.source == DENSE and len(up.weight) > 0  # a wide next layer: project by BLAS
+
+    def task(k: int, first: int, last: int) -> None:
+        state, double_sum = np.empty((4, n_out), dtype), np.empty((2, len(up.weight)), dtype)
+        ends, steps = np.empty(n_in + 1, np.int64), np.empty(longest, np.int64)
+        partial_weight[k] = 0
+
+        def run(grad: Floats, offset: int, start: int, stop: int) -> None:
+            _backward_pass(
+                up.source, grad, offset, up.weight, up.recursion, up.grad_value, up.peak_times, gv,
+                potential, times, row, dtype.type(trace.threshold), dtype.type(surrogate_scale), gated,
+                kept if keep else kept[k : k + 1], keep, by_events, indptr, indices, ends, steps,
+                partial_weight[k], partial_bias[k], partial_decay[k], state, double_sum, start, stop,
+            )  # fmt: skip
+
+        if not by_blas:
+            run(up.grad, 0, first, last)
+            return
+        grad = np.zeros((1, n_steps, n_out), dtype)
+        for b in range(first, last):
+            _project_sample(up.grad[b], up.weight, times[b] if gated else None, grad[0])
+            run(grad, b, b, b + 1)
+
+    with one_blas_thread():
+        run_shares(task, batch)
+    if by_events:
+        grad_weight = add_partials(partial_weight).copy()
+    else:
+        grad_weight = matmul_transposed(signal, kept, run_shares)
+    grad_decay = _decay_gradient(partial_decay, trace.decay)
+    grad_bias = partial_bias.sum(axis=0)
+    return Gradients(grad_weight, grad_bias, grad_decay, kept if keep_current else None, weight)
+
+
+def _project_sample(
+    grad_current: Floats, weight: Floats, times: NDArray[np.int32] | None, out: Floats
+) -> None:
+    """``out = grad_current @ weight`` for one sample: (T, N) from the next layer's gI (T, O) and (O, N).
+
+    With the spike times of a gated layer only the steps before the spike are formed: neurons are taken in
+    the order of their spikes, and in every block of steps only those that have not fired yet.
+    """
+    n_steps = len(out)
+    if times is None or weight.size < 2**16:  # for small layers the sorting costs more than it saves
+        np.matmul(grad_current, weight, out=out)
+        return
+    order = np.argsort(-times, kind="stable")
+    ordered = weight[:, order]
+    block = max(8, n_steps // 8)
+    for start in range(0, n_steps, block):
+        stop = min(start + block, n_steps)
+        waiting = int(np.count_nonzero(times > start))
+        out[start:stop, order[:waiting]] = grad_current[start:stop] @ ordered[:, :waiting]
+
+
+@kernel
+def _readout_pass(  # type: ignore[no-untyped-def]
+    membrane, value, peak_times, use_max, indptr, indices, weight, bias, decay, by_events, u, first, last
+):
+    """Eqs. 1, 2 and 17 for the samples of a share; u (O,) is the state of one."""
+    n_steps, n_out = membrane.shape[1:]
+    for b in range(first, last):
+        u[:] = 0
+        total, peak = value[b], peak_times[b]
+        for t in range(n_steps):
+            row = membrane[b, t]
+            for j in range(n_out):
+                u[j] = decay[j] * u[j] + bias[j]
+            if by_events:
+                r = b * n_steps + t
+                if indptr[r] < indptr[r + 1]:
+                    add_event_rows(u, weight, indices, indptr[r], indptr[r + 1])
+            else:
+                for j in range(n_out):
+                    u[j] += row[j]
+            row[:] = u
+            if t == 0:
+                total[:] = u
+                peak[:] = 0
+            elif use_max:
+                for j in range(n_out):
+                    if u[j] > total[j]:
+                        total[j] = u[j]
+                        peak[j] = t
+            else:
+                for j in range(n_out):
+                    total[j] += u[j]
+
+
+def readout_forward(
+    spikes: Spikes,
+    weight: Floats,
+    bias: Floats,
+    decay: Floats,
+    readout: str,
+    logit_scale: float,
+    workspace: Any = None,
+) -> ReadoutTrace:
+    """The readout, Eqs. 1, 2 and 17, in one pass."""
+    signal, by_events = prepare(spikes)
+    batch, n_steps, _ = signal.shape
+    n_out, dtype = weight.shape[1], weight.dtype
+    membrane = _buffer(workspace, "membrane", (batch, n_steps, n_out), dtype)
+    if not by_events:
+        matmul(signal, weight, run_shares, membrane)
+    indptr, indices = _pointers(signal, by_events)
+    value, peak_times = np.empty((batch, n_out), dtype), np.empty((batch, n_out), np.int64)
+    use_max, row = readout == "max", _decay_row(decay, n_out)
+
+    def task(_: int, first: int, last: int) -> None:
+        u = np.empty(n_out, dtype)
+        _readout_pass(
+            membrane,
+            value,
+            peak_times,
+            use_max,
+            indptr,
+            indices,
+            weight,
+            bias,
+            row,
+            by_events,
+            u,
+            first,
+            last,
+        )
+
+    run_shares(task, batch)
+    logits = dtype.type(logit_scale) * value
+    peaks = peak_times if use_max else None
+    return ReadoutTrace(signal, weight, bias, decay, readout, logit_scale, membrane, logits, peaks)
+
+
+@kernel
+def _readout_backward_pass(  # type: ignore[no-untyped-def]
+    grad_value, peak_times, membrane, decay, grad_current, by_events, indptr, indices, ends, steps,
+    grad_weight, grad_bias, grad_decay, g, first, last,
+):  # fmt: skip
+    """Eqs. 18, 9 and 10 for the samples of a share, from the last step to the first; g (O,) is scratch."""
+    n_steps, n_out = membrane.shape[1:]
+    use_max = len(peak_times) > 0
+    for b in range(first, last):
+        g[:] = 0
+        value = grad_value[b]
+        for t in range(n_steps - 1, -1, -1):
+            u, row = membrane[b, t], grad_current[b, t]
+            for j in range(n_out):
+                grad_decay[j] += g[j] * u[j]  # g is still gU[t+1]
+            for j in range(n_out):
+                g[j] *= decay[j]
+            if use_max:
+                for j in range(n_out):
+                    if peak_times[b, j] == t:
+                        g[j] += value[j]
+            else:
+                for j in range(n_out):
+                    g[j] += value[j]
+            for j in range(n_out):
+                grad_bias[j] += g[j]
+                row[j] = g[j]
+        if by_events:
+            add_sample_gradient(grad_weight, grad_current[b], indptr, indices, b, ends, steps)
+
+
+def readout_backward(trace: ReadoutTrace, grad_logits: Floats, workspace: Any = None) -> Gradients:
+    """Backward through the readout: Eq. 18, then Eqs. 9 and 10 (its spikes are the input of Eq. 6)."""
+    membrane, weight = trace.membrane, trace.weight
+    signal, by_events = prepare(trace.input)
+    batch, _, n_out = membrane.shape
+    dtype, n_shares = membrane.dtype, len(shares(batch))
+    grad_value = dtype.type(trace.logit_scale) * grad_logits
+    peaks = np.zeros((0, 0), np.int64) if trace.peak_times is None else trace.peak_times
+    grad_current = _buffer(workspace, "grad_current", membrane.shape, dtype)
+    indptr, indices = _pointers(signal, by_events)
+    longest = most_events(signal) if by_events and isinstance(signal, SpikeEvents) else 0
+    partial_weight = np.zeros((n_shares, *(weight.shape if by_events else (0, 0))), dtype)
+    partial_bias, partial_decay = np.zeros((2, n_shares, n_out), dtype)
+    row = _decay_row(trace.decay, n_out)
+
+    def task(k: int, first: int, last: int) -> None:
+        ends, steps = np.empty(len(weight) + 1, np.int64), np.empty(longest, np.int64)
+        _readout_backward_pass(
+            grad_value, peaks, membrane, row, grad_current, by_events, indptr, indices, ends, steps,
+            partial_weight[k], partial_bias[k], partial_decay[k], np.empty(n_out, dtype), first, last,
+        )  # fmt: skip
+
+    run_shares(task, batch)
+    if by_events:
+        grad_weight = partial_weight.sum(axis=0)
+    else:
+        grad_weight = matmul_transposed(signal, grad_current, run_shares)
+    grad_decay = _decay_gradient(partial_decay, trace.decay)
+    common = (grad_weight, partial_bias.sum(axis=0), grad_decay, grad_current, weight)
+    if trace.decay.ndim:
+        return Gradients(*common)
+    return ReadoutGradients(*common, trace.decay[()], grad_value, trace.peak_times)

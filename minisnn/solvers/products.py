@@ -1,0 +1,66 @@
+"""Dense products over all steps, in fixed shares of the batch.
+
+The step-by-step solvers share these, so that the compiled one gets the bits of the definition: the same
+NumPy calls on the same blocks with BLAS held to one thread, whoever runs them and on however many threads.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..spikes import SpikeEvents
+from .threads import one_blas_thread, shares
+
+__all__ = ["in_turn", "matmul", "matmul_transposed"]
+
+Floats = NDArray[np.floating[Any]]
+Spikes = NDArray[Any] | SpikeEvents
+Run = Callable[[Callable[[int, int, int], None], int], None]
+
+
+def in_turn(task: Callable[[int, int, int], None], batch: int) -> None:
+    """Run the tasks of all shares one after the other."""
+    for k, (first, last) in enumerate(shares(batch)):
+        task(k, first, last)
+
+
+def matmul(x: Spikes, weight: Floats, run: Run = in_turn, out: Floats | None = None) -> Floats:
+    """``x @ weight`` for x of shape (B, T, n_in), share by share: (B, T, n_out)."""
+    batch, n_steps, _ = x.shape
+    result = np.empty((batch, n_steps, weight.shape[1]), dtype=weight.dtype) if out is None else out
+
+    def task(_: int, first: int, last: int) -> None:
+        rows = (last - first) * n_steps
+        np.matmul(_rows(x[first:last], weight.dtype), weight, out=result[first:last].reshape(rows, -1))
+
+    with one_blas_thread():
+        run(task, batch)
+    return result
+
+
+def matmul_transposed(x: Spikes, grad: Floats, run: Run = in_turn) -> Floats:
+    """``sum_b x[b]^T @ grad[b]``, (n_in, n_out): a partial sum per share, added in order."""
+    batch, n_steps, _ = x.shape
+    partial: list[Floats] = [grad[:0]] * len(shares(batch))
+
+    def task(k: int, first: int, last: int) -> None:
+        rows = (last - first) * n_steps
+        partial[k] = np.matmul(_rows(x[first:last], grad.dtype).T, grad[first:last].reshape(rows, -1))
+
+    with one_blas_thread():
+        run(task, batch)
+    total = partial[0]
+    for part in partial[1:]:
+        total = total + part
+    return total
+
+
+def _rows(x: Spikes, dtype: np.dtype[Any]) -> Floats:
+    """One row per (sample, step), (B * T, n_in), in the working dtype."""
+    raster = x.to_raster(dtype) if isinstance(x, SpikeEvents) else x.astype(dtype, copy=False)
+    rows: Floats = raster.reshape(-1, x.shape[2])
+    return rows

@@ -1,0 +1,113 @@
+"""Threads for the compiled solvers: fixed tasks, any number of workers, the same bits.
+
+A batch is cut into `SHARES` contiguous shares, whatever the number of threads; each task owns one share
+and writes its own part of the result, and partial sums are added in the order of the shares. Plain
+threads run the tasks, since kernels release the interpreter lock. BLAS is held to one thread meanwhile.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from functools import lru_cache
+
+import threadpoolctl
+
+from ..errors import InputError
+
+__all__ = ["SHARES", "get_threads", "one_blas_thread", "run_shares", "set_threads", "shares"]
+
+SHARES = 4
+
+
+class _Pool:
+    """Number of threads, and the workers beside the calling thread (started when first needed)."""
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.n_threads = _cores()
+        self.executor: ThreadPoolExecutor | None = None
+        self.process = os.getpid()
+
+    def workers(self) -> ThreadPoolExecutor:
+        with self.lock:
+            # The threads of a parent process do not live on in its fork.
+            if self.executor is None or self.process != os.getpid():
+                self.process = os.getpid()
+                self.executor = ThreadPoolExecutor(max_workers=SHARES, thread_name_prefix="minisnn")
+            return self.executor
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+_POOL = _Pool()
+
+
+def get_threads() -> int:
+    """Number of threads the compiled solvers use."""
+    return _POOL.n_threads
+
+
+def set_threads(n_threads: int) -> None:
+    """Set the number of threads of the compiled solvers; results do not depend on it.
+
+    Raises
+    ------
+    InputError
+        If it is not a whole number >= 1.
+    """
+    if not isinstance(n_threads, int) or n_threads < 1:
+        raise InputError(f"threads must be a whole number >= 1, got {n_threads!r}")
+    _POOL.n_threads = n_threads
+
+
+def shares(batch: int) -> list[tuple[int, int]]:
+    """Cut a batch into at most `SHARES` contiguous shares, as (first, past the last).
+
+    Examples
+    --------
+    >>> shares(10)
+    [(0, 2), (2, 5), (5, 7), (7, 10)]
+    >>> shares(2)
+    [(0, 1), (1, 2)]
+    """
+    n = min(SHARES, batch)
+    return [(batch * k // n, batch * (k + 1) // n) for k in range(n)]
+
+
+def run_shares(task: Callable[[int, int, int], None], batch: int) -> None:
+    """Call ``task(k, first, last)`` for every share k of the batch, on `get_threads` threads."""
+    parts = shares(batch)
+    workers = min(get_threads(), len(parts))
+    if workers == 1:
+        for k, (first, last) in enumerate(parts):
+            task(k, first, last)
+        return
+    tickets = itertools.count()  # next() is atomic: whoever is free takes the next share
+
+    def work() -> None:
+        while (k := next(tickets)) < len(parts):
+            task(k, *parts[k])
+
+    futures = [_POOL.workers().submit(work) for _ in range(workers - 1)]
+    work()
+    for future in futures:
+        future.result()
+
+
+@lru_cache(maxsize=1)
+def _blas() -> threadpoolctl.ThreadpoolController:
+    return threadpoolctl.ThreadpoolController()
+
+
+@contextmanager
+def one_blas_thread() -> Iterator[None]:
+    """Hold BLAS to one thread within the block: the shares have the cores already."""
+    with _blas().limit(limits=1, user_api="blas"):
+        yield
