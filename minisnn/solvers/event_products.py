@@ -21,8 +21,11 @@ from .threads import run_shares, shares
 __all__ = [
     "DENSE_FROM",
     "add_event_rows",
+    "add_row_to_events",
+    "add_sample_gradient",
     "as_events",
     "events_of",
+    "fires_often",
     "get_product",
     "matmul",
     "matmul_transposed",
@@ -119,6 +122,12 @@ def _group_by_input(indptr, indices, first_row, n_steps, ends, steps):  # type: 
 
 
 @kernel
+def fires_often(n_events, n_in):  # type: ignore[no-untyped-def]
+    """Whether the inputs of a sample fire so often that grouping its events by input pays."""
+    return n_events > n_in
+
+
+@kernel
 def add_sample_gradient(grad_weight, rows, indptr, indices, sample, ends, steps):  # type: ignore[no-untyped-def]
     """``grad_weight += x[b]^T @ rows`` for one sample (Eq. 10); rows (T, N) is its gI.
 
@@ -126,19 +135,16 @@ def add_sample_gradient(grad_weight, rows, indptr, indices, sample, ends, steps)
     gradient is fetched once a sample instead of once an event. `ends` (n_in + 1,) and `steps` (at least as
     long as the sample has events) are scratch.
     """
-    n_steps, n_out = rows.shape
-    n_in = len(grad_weight)
+    n_steps = len(rows)
     first_row = sample * n_steps
-    n_events = indptr[first_row + n_steps] - indptr[first_row]
-    if n_events <= 2 * n_in:
+    if not fires_often(indptr[first_row + n_steps] - indptr[first_row], len(grad_weight)):
         for t in range(n_steps):
             r = first_row + t
-            if indptr[r] < indptr[r + 1]:
-                add_row_to_events(grad_weight, rows[t], indices, indptr[r], indptr[r + 1])
+            add_row_to_events(grad_weight, rows[t], indices, indptr[r], indptr[r + 1])
         return
     _group_by_input(indptr, indices, first_row, n_steps, ends, steps)
     start = 0
-    for i in range(n_in):
+    for i in range(len(grad_weight)):
         if start < ends[i]:
             add_event_rows(grad_weight[i], rows, steps, start, ends[i])
         start = ends[i]

@@ -21,7 +21,14 @@ from numpy.typing import NDArray
 from ..model import Gradients, ReadoutTrace, Trace
 from ..spikes import SpikeEvents
 from . import event_products
-from .event_products import add_event_rows, add_partials, add_sample_gradient, most_events
+from .event_products import (
+    add_event_rows,
+    add_partials,
+    add_row_to_events,
+    add_sample_gradient,
+    fires_often,
+    most_events,
+)
 from .jit import kernel
 from .numba_adam import adam_update
 from .products import Spikes, matmul, matmul_transposed
@@ -33,9 +40,6 @@ Floats = NDArray[np.floating[Any]]
 
 NEURONS = ("single-spike",)
 
-# Up to this many outputs of the next layer, its gradient is projected back step by step inside the pass;
-# beyond it by BLAS, a sample at a time.
-PROJECT_UP_TO = 32
 # Where the gradient by the spikes comes from in the backward pass.
 NOWHERE, DENSE, PROJECTED, RECURSION = 0, 1, 2, 3
 
@@ -148,28 +152,35 @@ def single_spike_forward(
 
 
 @kernel
-def _project(row, factors, weight):  # type: ignore[no-untyped-def]
-    """``row = factors @ weight``: (N,) from (O,) and (O, N), several outputs at a time."""
-    n_out = len(row)
-    row[:] = 0
-    o = 0
-    while o + 3 < len(factors):
-        a, b, c, d = factors[o], factors[o + 1], factors[o + 2], factors[o + 3]
-        for j in range(n_out):
-            row[j] += (a * weight[o, j] + b * weight[o + 1, j]) + (
-                c * weight[o + 2, j] + d * weight[o + 3, j]
-            )
-        o += 4
-    while o < len(factors):
-        a = factors[o]
-        for j in range(n_out):
-            row[j] += a * weight[o, j]
-        o += 1
+def _project_sample(rows, factors, weight, times, gated):  # type: ignore[no-untyped-def]
+    """``rows = factors @ weight``: gS of one sample, (T, N), from the next layer's gI, (T, O), and (O, N).
+
+    A gated layer uses only the steps before the spike of each neuron. Where that saves more than it costs,
+    neurons are taken in the order of their spikes, and in every block of steps only those yet to fire.
+    """
+    n_steps, n_out = rows.shape
+    if not gated or weight.size < 2**15:
+        np.dot(factors, weight, rows)
+        return
+    order = np.argsort(-times)
+    ordered = np.empty((n_out, len(weight)), weight.dtype)
+    for j in range(n_out):
+        ordered[j] = weight[:, order[j]]
+    block = max(8, n_steps // 8)
+    waiting = n_out
+    for start in range(0, n_steps, block):
+        stop = min(start + block, n_steps)
+        while waiting > 0 and times[order[waiting - 1]] <= start:
+            waiting -= 1
+        part = np.dot(factors[start:stop], ordered[:waiting].T)
+        for t in range(start, stop):
+            for j in range(waiting):
+                rows[t, order[j]] = part[t - start, j]
 
 
 @kernel
 def _backward_pass(  # type: ignore[no-untyped-def]
-    source, grad, grad_offset, weight, recursion, grad_value, peak_times, grad_membrane,
+    source, grad, weight, recursion, grad_value, peak_times, grad_membrane,
     potential, spike_times, decay, theta, scale, gated,
     rows, keep, by_events, indptr, indices, ends, steps,
     grad_weight, grad_bias, grad_decay, state, double_sum, first, last,
@@ -178,66 +189,83 @@ def _backward_pass(  # type: ignore[no-untyped-def]
 
     gS comes from `grad` (DENSE), from ``grad @ weight`` with (O, N) weight (PROJECTED), or by a recursion
     of one row (RECURSION, see `ReadoutGradients`). `rows` receives gI: (B, T, N) with `keep`, else (1, T, N)
-    to be used up sample by sample. `state` (4, N) and `double_sum` (2, O) are scratch.
+    to be used up sample by sample. `state` (4, N) and `double_sum` (T, O) are scratch.
     """
     n_steps, n_out = potential.shape[1:]
-    inner, outer, g, gs = state[0], state[1], state[2], state[3]
+    inner, outer, nothing, gs = state[0], state[1], state[2], state[3]
     one, zero = potential.dtype.type(1), potential.dtype.type(0)
     n_next = len(weight)
+    summed = source == PROJECTED and not gated
     for b in range(first, last):
         state[:] = 0
-        double_sum[:] = 0
         sample_rows = rows[b if keep else 0]
         times = spike_times[b]
+        if summed:
+            # P^T commutes with the projection: the double sum is taken of O numbers a step, not of N.
+            for o in range(n_next):
+                once, twice = zero, zero
+                for t in range(n_steps - 1, -1, -1):
+                    once += grad[b, t, o]
+                    twice += once
+                    double_sum[t, o] = twice
+            _project_sample(sample_rows, double_sum, weight, times, False)
+        elif source == PROJECTED:
+            _project_sample(sample_rows, grad[b], weight, times, gated)
+        elif source == DENSE:
+            sample_rows[:] = grad[b]
+        base = indptr[b * n_steps]
+        often = fires_often(indptr[(b + 1) * n_steps] - base, len(grad_weight))
+        # Rows that nobody reads again need no room of their own: two that take turns stay in cache.
+        take_turns = by_events and not (keep or often or source in (PROJECTED, DENSE))
+        later = nothing  # gI[t+1]
         for t in range(n_steps - 1, -1, -1):
             v = potential[b, t]
-            row = sample_rows[t]
-            step = np.int32(t)
-            if source == PROJECTED and not gated:
-                # P^T commutes with the projection: the double sum is taken of O numbers, not of N.
+            row = sample_rows[t % 2 if take_turns else t]
+            if source == NOWHERE:
+                row[:] = 0
+            elif source == RECURSION:
+                for j in range(n_out):
+                    gs[j] *= recursion
                 for o in range(n_next):
-                    double_sum[0, o] += grad[b, t, o]
-                    double_sum[1, o] += double_sum[0, o]
-                _project(outer, double_sum[1], weight)
-            elif source != NOWHERE:
-                if source == PROJECTED:
-                    _project(gs, grad[b, t], weight)
-                elif source == DENSE:
-                    gs[:] = grad[b - grad_offset, t]
-                else:
-                    for j in range(n_out):
-                        gs[j] *= recursion
-                    for o in range(n_next):
-                        if len(peak_times) == 0 or peak_times[b, o] == t:
-                            a = grad_value[b, o]
-                            for j in range(n_out):
-                                gs[j] += a * weight[o, j]
-                if gated:
-                    for j in range(n_out):
-                        inner[j] += gs[j] if step < times[j] else zero
-                        outer[j] += inner[j]
-                else:
-                    for j in range(n_out):
-                        inner[j] += gs[j]
-                        outer[j] += inner[j]
+                    if len(peak_times) == 0 or peak_times[b, o] == t:
+                        factor = grad_value[b, o]
+                        for j in range(n_out):
+                            gs[j] += factor * weight[o, j]
+                for j in range(n_out):
+                    row[j] = gs[j]
+            if gated and source != NOWHERE:
+                step = np.int32(t)
+                for j in range(n_out):
+                    inner[j] += row[j] if step < times[j] else zero  # Eqs. 6 and 7
+                for j in range(n_out):
+                    outer[j] += inner[j]
+                    row[j] = outer[j]
+            elif not summed and source != NOWHERE:
+                for j in range(n_out):
+                    inner[j] += row[j]
+                    outer[j] += inner[j]
+                    row[j] = outer[j]
             for j in range(n_out):
                 root = one / (one + scale * abs(v[j] - theta))
-                row[j] = outer[j] * (root * root)  # Eq. 8
+                row[j] = row[j] * (root * root) + decay[j] * later[j]  # Eqs. 8 and 9
             if len(grad_membrane) > 0:
                 gv = grad_membrane[b, t]
                 for j in range(n_out):
                     row[j] += gv[j]
             for j in range(n_out):
-                grad_decay[j] += g[j] * v[j]  # g is still gI[t+1]
-            for j in range(n_out):
-                g[j] = row[j] + decay[j] * g[j]  # Eq. 9
-                grad_bias[j] += g[j]
-            row[:] = g
-        if by_events:
-            add_sample_gradient(grad_weight, sample_rows, indptr, indices, b, ends, steps)  # Eq. 10
+                grad_decay[j] += later[j] * v[j]
+                grad_bias[j] += later[j]
+            if take_turns:
+                r = b * n_steps + t
+                add_row_to_events(grad_weight, row, indices, indptr[r], indptr[r + 1])  # Eq. 10
+            later = row
+        for j in range(n_out):
+            grad_bias[j] += later[j]
+        if by_events and not take_turns:
+            add_sample_gradient(grad_weight, sample_rows, indptr, indices, b, ends, steps)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class _Upstream:
     """The gradient by a layer's spikes as `_backward_pass` takes it."""
 
@@ -262,8 +290,7 @@ def _upstream(grad_spikes: Floats | Gradients | None, like: Floats) -> _Upstream
     if isinstance(grad_spikes, ReadoutGradients) and grad_spikes.grad_value is not None:
         value, decay, peaks = grad_spikes.grad_value, grad_spikes.readout_decay, grad_spikes.peak_times
         return _Upstream(RECURSION, none, weight, decay, value, no_peaks if peaks is None else peaks)
-    source = PROJECTED if len(weight) <= PROJECT_UP_TO else DENSE
-    return _Upstream(source, grad_spikes.current, weight, zero, no_row, no_peaks)
+    return _Upstream(PROJECTED, grad_spikes.current, weight, zero, no_row, no_peaks)
 
 
 def single_spike_backward(
@@ -290,61 +317,26 @@ def single_spike_backward(
         workspace, "grad_weight", (n_shares, *(weight.shape if by_events else (0, 0))), dtype
     )
     partial_bias, partial_decay = np.zeros((2, n_shares, n_out), dtype)
-    gated = gradient == "gated"
-    times, row = trace.spike_times, _decay_row(trace.decay, n_out)
-    by_blas = up.source == DENSE and len(up.weight) > 0  # a wide next layer: project by BLAS
+    row = _decay_row(trace.decay, n_out)
 
     def task(k: int, first: int, last: int) -> None:
-        state, double_sum = np.empty((4, n_out), dtype), np.empty((2, len(up.weight)), dtype)
-        ends, steps = np.empty(n_in + 1, np.int64), np.empty(longest, np.int64)
         partial_weight[k] = 0
-
-        def run(grad: Floats, offset: int, start: int, stop: int) -> None:
-            _backward_pass(
-                up.source, grad, offset, up.weight, up.recursion, up.grad_value, up.peak_times, gv,
-                potential, times, row, dtype.type(trace.threshold), dtype.type(surrogate_scale), gated,
-                kept if keep else kept[k : k + 1], keep, by_events, indptr, indices, ends, steps,
-                partial_weight[k], partial_bias[k], partial_decay[k], state, double_sum, start, stop,
-            )  # fmt: skip
-
-        if not by_blas:
-            run(up.grad, 0, first, last)
-            return
-        grad = np.zeros((1, n_steps, n_out), dtype)
-        for b in range(first, last):
-            _project_sample(up.grad[b], up.weight, times[b] if gated else None, grad[0])
-            run(grad, b, b, b + 1)
+        _backward_pass(
+            up.source, up.grad, up.weight, up.recursion, up.grad_value, up.peak_times, gv,
+            potential, trace.spike_times, row, dtype.type(trace.threshold), dtype.type(surrogate_scale),
+            gradient == "gated", kept if keep else kept[k : k + 1], keep, by_events, indptr, indices,
+            np.empty(n_in + 1, np.int64), np.empty(longest, np.int64),
+            partial_weight[k], partial_bias[k], partial_decay[k],
+            np.empty((4, n_out), dtype), np.empty((n_steps, len(up.weight)), dtype), first, last,
+        )  # fmt: skip
 
     with one_blas_thread():
         run_shares(task, batch)
-    if by_events:
-        grad_weight = add_partials(partial_weight).copy()
-    else:
-        grad_weight = matmul_transposed(signal, kept, run_shares)
-    grad_decay = _decay_gradient(partial_decay, trace.decay)
-    grad_bias = partial_bias.sum(axis=0)
+    grad_weight = (
+        add_partials(partial_weight).copy() if by_events else matmul_transposed(signal, kept, run_shares)
+    )
+    grad_bias, grad_decay = partial_bias.sum(axis=0), _decay_gradient(partial_decay, trace.decay)
     return Gradients(grad_weight, grad_bias, grad_decay, kept if keep_current else None, weight)
-
-
-def _project_sample(
-    grad_current: Floats, weight: Floats, times: NDArray[np.int32] | None, out: Floats
-) -> None:
-    """``out = grad_current @ weight`` for one sample: (T, N) from the next layer's gI (T, O) and (O, N).
-
-    With the spike times of a gated layer only the steps before the spike are formed: neurons are taken in
-    the order of their spikes, and in every block of steps only those that have not fired yet.
-    """
-    n_steps = len(out)
-    if times is None or weight.size < 2**16:  # for small layers the sorting costs more than it saves
-        np.matmul(grad_current, weight, out=out)
-        return
-    order = np.argsort(-times, kind="stable")
-    ordered = weight[:, order]
-    block = max(8, n_steps // 8)
-    for start in range(0, n_steps, block):
-        stop = min(start + block, n_steps)
-        waiting = int(np.count_nonzero(times > start))
-        out[start:stop, order[:waiting]] = grad_current[start:stop] @ ordered[:, :waiting]
 
 
 @kernel

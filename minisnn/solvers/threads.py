@@ -7,6 +7,7 @@ threads run the tasks, since kernels release the interpreter lock. BLAS is held 
 
 from __future__ import annotations
 
+import importlib
 import itertools
 import os
 import threading
@@ -103,6 +104,8 @@ def run_shares(task: Callable[[int, int, int], None], batch: int) -> None:
 
 @lru_cache(maxsize=1)
 def _blas() -> threadpoolctl.ThreadpoolController:
+    # Kernels call SciPy's BLAS, products NumPy's: both must be loaded to be found.
+    importlib.import_module("scipy.linalg.cython_blas")
     return threadpoolctl.ThreadpoolController()
 
 
