@@ -62,7 +62,7 @@ def set_product(product: str) -> None:
 
 
 @kernel
-def add_event_rows(row, weight, indices, start, stop):  # type: ignore[no-untyped-def]
+def add_event_rows(row, weight, indices, start, stop):
     """``row += sum of weight[i]`` over the events ``indices[start:stop]``; row is (N,), weight (n_in, N)."""
     n_out = len(row)
     e = start
@@ -86,7 +86,7 @@ def add_event_rows(row, weight, indices, start, stop):  # type: ignore[no-untype
 
 
 @kernel
-def add_row_to_events(grad_weight, row, indices, start, stop):  # type: ignore[no-untyped-def]
+def add_row_to_events(grad_weight, row, indices, start, stop):
     """``grad_weight[i] += row`` for the events ``indices[start:stop]``; the transpose of `add_event_rows`."""
     n_out = len(row)
     e = start
@@ -105,7 +105,7 @@ def add_row_to_events(grad_weight, row, indices, start, stop):  # type: ignore[n
 
 
 @kernel
-def _group_by_input(indptr, indices, first_row, n_steps, ends, steps):  # type: ignore[no-untyped-def]
+def _group_by_input(indptr, indices, first_row, n_steps, ends, steps):
     """Sort the events of one sample by input: those of input i are ``steps[ends[i-1]:ends[i]]``, by time."""
     ends[:] = 0
     base = indptr[first_row]
@@ -122,13 +122,13 @@ def _group_by_input(indptr, indices, first_row, n_steps, ends, steps):  # type: 
 
 
 @kernel
-def fires_often(n_events, n_in):  # type: ignore[no-untyped-def]
+def fires_often(n_events, n_in):
     """Whether the inputs of a sample fire so often that grouping its events by input pays."""
     return n_events > n_in
 
 
 @kernel
-def add_sample_gradient(grad_weight, rows, indptr, indices, sample, ends, steps):  # type: ignore[no-untyped-def]
+def add_sample_gradient(grad_weight, rows, indptr, indices, sample, ends, steps):
     """``grad_weight += x[b]^T @ rows`` for one sample (Eq. 10); rows (T, N) is its gI.
 
     Where inputs fire more than once, the events are grouped by input first: then every row of the
@@ -151,7 +151,7 @@ def add_sample_gradient(grad_weight, rows, indptr, indices, sample, ends, steps)
 
 
 @kernel
-def _event_matmul(out, weight, indptr, indices, first, last):  # type: ignore[no-untyped-def]
+def _event_matmul(out, weight, indptr, indices, first, last):
     n_steps = out.shape[1]
     for b in range(first, last):
         for t in range(n_steps):
@@ -170,7 +170,7 @@ def matmul(events: SpikeEvents, weight: Floats, out: Floats) -> Floats:
 
 
 @kernel
-def _event_matmul_transposed(grad_weight, grad, indptr, indices, ends, steps, first, last):  # type: ignore[no-untyped-def]
+def _event_matmul_transposed(grad_weight, grad, indptr, indices, ends, steps, first, last):
     grad_weight[:] = 0
     for b in range(first, last):
         add_sample_gradient(grad_weight, grad[b], indptr, indices, b, ends, steps)
@@ -210,7 +210,7 @@ def add_partials(partial: Floats) -> Floats:
 
 
 @kernel
-def _count_events(raster, counts, first, last):  # type: ignore[no-untyped-def]
+def _count_events(raster, counts, first, last):
     """Number of events in every row of the raster, (B * T, n_in)."""
     for r in range(first, last):
         n = 0
@@ -221,7 +221,7 @@ def _count_events(raster, counts, first, last):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _list_events(raster, indptr, indices, first, last):  # type: ignore[no-untyped-def]
+def _list_events(raster, indptr, indices, first, last):
     for r in range(first, last):
         e = indptr[r]
         for i in range(raster.shape[1]):
@@ -245,7 +245,7 @@ def as_events(spikes: NDArray[Any] | SpikeEvents) -> SpikeEvents:
 
 
 @kernel
-def _events_from_times(spike_times, indptr, indices, n_steps):  # type: ignore[no-untyped-def]
+def _events_from_times(spike_times, indptr, indices, n_steps):
     """Counting sort of the spike times of every sample into rows."""
     batch, n_neurons = spike_times.shape
     for b in range(batch):

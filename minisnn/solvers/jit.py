@@ -9,16 +9,16 @@ and debugging: the kernels then run as the Python they are.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any
 
 import numba
 
 __all__ = ["kernel"]
 
-F = TypeVar("F", bound=Callable[..., Any])
 
-
-def kernel(function: F) -> F:
+def kernel(function: Callable[..., Any]) -> Callable[..., Any]:
     """Compile `function` with the options of the house."""
-    compiled: F = numba.njit(cache=True, fastmath=False, nogil=True, error_model="numpy")(function)
+    compiled: Callable[..., Any] = numba.njit(cache=True, fastmath=False, nogil=True, error_model="numpy")(
+        function
+    )
     return compiled

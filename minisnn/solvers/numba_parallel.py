@@ -97,7 +97,7 @@ def _decay_gradient(partial: Floats, decay: Floats) -> Floats:
 
 
 @kernel
-def _forward_pass(  # type: ignore[no-untyped-def]
+def _forward_pass(
     potential, spike_times, indptr, indices, weight, bias, decay, theta, by_events, v, first, last
 ):
     """Eqs. 1 to 5 for the samples of a share; v (N,) is the state of one.
@@ -152,7 +152,7 @@ def single_spike_forward(
 
 
 @kernel
-def _project_sample(rows, factors, weight, times, gated):  # type: ignore[no-untyped-def]
+def _project_sample(rows, factors, weight, times, gated):
     """``rows = factors @ weight``: gS of one sample, (T, N), from the next layer's gI, (T, O), and (O, N).
 
     A gated layer uses only the steps before the spike of each neuron. Where that saves more than it costs,
@@ -179,7 +179,7 @@ def _project_sample(rows, factors, weight, times, gated):  # type: ignore[no-unt
 
 
 @kernel
-def _backward_pass(  # type: ignore[no-untyped-def]
+def _backward_pass(
     source, grad, weight, recursion, grad_value, peak_times, grad_membrane,
     potential, spike_times, decay, theta, scale, gated,
     rows, keep, by_events, indptr, indices, ends, steps,
@@ -285,7 +285,8 @@ def _upstream(grad_spikes: Floats | Gradients | None, like: Floats) -> _Upstream
         return _Upstream(NOWHERE, none, no_row, zero, no_row, no_peaks)
     if not isinstance(grad_spikes, Gradients):
         return _Upstream(DENSE, np.ascontiguousarray(grad_spikes), no_row, zero, no_row, no_peaks)
-    assert grad_spikes.current is not None and grad_spikes.input_weight is not None
+    assert grad_spikes.current is not None
+    assert grad_spikes.input_weight is not None
     weight = np.ascontiguousarray(grad_spikes.input_weight.T)
     if isinstance(grad_spikes, ReadoutGradients) and grad_spikes.grad_value is not None:
         value, decay, peaks = grad_spikes.grad_value, grad_spikes.readout_decay, grad_spikes.peak_times
@@ -340,7 +341,7 @@ def single_spike_backward(
 
 
 @kernel
-def _readout_pass(  # type: ignore[no-untyped-def]
+def _readout_pass(
     membrane, value, peak_times, use_max, indptr, indices, weight, bias, decay, by_events, u, first, last
 ):
     """Eqs. 1, 2 and 17 for the samples of a share; u (O,) is the state of one."""
@@ -418,7 +419,7 @@ def readout_forward(
 
 
 @kernel
-def _readout_backward_pass(  # type: ignore[no-untyped-def]
+def _readout_backward_pass(
     grad_value, peak_times, membrane, decay, grad_current, by_events, indptr, indices, ends, steps,
     grad_weight, grad_bias, grad_decay, g, first, last,
 ):  # fmt: skip

@@ -59,7 +59,8 @@ def input_spikes_backward(upstream: Floats | Gradients | None, like: Floats) -> 
         return like[:0]
     if not isinstance(upstream, Gradients):
         return upstream
-    assert upstream.current is not None and upstream.input_weight is not None
+    assert upstream.current is not None
+    assert upstream.input_weight is not None
     return matmul(upstream.current, upstream.input_weight.T, run_shares)
 
 
@@ -79,7 +80,7 @@ def _buffer(workspace: Any, name: str, shape: tuple[int, ...], dtype: Any) -> ND
 
 
 @kernel
-def _single_spike_steps(v, potential, bias, decay, theta, spike_times, first, last):  # type: ignore[no-untyped-def]
+def _single_spike_steps(v, potential, bias, decay, theta, spike_times, first, last):
     """Eqs. 2 to 5 in place: `potential` (B, T, N) comes as x @ W and leaves as V; v (N,) is scratch."""
     n_steps, n_out = potential.shape[1:]
     for b in range(first, last):
@@ -117,7 +118,7 @@ def single_spike_forward(
 
 
 @kernel
-def _single_spike_steps_backward(  # type: ignore[no-untyped-def]
+def _single_spike_steps_backward(
     grad_spikes, grad_membrane, potential, spike_times, decay, theta, scale, gated,
     grad_current, bias_sums, decay_sums, state, first, last,
 ):  # fmt: skip
@@ -190,7 +191,7 @@ def single_spike_backward(
 
 
 @kernel
-def _multi_spike_steps(v, potential, bias, decay, theta, first, last):  # type: ignore[no-untyped-def]
+def _multi_spike_steps(v, potential, bias, decay, theta, first, last):
     """Eqs. 12 to 14 in place: `potential` (B, T, N) comes as x @ W and leaves as U; v (N,) is scratch."""
     n_steps, n_out = potential.shape[1:]
     zero = theta - theta
@@ -222,7 +223,7 @@ def multi_spike_forward(
 
 
 @kernel
-def _multi_spike_steps_backward(  # type: ignore[no-untyped-def]
+def _multi_spike_steps_backward(
     grad_spikes, grad_membrane, potential, decay, theta, scale, detach_reset,
     grad_current, bias_sums, decay_sums, state, first, last,
 ):  # fmt: skip
@@ -293,7 +294,7 @@ def multi_spike_backward(
 
 
 @kernel
-def _readout_steps(potential, bias, decay, use_max, value, peak_times, first, last):  # type: ignore[no-untyped-def]
+def _readout_steps(potential, bias, decay, use_max, value, peak_times, first, last):
     """Eqs. 2 and 17 in place: `potential` (B, T, n_out) comes as x @ W and leaves as U."""
     n_steps, n_out = potential.shape[1:]
     for b in range(first, last):
@@ -341,7 +342,7 @@ def readout_forward(
 
 
 @kernel
-def _readout_steps_backward(  # type: ignore[no-untyped-def]
+def _readout_steps_backward(
     grad_value, use_max, peak_times, membrane, decay, grad_current, bias_sums, decay_sums, first, last
 ):
     """Eqs. 18 and 9, from the last step to the first."""

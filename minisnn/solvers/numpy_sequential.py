@@ -50,7 +50,8 @@ def input_spikes_backward(upstream: Floats | Gradients) -> Floats:
     """Gradient of Eq. 1 by the spikes of the layer before, ``gx[t] = gI[t] @ W^T`` (Eq. 11), (B, T, n_in)."""
     if not isinstance(upstream, Gradients):
         return upstream
-    assert upstream.current is not None and upstream.input_weight is not None
+    assert upstream.current is not None
+    assert upstream.input_weight is not None
     return matmul(upstream.current, upstream.input_weight.T)
 
 
