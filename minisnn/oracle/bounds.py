@@ -1,0 +1,487 @@
+"""How far a correct implementation may be from the exact result: the rounding bounds, derived.
+
+Every verdict of the oracle rests on this file; nothing is compared with a guessed tolerance. Notation
+and rules are those of Higham, Accuracy and Stability of Numerical Algorithms, 2nd ed., SIAM 2002:
+
+- standard model (section 2.2): ``fl(a op b) = (a op b)(1 + d)``, ``|d| <= u``, u half the distance from 1 to the next
+  float; a fused multiply-add rounds once where the model rounds twice, so every bound covers it. Where a
+  result underflows (flushed to zero or not) it is off by at most eta, the smallest normal number.
+- Lemma 3.1: ``prod (1 + d_i)^(+-1) = 1 + theta_m`` with ``|theta_m| <= gamma_m = m u / (1 - m u)``, m factors.
+- section 4.2: in a sum of n terms, *in any order*, each term meets at most n - 1 additions.
+
+**Potential.** Eq. 2 unrolled is ``V[t] = sum_k beta^(t-k) (sum_i x[k,i] W[i] + b)``. A term meets: the
+additions of whatever order the implementation chose, at most one for every nonzero term and one more per step
+where partial sums of steps are added (adding an exact zero is exact); and at most t + 1 multiplications, ``t-k``
+factors beta, one by one, by squaring or ready-made, and one by x. So the computed potential is the sum of the same
+terms, each times ``1 + theta_m`` with ``m = nonzero terms + 2 (t + 1)``, and ::
+
+    |V_computed - V| <= E[t] = gamma_m A[t] + m eta,     A[t] = sum of the absolute values of all terms.
+
+In the conventional layer, *given its spikes*, ``U`` is linear too: every reset is one more term,
+``-theta beta^(t-k)``.
+
+**Spikes.** A step certainly crosses if ``V - E > theta``; possibly if ``V + E > theta``. A spike at tau is right
+if tau possibly crosses and no earlier step certainly does; silence is right if no step certainly crosses.
+
+**Gradients**, componentwise, each line adding its own roundings to what it inherits (a, e: absolute sum, error)::
+
+    gz   exact (a product with 0 or 1)
+    gS~  a = P^T |gz|,            e = gamma_(2(T-k)+2) a
+    h'   e = 2 s E' / (1 + s max(|d| - E', 0))^3 + 10 u h'max,  d = V - theta,  E' = E + u (|d| + E)
+    gU   e = |gS~| e_h + e_S~ (h' + e_h) + 2 u (product)
+    gI   a = A^T (|gU| + e_U),    e = A^T e_U + gamma_(3(T-t)) a
+    gW   e = |x|^T e_I + gamma_(BT+2) |x|^T a_I;   gb the same with 1 for x;   gx with |W|^T and gamma_(N+1)
+    gbeta  e = sum (e_I A + a_I E + e_I E) + gamma_(BT+T+4) sum a_I (A + E)
+
+The line of h': ``|h''| = 2 s / (1 + s|d|)^3`` falls with |d|, so its value at the nearest possible |d| bounds the
+change; evaluating ``1 / (1 + s|d|)^2`` rounds at most ten times (a quotient rule that subtracts two nearly equal
+terms is not as accurate, and not covered). The counts hold for other orders too, as long as the same terms are
+summed: an eligibility trace forward in time, a product with the triangular matrix, autograd through the
+convolution. The conventional layer's recursion is ``gU[t] = c[t] beta gU[t+1] + gS[t] h'[t]``,
+``c = 1 - theta h'``, and its bound the same recursion with ``|c|``; the error of c is
+``theta e_h + 4 u (1 + theta h')``.
+
+**FFT.** A convolution by FFT is accurate in norm, not term by term. Theorem 24.2: a transform of length n has
+relative error ``f = log2(n) g / (1 - log2(n) g)`` in the 2-norm, ``g = mu + gamma_4 (sqrt(2) + mu)``, mu the
+error of the twiddle factors (2u allowed here), so g <= 9 u. Two transforms, a pointwise product and one transform
+back give, for kernel a and signal s, ``|error| <= f (2 |a|_2 |s|_1 + |a|_1 |s|_2) + 4 u |a|_2 |s|_1`` for every step
+(with ``|F s|_max <= |s|_1``). ``kind="fft"`` adds that, n = 4T, wherever time enters.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+
+from ..errors import unknown_name
+from .exact import ExactBackward, ExactForward, nearest
+
+__all__ = [
+    "KINDS",
+    "SpikeVerdict",
+    "gamma",
+    "gradient_bounds",
+    "is_exact_case",
+    "judge_spike_times",
+    "judge_spikes",
+    "potential_bound",
+    "powers_are_exact",
+]
+
+Floats = NDArray[np.float64]
+KINDS = ("standard", "fft")
+_REFERENCE = 2.0**-100  # a generous unit of the double-double reference (about 2^-104), per counted operation
+_UPWARD = (
+    1.0 + 2.0**-30
+)  # the bounds are computed in float64 themselves: rounded up by far more than that loses
+
+
+def gamma(count: Any, dtype: DTypeLike) -> Floats:
+    """``gamma_m = m u / (1 - m u)`` for that many roundings in `dtype`; infinite where ``m u >= 1``.
+
+    Examples
+    --------
+    >>> float(gamma(1, np.float64)) == 2.0**-53 / (1 - 2.0**-53)
+    True
+    """
+    product = np.asarray(count, dtype=np.float64) * (float(np.finfo(np.dtype(dtype)).eps) / 2)
+    with np.errstate(divide="ignore"):
+        return np.where(product < 1, product / np.maximum(1 - product, 0), np.inf)
+
+
+def _eta(dtype: DTypeLike) -> float:
+    return float(np.finfo(np.dtype(dtype)).tiny)
+
+
+def _unit(dtype: DTypeLike) -> float:
+    return float(np.finfo(np.dtype(dtype)).eps) / 2
+
+
+def _checked_kind(kind: str) -> str:
+    if kind not in KINDS:
+        raise unknown_name("bound", kind, KINDS)
+    return kind
+
+
+def _absolute_current(
+    spikes: NDArray[Any], weight: NDArray[Any], bias: NDArray[Any]
+) -> tuple[Floats, Floats]:
+    """(B, T, N): sum of the absolute values of the terms of Eq. 1, and how many are not zero."""
+    x, w = np.abs(np.asarray(spikes, np.float64)), np.abs(np.asarray(weight, np.float64))
+    magnitude = x @ w + np.abs(np.asarray(bias, np.float64))
+    # A count c is c additions of the weight, or one product: at most c roundings either way.
+    terms = np.ceil(x) @ (w != 0).astype(np.float64) + (np.asarray(bias) != 0)
+    return magnitude, terms
+
+
+def _run(values: Floats, decay: Any) -> Floats:
+    """Leaky running sum along time, in float64."""
+    beta = np.asarray(decay, np.float64)
+    out, state = np.empty_like(values), np.zeros_like(values[:, 0])
+    for t in range(values.shape[1]):
+        state = beta * state + values[:, t]
+        out[:, t] = state
+    return out
+
+
+def _run_back(values: Floats, decay: Any) -> Floats:
+    return _run(values[:, ::-1], decay)[:, ::-1]
+
+
+def _kernel(decay: Any, n_steps: int, n_out: int) -> Floats:
+    """(T, N) powers of the decay."""
+    beta = np.broadcast_to(np.asarray(decay, np.float64), (n_out,))
+    powers: Floats = beta[None, :] ** np.arange(n_steps)[:, None]
+    return powers
+
+
+def _fft_error(kernel: Floats, signal: Floats, dtype: DTypeLike) -> Floats:
+    """(B, 1, N): error of a convolution by FFT of `kernel` (T, N) with `signal` (B, T, N), see the module's text."""
+    n_steps = kernel.shape[0]
+    share = gamma(9 * np.ceil(np.log2(4 * max(n_steps, 2))), dtype)
+    kernel_1, kernel_2 = kernel.sum(axis=0), np.sqrt((kernel**2).sum(axis=0))
+    signal_1, signal_2 = signal.sum(axis=1, keepdims=True), np.sqrt((signal**2).sum(axis=1, keepdims=True))
+    error: Floats = (
+        share * (2 * kernel_2 * signal_1 + kernel_1 * signal_2) + 4 * _unit(dtype) * kernel_2 * signal_1
+    )
+    return error
+
+
+def absolute_potential(
+    spikes: NDArray[Any],
+    weight: NDArray[Any],
+    bias: NDArray[Any],
+    decay: Any,
+    *,
+    fired: NDArray[np.bool_] | None = None,
+    threshold: float = 1.0,
+) -> tuple[Floats, Floats]:
+    """A[t], the potential made of the absolute values of all terms, and m, the count of roundings: (B, T, N) each."""
+    magnitude, terms = _absolute_current(spikes, weight, bias)
+    if fired is not None:  # the resets of earlier steps are terms of this one
+        earlier = np.zeros_like(magnitude)
+        earlier[:, 1:] = fired[:, :-1]
+        magnitude = magnitude + np.asarray(decay, np.float64) * abs(threshold) * earlier
+        terms = terms + earlier
+    steps = np.arange(1, magnitude.shape[1] + 1)[None, :, None]
+    return _run(magnitude, decay) * _UPWARD, np.cumsum(terms, axis=1) + 2 * steps
+
+
+def potential_bound(
+    spikes: NDArray[Any],
+    weight: NDArray[Any],
+    bias: NDArray[Any],
+    decay: Any,
+    dtype: DTypeLike,
+    *,
+    kind: str = "standard",
+    fired: NDArray[np.bool_] | None = None,
+    threshold: float = 1.0,
+) -> Floats:
+    """E[t] of the module's text: how far a computed potential may be from the exact one.
+
+    Parameters
+    ----------
+    spikes : (B, T, n_in) 0/1 (or counts)
+        Input raster.
+    weight, bias, decay : (n_in, N), (N,), (N,) or scalar
+        Parameters.
+    dtype : float32 or float64
+        Precision of the implementation under test.
+    kind : {"standard", "fft"}
+        Any order of summation, or a convolution by FFT.
+    fired : (B, T, N) bool, optional
+        Conventional layer: its spikes, whose resets are terms of later steps.
+    threshold : float
+        Size of a reset; used with `fired` only.
+
+    Returns
+    -------
+    bound : (B, T, N) float64
+        In thresholds. Zero is never returned here, see `is_exact_case`.
+
+    Examples
+    --------
+    >>> bound = potential_bound(np.ones((1, 1, 1)), np.array([[0.75]]), np.zeros(1), 0.5, np.float64)
+    >>> bool(bound[0, 0, 0] < 3.1 * 0.75 * 2.0**-53)  # m = 1 + 2
+    True
+    """
+    absolute, count = absolute_potential(spikes, weight, bias, decay, fired=fired, threshold=threshold)
+    bound: Floats = gamma(count, dtype) * absolute + count * (_eta(dtype) + _REFERENCE * absolute)
+    if _checked_kind(kind) == "fft":
+        signal = _absolute_current(spikes, weight, bias)[0]
+        if fired is not None:
+            signal = signal + abs(threshold) * fired
+        kernel = _kernel(decay, signal.shape[1], signal.shape[2])
+        bound = bound + _fft_error(kernel, signal, dtype)
+    return bound * _UPWARD
+
+
+# ---- spikes ---------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, eq=False)
+class SpikeVerdict:
+    """What the bound says about spikes.
+
+    Parameters
+    ----------
+    right : bool array
+        (B, N) for spike times, (B, T, N) for the conventional layer.
+    undecided : bool array, same shape
+        Where two correct implementations may differ.
+    certain, possible : (B, T, N) bool
+        Steps that certainly cross, and that possibly cross.
+    """
+
+    right: NDArray[np.bool_]
+    undecided: NDArray[np.bool_]
+    certain: NDArray[np.bool_]
+    possible: NDArray[np.bool_]
+
+
+def _crossings(
+    potential: Any, bound: Floats, threshold: float, tie_fires: bool
+) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    hi, lo = nearest(potential)
+    distance = (hi - threshold) + lo
+    if tie_fires:
+        return distance - bound >= 0, distance + bound >= 0
+    return distance - bound > 0, distance + bound > 0
+
+
+def judge_spike_times(
+    spike_times: NDArray[Any],
+    potential: Any,
+    bound: Floats,
+    threshold: float = 1.0,
+    *,
+    tie_fires: bool = False,
+) -> SpikeVerdict:
+    """Judge first-spike times by the rule of the module's text.
+
+    Parameters
+    ----------
+    spike_times : (B, N) integer
+        Times under test, T for never.
+    potential : (B, T, N) numbers
+        Exact potential, ``exact_forward(...).potential``.
+    bound : (B, T, N)
+        `potential_bound`, or zeros for an exact case.
+    threshold : float
+        Firing threshold.
+    tie_fires : bool
+        Convention ``V >= theta``.
+
+    Examples
+    --------
+    >>> from minisnn.oracle.exact import double_double
+    >>> v = double_double(np.array([[[0.5], [1.0 + 1e-9], [2.0]]]))
+    >>> bound = np.full((1, 3, 1), 1e-8)  # step 1 is undecided, step 2 certainly crosses
+    >>> [bool(judge_spike_times(np.array([[t]]), v, bound).right[0, 0]) for t in range(4)]
+    [False, True, True, False]
+    """
+    certain, possible = _crossings(potential, bound, threshold, tie_fires)
+    n_steps = certain.shape[1]
+    times = np.asarray(spike_times)
+    steps = np.arange(n_steps)[None, :, None]
+    in_range = (times >= 0) & (times <= n_steps)
+    at_spike = np.take_along_axis(
+        possible, np.clip(times, 0, n_steps - 1)[:, None, :].astype(np.int64), axis=1
+    )
+    certain_before = (certain & (steps < times[:, None, :])).any(axis=1)
+    right = in_range & ~certain_before & (at_spike[:, 0, :] | (times == n_steps))
+    first_certain = np.where(certain.any(axis=1), certain.argmax(axis=1), n_steps)
+    first_possible = np.where(possible.any(axis=1), possible.argmax(axis=1), n_steps)
+    return SpikeVerdict(right, first_certain != first_possible, certain, possible)
+
+
+def judge_spikes(
+    fired: NDArray[np.bool_],
+    potential: Any,
+    bound: Floats,
+    threshold: float = 1.0,
+    *,
+    tie_fires: bool = False,
+) -> SpikeVerdict:
+    """Judge every step of the conventional layer; `potential` and `bound` must be those given `fired`.
+
+    Examples
+    --------
+    >>> from minisnn.oracle.exact import double_double
+    >>> v = double_double(np.array([[[0.5], [1.0], [2.0]]]))
+    >>> judge_spikes(np.array([[[0], [1], [1]]], dtype=bool), v, np.zeros((1, 3, 1))).right.ravel()
+    array([ True, False,  True])
+    """
+    certain, possible = _crossings(potential, bound, threshold, tie_fires)
+    return SpikeVerdict(np.where(fired, possible, ~certain), certain != possible, certain, possible)
+
+
+# ---- exact cases ----------------------------------------------------------------------------------
+
+
+def _fractional_bits(values: Any) -> int:
+    """Smallest q with all `values` whole multiples of 2^-q, at most 1100."""
+    mantissa, exponent = np.frexp(np.asarray(values, np.float64))
+    whole = np.asarray(np.ldexp(mantissa, 53)).astype(np.int64).ravel()
+    nonzero = whole[whole != 0]
+    if nonzero.size == 0:
+        return 0
+    trailing = np.log2((nonzero & -nonzero).astype(np.float64)).astype(np.int64)
+    return int(max(0, (53 - trailing - exponent.ravel()[whole != 0]).max()))
+
+
+def is_exact_case(
+    spikes: NDArray[Any],
+    weight: NDArray[Any],
+    bias: NDArray[Any],
+    decay: Any,
+    dtype: DTypeLike,
+    threshold: float = 0.0,
+) -> bool:
+    """Whether every operation of a forward pass is exact in `dtype`, in whatever order.
+
+    With q fractional bits in the data and p in the decay every number met is a multiple of
+    ``2^-(q + p(T-1))`` and at most ``max A``; it fits if ``q + p (T-1) + log2 max A + 1`` is within the
+    precision. Give `threshold` for the conventional layer, whose resets are data too.
+
+    Examples
+    --------
+    >>> x, w = np.ones((1, 8, 1)), np.array([[0.75]])
+    >>> is_exact_case(x, w, np.zeros(1), 0.5, np.float32), is_exact_case(x, w, np.zeros(1), 0.9, np.float32)
+    (True, False)
+    """
+    n_steps = np.shape(spikes)[1]
+    resets = np.ones((*np.shape(spikes)[:2], np.shape(bias)[0]), dtype=bool) if threshold else None
+    absolute, _ = absolute_potential(spikes, weight, bias, decay, fired=resets, threshold=threshold)
+    q = max(_fractional_bits(part) for part in (weight, bias, threshold))
+    bits = q + _fractional_bits(decay) * (n_steps - 1) + np.log2(max(float(absolute.max()), 1.0)) + 1
+    return bool(bits <= np.finfo(np.dtype(dtype)).nmant + 1)
+
+
+def powers_are_exact(decay: Any, n_steps: int) -> bool:
+    """Whether every way of forming ``decay^k``, k < T, is exact: decay 0 or 1, or 1/2 over a single step."""
+    beta = np.asarray(decay)
+    return bool(np.all((beta == 0) | (beta == 1) | ((beta == 0.5) & (n_steps <= 2))))
+
+
+# ---- gradients ------------------------------------------------------------------------------------
+
+
+def gradient_bounds(
+    backward: ExactBackward,
+    forward: ExactForward,
+    spikes: NDArray[Any],
+    weight: NDArray[Any],
+    bias: NDArray[Any],
+    decay: Any,
+    threshold: float,
+    surrogate_scale: float,
+    gradient: str,
+    grad_spikes: NDArray[Any],
+    dtype: DTypeLike,
+    *,
+    neuron: str = "single-spike",
+    detach_reset: bool = False,
+    kind: str = "standard",
+) -> dict[str, Floats]:
+    """How far computed gradients may be from the exact ones, component by component.
+
+    Valid where the implementation's spikes are the exact ones: draw cases in which none is undecided.
+
+    Parameters
+    ----------
+    backward, forward : ExactBackward, ExactForward
+        The exact passes.
+    spikes, weight, bias, decay, threshold, surrogate_scale, gradient, grad_spikes
+        As given to the implementation.
+    dtype : float32 or float64
+        Its precision.
+    neuron, detach_reset, kind
+        Which layer, whether its reset is left out of the gradient, and which bound.
+
+    Returns
+    -------
+    bounds : dict
+        ``spikes`` (B, T, n_in), ``weight`` (n_in, N), ``bias`` (N,), ``decay`` (N,), float64.
+    """
+    fft = _checked_kind(kind) == "fft"
+    x, w = np.abs(np.asarray(spikes, np.float64)), np.abs(np.asarray(weight, np.float64))
+    beta = np.asarray(decay, np.float64)
+    batch, n_steps, _ = x.shape
+    n_out = w.shape[1]
+    unit, eta = _unit(dtype), _eta(dtype)
+    resets = forward.fired if neuron == "multi-spike" else None
+    absolute, _ = absolute_potential(spikes, weight, bias, decay, fired=resets, threshold=threshold)
+    bound = potential_bound(spikes, weight, bias, decay, dtype, kind=kind, fired=resets, threshold=threshold)
+    if resets is not None:  # the membrane after the reset has one more term
+        absolute = absolute + abs(threshold) * resets
+    surrogate, error_h = _surrogate_error(backward, bound, surrogate_scale, unit)
+    left = (n_steps - np.arange(n_steps))[None, :, None]  # T - t
+    grad_s = np.abs(np.asarray(grad_spikes, np.float64))
+    if neuron == "single-spike":
+        gated = np.cumsum(forward.fired, axis=1) == 0
+        grad_z = grad_s * gated if gradient == "gated" else grad_s
+        absolute_s = _run_back(_run_back(grad_z, 1.0), 1.0)
+        error_s = gamma(2 * left + 2, dtype) * absolute_s
+        if fft:
+            ramp = np.broadcast_to(np.arange(1.0, n_steps + 1)[:, None], (n_steps, n_out))
+            error_s = error_s + _fft_error(ramp, grad_z, dtype)
+        size_s = np.abs(backward.grad_crossings)
+        error_u = size_s * error_h + error_s * (surrogate + error_h)
+        error_u = error_u + 2 * unit * (size_s + error_s) * (surrogate + error_h) + 4 * eta
+        size_u = np.abs(backward.grad_potential) + error_u
+        absolute_i = _run_back(size_u, beta)
+        error_i = _run_back(error_u, beta) + gamma(3 * left, dtype) * absolute_i
+    else:
+        size_u = grad_s * surrogate
+        factor = np.abs(1 - (0.0 if detach_reset else threshold) * surrogate)
+        error_c = 0.0 if detach_reset else abs(threshold) * error_h
+        error_c = error_c + 4 * unit * (1 + abs(threshold) * surrogate)
+        absolute_i, error_i = np.empty_like(grad_s), np.empty_like(grad_s)
+        a = e = np.zeros((batch, n_out))
+        for t in reversed(range(n_steps)):
+            c_error = error_c[:, t]
+            e = beta * (e * (factor[:, t] + c_error) + a * c_error)
+            e = e + grad_s[:, t] * (error_h[:, t] + 4 * unit * (surrogate[:, t] + error_h[:, t])) + 4 * eta
+            a = beta * factor[:, t] * a + size_u[:, t]
+            absolute_i[:, t], error_i[:, t] = a, e
+        absolute_i = absolute_i + error_i
+        error_i = error_i + gamma(3 * left, dtype) * absolute_i
+    if fft:
+        error_i = error_i + _fft_error(_kernel(decay, n_steps, n_out), size_u, dtype)
+    error_i = error_i + 3 * left * eta
+    absolute_i = absolute_i + error_i
+    cells = batch * n_steps
+    earlier, earlier_error = np.zeros_like(absolute), np.zeros_like(bound)
+    earlier[:, 1:], earlier_error[:, 1:] = absolute[:, :-1], bound[:, :-1]
+    if resets is not None:
+        earlier_error[:, 1:] += 2 * unit * absolute[:, :-1]
+    of_decay = error_i * earlier + absolute_i * earlier_error
+    of_decay = of_decay + gamma(cells + n_steps + 4, dtype) * absolute_i * (earlier + earlier_error)
+    bounds = {
+        "spikes": error_i @ w.T + gamma(n_out + 1, dtype) * (absolute_i @ w.T),
+        "weight": _contract(x, error_i) + gamma(cells + 2, dtype) * _contract(x, absolute_i),
+        "bias": error_i.sum(axis=(0, 1)) + gamma(cells + 2, dtype) * absolute_i.sum(axis=(0, 1)),
+        "decay": of_decay.sum(axis=(0, 1)),
+    }
+    return {name: (value + cells * eta) * _UPWARD * (1 + 2.0**-20) for name, value in bounds.items()}
+
+
+def _contract(x: Floats, values: Floats) -> Floats:
+    out: Floats = np.einsum("bti,btn->in", x, values)
+    return out
+
+
+def _surrogate_error(
+    backward: ExactBackward, bound: Floats, scale: float, unit: float
+) -> tuple[Floats, Floats]:
+    """h', and how far a computed h' may be from it, given the bound on the potential."""
+    distance = np.abs(backward.distance)
+    error = bound + unit * (distance + bound)
+    nearest_distance = np.maximum(distance - error, 0.0)
+    root = 1 / (1 + scale * nearest_distance)
+    return backward.surrogate, 2 * scale * error * root**3 + 10 * unit * root**2

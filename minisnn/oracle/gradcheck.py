@@ -1,0 +1,378 @@
+"""Checking a backward pass, surrogate and all: complex step on the anchored twin.
+
+A surrogate gradient is not the derivative of the function that was run, so differences of the loss say nothing
+about it. It is the derivative of another function, the *anchored twin*: with index 0 for the values of the
+hard run and ``G0 = g'(z0)`` (Eq. 6)::
+
+    S_twin(V) = S0 + G0 * (P h(V - theta) - P h(V0 - theta))          single-spike
+    S_twin(U) = S0 + h(U - theta) - h(U0 - theta)                     conventional
+
+At the point itself it equals the hard network, and its derivative there is what the backward pass claims to be,
+whatever stands before and after it. h takes complex numbers (`minisnn.surrogate.fast_sigmoid`), so ``Im f(p + i e) /
+e`` with ``e = 1e-100`` is that derivative to the last bits, and no step size has to be chosen.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .. import solvers
+from ..checks import checked_float, checked_gradient, checked_labels, checked_layer
+from ..errors import InputError, unknown_name
+from ..model import Gradients, Trace
+from ..network import Network
+from ..spikes import SpikeEvents
+from ..surrogate import fast_sigmoid, first_only_derivative
+
+__all__ = ["GradcheckResult", "central_differences", "gradcheck"]
+
+Floats = NDArray[Any]
+_STEP = 1e-100
+
+
+@dataclass(frozen=True)
+class GradcheckResult:
+    """Outcome of a gradient check.
+
+    Parameters
+    ----------
+    errors : dict of name to float
+        Largest error of every parameter's gradient, relative to the largest component of that gradient
+        (of all gradients, where that one is zero but for rounding).
+    uncertainty : dict of name to float
+        What the reference itself may be off, in the same measure (0 for the complex step).
+    checked : dict of name to int
+        Number of components compared.
+    """
+
+    errors: dict[str, float]
+    uncertainty: dict[str, float]
+    checked: dict[str, int]
+
+    @property
+    def worst(self) -> float:
+        """Largest error of all parameters."""
+        return max(self.errors.values())
+
+    def ok(self, tolerance: float = 1e-10) -> bool:
+        """Whether every error is at most `tolerance` plus the uncertainty of the reference."""
+        return all(error <= tolerance + self.uncertainty[name] for name, error in self.errors.items())
+
+
+def gradcheck(target: Any, *args: Any, **options: Any) -> GradcheckResult:
+    """Check the gradients of a layer, of a network, or of any function.
+
+    Three forms::
+
+        gradcheck("single-spike" | "multi-spike", spikes, weight, bias, decay, *, threshold, surrogate_scale,
+                  gradient, detach_reset, grad_spikes, grad_membrane, solver, components, seed, backward)
+        gradcheck(network, spikes, labels, *, solver, components, seed)
+        gradcheck(function, arguments, gradients, *, components, seed)
+
+    A layer is checked under the loss ``sum(grad_spikes * S) + sum(grad_membrane * V)``, `grad_spikes` drawn from `seed`
+    if not given; a network under its cross-entropy. Both run in float64 (float32 parameters are converted), because
+    the question here is the formula; rounding is judged by `minisnn.oracle.check`. A function takes a
+    mapping of arrays and returns a number; `gradients` are what somebody claims, by name. Where it
+    takes complex numbers the complex step is used, else central differences with their own error estimate.
+
+    Parameters
+    ----------
+    components : int
+        Components compared per parameter, chosen by `seed` where there are more (200).
+    solver : str
+        Whose backward pass to check (``"numpy-sequential"``).
+    backward : callable, optional
+        Layers only: a backward pass to check in place of the solver's,
+        ``backward(trace, grad_spikes, grad_membrane) -> mapping or Gradients``.
+
+    Returns
+    -------
+    result : GradcheckResult
+
+    Raises
+    ------
+    InputError
+        For a target of another kind, or arguments that do not fit.
+
+    Examples
+    --------
+    >>> rng = np.random.default_rng(0)
+    >>> spikes = (rng.random((2, 12, 3)) < 0.5).astype(float)
+    >>> layer = (rng.normal(0, 0.5, (3, 4)), np.zeros(4), np.full(4, 0.8))
+    >>> result = gradcheck("single-spike", spikes, *layer, gradient="gated")
+    >>> result.worst < 1e-12, sorted(result.errors)
+    (True, ['bias', 'decay', 'spikes', 'weight'])
+    >>> gradcheck(lambda p: (p["a"] ** 3).sum(), {"a": np.array([2.0])}, {"a": np.array([12.0])}).ok()
+    True
+    """
+    if isinstance(target, Network):
+        return _check_network(target, *args, **options)
+    if isinstance(target, str):
+        if target not in solvers.NEURONS:
+            raise unknown_name("neuron", target, solvers.NEURONS)
+        return _check_layer(target, *args, **options)
+    if callable(target):
+        return _check_function(target, *args, **options)
+    raise InputError(
+        f"gradcheck takes the name of a neuron, a Network or a function, got {type(target).__name__}"
+    )
+
+
+# ---- the twin -------------------------------------------------------------------------------------
+
+
+def _integrate(current: Floats, decay: Floats) -> Floats:
+    membrane = np.empty(current.shape, dtype=complex)
+    v = np.zeros_like(current[:, 0])
+    for t in range(current.shape[1]):
+        v = decay * v + current[:, t]
+        membrane[:, t] = v
+    return membrane
+
+
+def _double_running_sum(values: Floats) -> Floats:
+    total: Floats = np.cumsum(np.cumsum(values, axis=1), axis=1)
+    return total
+
+
+def _twin_layer(
+    anchor: Trace, spikes: Floats, layer: Mapping[str, Floats], scale: float, choice: str | bool
+) -> tuple[Floats, Floats]:
+    """Spikes and membrane of the anchored twin at complex `spikes` and parameters."""
+    current = spikes @ layer["weight"] + layer["bias"]
+    theta, spikes_0 = anchor.threshold, anchor.spikes
+    h_0 = fast_sigmoid(anchor.potential - theta, scale)
+    if anchor.neuron == "single-spike":
+        membrane = _integrate(current, layer["decay"])
+        z_0 = _double_running_sum(anchor.potential > theta)
+        selected = first_only_derivative(z_0, str(choice), spikes_0.dtype)
+        change = _double_running_sum(fast_sigmoid(membrane - theta, scale) - h_0)
+        return spikes_0 + selected * change, membrane
+    twin, membrane = np.empty((2, *current.shape), dtype=complex)
+    v = np.zeros_like(current[:, 0])
+    for t in range(current.shape[1]):
+        u = layer["decay"] * v + current[:, t]
+        twin[:, t] = spikes_0[:, t] + fast_sigmoid(u - theta, scale) - h_0[:, t]
+        v = u - theta * (spikes_0[:, t] if choice else twin[:, t])
+        membrane[:, t] = v
+    return twin, membrane
+
+
+# ---- layer ----------------------------------------------------------------------------------------
+
+
+def _check_layer(
+    neuron: str,
+    spikes: Any,
+    weight: Floats,
+    bias: Floats,
+    decay: Any,
+    *,
+    threshold: float = 1.0,
+    surrogate_scale: float = 10.0,
+    gradient: str = "straight-through",
+    detach_reset: bool = False,
+    grad_spikes: Floats | None = None,
+    grad_membrane: Floats | None = None,
+    solver: str = "numpy-sequential",
+    backward: Callable[[Trace, Floats, Floats | None], Any] | None = None,
+    components: int = 200,
+    seed: int = 0,
+) -> GradcheckResult:
+    module = solvers.get(solver, neuron)
+    raster = (
+        spikes.to_raster(np.float64) if isinstance(spikes, SpikeEvents) else np.asarray(spikes, np.float64)
+    )
+    double = (np.asarray(weight, np.float64), np.asarray(bias, np.float64), np.asarray(decay, np.float64))
+    checked_layer(raster, *double)
+    scale = checked_float("surrogate_scale", surrogate_scale, low=0)
+    choice: str | bool = checked_gradient(gradient) if neuron == "single-spike" else bool(detach_reset)
+    point = dict(zip(("spikes", "weight", "bias", "decay"), (raster, *double)))
+    name = neuron.replace("-", "_")
+    trace = getattr(module, f"{name}_forward")(raster, *double, float(threshold))
+    if grad_spikes is None:
+        grad_spikes = np.random.default_rng(seed).normal(size=trace.potential.shape)
+    grad_s = np.asarray(grad_spikes, np.float64)
+    grad_v = None if grad_membrane is None else np.asarray(grad_membrane, np.float64)
+
+    def loss(values: Mapping[str, Floats]) -> Any:
+        twin, membrane = _twin_layer(trace, values["spikes"], values, scale, choice)
+        total = (grad_s * twin).sum()
+        return total if grad_v is None else total + (grad_v * membrane).sum()
+
+    if backward is None:
+        claimed = getattr(module, f"{name}_backward")(trace, grad_s, grad_v, scale, choice)
+    else:
+        claimed = backward(trace, grad_s, grad_v)
+    return _compare(loss, point, _mapping(claimed, point), components, seed)
+
+
+def _mapping(claimed: Any, point: Mapping[str, Floats]) -> dict[str, Floats]:
+    """What a backward pass returned, as arrays by name; names it leaves out are not checked."""
+    if isinstance(claimed, Gradients):
+        return {name: np.asarray(getattr(claimed, name)) for name in point}
+    return {name: np.asarray(claimed[name]) for name in point if name in claimed}
+
+
+# ---- network --------------------------------------------------------------------------------------
+
+
+def _check_network(
+    network: Network,
+    spikes: Any,
+    labels: Any,
+    *,
+    solver: str = "numpy-sequential",
+    components: int = 200,
+    seed: int = 0,
+) -> GradcheckResult:
+    config = network.config
+    double = Network(
+        type(config)(**{**config.__dict__, "dtype": "float64"}),
+        {name: array.astype(np.float64) for name, array in network.parameters.items()},
+    )
+    raster = (
+        spikes.to_raster(np.float64) if isinstance(spikes, SpikeEvents) else np.asarray(spikes, np.float64)
+    )
+    _, claimed, activity = double.loss_and_gradients(raster, labels, solver=solver)
+    label = checked_labels(labels, len(raster), config.sizes[-1])
+    choice: str | bool = config.gradient if config.neuron == "single-spike" else config.detach_reset
+    peaks = activity.readout.membrane.argmax(axis=1)
+
+    def loss(values: Mapping[str, Floats]) -> Any:
+        signal: Floats = raster
+        for layer, trace in zip(config.layers[:-1], activity.hidden):
+            part = {key: values[f"{layer}.{key}"] for key in ("weight", "bias", "decay")}
+            signal, _ = _twin_layer(trace, signal, part, config.surrogate_scale, choice)
+        current = signal @ values["readout.weight"] + values["readout.bias"]
+        membrane = _integrate(current, values["readout.decay"])
+        if config.readout == "sum":
+            logits = config.logit_scale * membrane.sum(axis=1)
+        else:
+            logits = config.logit_scale * np.take_along_axis(membrane, peaks[:, None, :], axis=1)[:, 0]
+        shifted = logits - logits.real.max(axis=1, keepdims=True)
+        log_total = np.log(np.exp(shifted).sum(axis=1))
+        return (log_total - shifted[np.arange(len(label)), label]).mean()
+
+    return _compare(loss, double.parameters, claimed, components, seed)
+
+
+# ---- any function ---------------------------------------------------------------------------------
+
+
+def _check_function(
+    function: Callable[[Mapping[str, Floats]], Any],
+    arguments: Mapping[str, Floats],
+    gradients: Mapping[str, Floats],
+    *,
+    components: int = 200,
+    seed: int = 0,
+) -> GradcheckResult:
+    point = {name: np.asarray(array, np.float64) for name, array in arguments.items()}
+    unknown = sorted(set(gradients) - set(point))
+    if unknown:
+        raise InputError(
+            f"gradients must be by the arguments {', '.join(point)}; unknown: {', '.join(unknown)}"
+        )
+    claimed = {name: np.asarray(array, np.float64) for name, array in gradients.items()}
+    return _compare(function, point, claimed, components, seed, any_function=True)
+
+
+def central_differences(function: Callable[[float], float]) -> tuple[float, float]:
+    """Derivative at 0 of a real function by central differences, extrapolated (Ridders), with an error estimate.
+
+    Parameters
+    ----------
+    function : callable
+        Function of one number.
+
+    Returns
+    -------
+    derivative, error : float
+        The estimate, and how far it may be off: twice the smallest disagreement in the table it was taken from.
+
+    Examples
+    --------
+    >>> derivative, error = central_differences(lambda e: (2.0 + e) ** 3)
+    >>> abs(derivative - 12.0) <= error < 1e-6
+    True
+    """
+    shrink, step, best, error = 1.6, 0.02, np.nan, np.inf
+    table: list[list[float]] = []
+    for row in range(12):
+        line = [(float(function(step)) - float(function(-step))) / (2 * step)]
+        for column in range(row):
+            power = shrink ** (2 * (column + 1))
+            line.append((line[column] * power - table[-1][column]) / (power - 1))
+            change = max(abs(line[-1] - line[-2]), abs(line[-1] - table[-1][column]))
+            if change < error:
+                best, error = line[-1], change
+        table.append(line)
+        step /= shrink
+    return best, 2 * error + 1e-14 * abs(best)
+
+
+def _takes_complex(function: Callable[[Mapping[str, Floats]], Any], point: Mapping[str, Floats]) -> bool:
+    """Whether `function` at complex arguments gives a complex number that depends on their imaginary part.
+
+    A derivative along all ones of a function that drops imaginary parts would come out as 0: it is compared with a
+    real difference before the complex step is trusted.
+    """
+    try:
+        bent = complex(function({name: array + 1j * _STEP for name, array in point.items()}))
+    except (TypeError, ValueError, AttributeError):
+        return False
+    slope, error = central_differences(lambda e: function({k: v + e for k, v in point.items()}))
+    return bool(np.isfinite(bent.imag) and abs(bent.imag / _STEP - slope) <= error + 1e-4 * abs(slope))
+
+
+def _compare(
+    function: Callable[[Mapping[str, Floats]], Any],
+    point: Mapping[str, Floats],
+    claimed: Mapping[str, Floats],
+    components: int,
+    seed: int,
+    any_function: bool = False,
+) -> GradcheckResult:
+    rng = np.random.default_rng(seed)
+    by_complex_step = not any_function or _takes_complex(function, point)
+    references: dict[str, tuple[Floats, Floats, Floats]] = {}
+    for name, gradient in claimed.items():
+        base = np.asarray(point[name], dtype=complex if by_complex_step else np.float64)
+        if gradient.shape != base.shape:
+            raise InputError(f"the gradient of {name} must have shape {base.shape}, got {gradient.shape}")
+        places = np.arange(base.size)
+        if base.size > components:
+            places = np.sort(rng.choice(base.size, components, replace=False))
+        reference, doubt = np.empty(len(places)), np.zeros(len(places))
+        for k, place in enumerate(places):
+
+            def along(step: complex, name: str = name, base: Floats = base, place: Any = place) -> Any:
+                moved = base.copy()
+                moved.flat[place] += step
+                return function({**point, name: moved})
+
+            if by_complex_step:
+                reference[k] = complex(along(1j * _STEP)).imag / _STEP
+            else:
+                reference[k], doubt[k] = central_differences(along)
+        references[name] = gradient.ravel()[places], reference, doubt
+    largest = max(
+        (float(np.abs(reference).max(initial=0.0)) for _, reference, _ in references.values()), default=0
+    )
+    errors, uncertainty, checked = {}, {}, {}
+    for name, (gradient, reference, doubt) in references.items():
+        scale = float(np.abs(reference).max(initial=0.0))
+        if max(scale, float(np.abs(gradient).max(initial=0.0))) <= 1e-12 * largest or scale == 0.0:
+            scale = largest or 1.0  # zero but for rounding: measured against the largest gradient of all
+        difference = np.abs(gradient - reference)
+        # NaN in a claimed gradient must count as wrong, not vanish in a maximum.
+        errors[name] = float(np.where(np.isfinite(difference), difference, np.inf).max(initial=0.0)) / scale
+        uncertainty[name] = float(doubt.max(initial=0.0)) / scale
+        checked[name] = len(reference)
+    return GradcheckResult(errors, uncertainty, checked)
