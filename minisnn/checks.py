@@ -13,6 +13,7 @@ from .model import GRADIENTS
 from .spikes import SpikeEvents, check_raster
 
 __all__ = [
+    "check_overflow",
     "checked_decay",
     "checked_float",
     "checked_gradient",
@@ -101,6 +102,16 @@ def checked_layer(
 def checked_output_gradient(name: str, gradient: Any, like: NDArray[Any]) -> Floats | None:
     """`gradient` if it has the shape and dtype of the layer's output `like` (None stays None)."""
     return None if gradient is None else _parameter(name, gradient, like.dtype, like.shape)
+
+
+def check_overflow(potential: Floats) -> None:
+    """Raise `OverflowError` if a potential (B, T, N) left the range of its dtype.
+
+    The last step tells of all: with a decay in [0, 1] what is infinite stays infinite or becomes NaN, and
+    NaN stays, since 0 * inf and 0 * NaN are NaN.
+    """
+    if not np.isfinite(potential[:, -1]).all():
+        raise OverflowError(f"the potential left the range of {potential.dtype}: scale weight and bias down")
 
 
 def checked_labels(labels: Any, n_samples: int, n_classes: int) -> NDArray[np.int64]:

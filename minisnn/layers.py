@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from . import solvers
-from .checks import checked_float, checked_gradient, checked_layer, checked_output_gradient
+from .checks import check_overflow, checked_float, checked_gradient, checked_layer, checked_output_gradient
 from .errors import InputError
 from .model import Gradients, Trace
 from .spikes import SpikeEvents
@@ -187,10 +187,7 @@ def _checked_backward(
 
 
 def _finite_trace(trace: Trace) -> Trace:
-    if not np.isfinite(trace.potential).all():
-        raise OverflowError(
-            f"the membrane potential left the range of {trace.potential.dtype}: scale weight and bias down"
-        )
+    check_overflow(trace.potential)
     return trace
 
 
