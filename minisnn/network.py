@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import solvers
-from .checks import checked_decay, checked_float, checked_gradient, checked_labels
+from .checks import check_overflow, checked_decay, checked_float, checked_gradient, checked_labels
 from .errors import DataError, InputError, unknown_name
 from .files import read_npz, write_npz
 from .model import READOUTS, Gradients, ReadoutTrace, Trace
@@ -224,10 +224,10 @@ class Network:
             config.logit_scale,
             workspace=_part(workspace, "readout"),
         )
-        if not np.isfinite(float(readout.logits.sum())):
-            raise OverflowError(
-                f"the readout left the range of {config.dtype}: scale weights or learning rate down"
-            )
+        for potential in (*(trace.potential for trace in hidden), readout.membrane):
+            check_overflow(potential)
+        if not np.isfinite(readout.logits).all():
+            raise OverflowError(f"the logits left the range of {config.dtype}: scale weights down")
         return Activity(hidden, readout)
 
     def backward(

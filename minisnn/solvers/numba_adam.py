@@ -14,6 +14,9 @@ __all__ = ["adam_update"]
 
 Floats = NDArray[np.floating[Any]]
 
+# Below this many elements waking the other threads takes longer than the update.
+SMALL = 2**14
+
 
 @kernel
 def _adam(parameter, gradient, first, second, numbers, start, stop):
@@ -44,4 +47,7 @@ def adam_update(
     typed = tuple(parameter.dtype.type(number) for number in numbers)
     # Views of contiguous arrays: the update reaches the arrays themselves.
     arrays = [array.reshape(-1) for array in (parameter, np.ascontiguousarray(gradient), first, second)]
-    run_shares(lambda _, start, stop: _adam(*arrays, typed, start, stop), parameter.size)
+    if parameter.size < SMALL:
+        _adam(*arrays, typed, 0, parameter.size)
+    else:
+        run_shares(lambda _, start, stop: _adam(*arrays, typed, start, stop), parameter.size)
