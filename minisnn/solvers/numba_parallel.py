@@ -12,7 +12,6 @@ Inputs with many spikes are better served by BLAS; the measured density decides 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -21,6 +20,7 @@ from numpy.typing import NDArray
 from ..model import Gradients, ReadoutTrace, Trace
 from ..spikes import SpikeEvents
 from . import event_products
+from .decays import decay_gradient, decay_row
 from .event_products import (
     add_event_rows,
     add_partials,
@@ -33,28 +33,14 @@ from .jit import kernel
 from .numba_adam import adam_update
 from .products import Spikes, matmul, matmul_transposed
 from .threads import one_blas_thread, run_shares, set_threads, shares
+from .upstream import DENSE, NOWHERE, PROJECTED, RECURSION, ReadoutGradients, as_upstream, project_sample
+from .workspace import Workspace, buffer
 
 __all__ = ["adam_update", "set_threads"]
 
 Floats = NDArray[np.floating[Any]]
 
 NEURONS = ("single-spike",)
-
-# Where the gradient by the spikes comes from in the backward pass.
-NOWHERE, DENSE, PROJECTED, RECURSION = 0, 1, 2, 3
-
-
-@dataclass(frozen=True, eq=False)
-class ReadoutGradients(Gradients):
-    """Gradients of a readout with one decay for all outputs, with what its adjoint is made of.
-
-    There ``gS[t] = beta gS[t+1] + sum_o W[:, o] gvalue_o [o is reached in step t]``: a recursion of one row,
-    and no product per step (`grad_value` is (B, n_out); `peak_times` as in `ReadoutTrace`).
-    """
-
-    readout_decay: Floats | None = None
-    grad_value: Floats | None = None
-    peak_times: NDArray[np.int64] | None = None
 
 
 def next_input(trace: Trace) -> SpikeEvents:
@@ -79,21 +65,6 @@ def _pointers(signal: Spikes, by_events: bool) -> tuple[NDArray[np.int64], NDArr
     if by_events and isinstance(signal, SpikeEvents):
         return signal.indptr, signal.indices
     return np.zeros(signal.shape[0] * signal.shape[1] + 1, np.int64), np.zeros(0, np.int32)
-
-
-def _buffer(workspace: Any, name: str, shape: tuple[int, ...], dtype: Any) -> NDArray[Any]:
-    return np.empty(shape, dtype) if workspace is None else workspace.array(name, shape, dtype)
-
-
-def _decay_row(decay: Floats, n_out: int) -> Floats:
-    """One decay per neuron, (N,), also where one serves them all."""
-    return np.ascontiguousarray(np.broadcast_to(decay, (n_out,)))
-
-
-def _decay_gradient(partial: Floats, decay: Floats) -> Floats:
-    """``gbeta`` in the shape of `decay` (in Eq. 9), from the shares' sums, (shares, N)."""
-    per_neuron = partial.sum(axis=0)
-    return np.asarray(per_neuron if decay.ndim else per_neuron.sum())
 
 
 @kernel
@@ -128,18 +99,23 @@ def _forward_pass(
 
 
 def single_spike_forward(
-    spikes: Spikes, weight: Floats, bias: Floats, decay: Floats, threshold: float, workspace: Any = None
+    spikes: Spikes,
+    weight: Floats,
+    bias: Floats,
+    decay: Floats,
+    threshold: float,
+    workspace: Workspace | None = None,
 ) -> Trace:
     """The single-spike layer, Eqs. 1 to 5, in one pass."""
     signal, by_events = prepare(spikes)
     batch, n_steps, _ = signal.shape
     n_out, dtype = weight.shape[1], weight.dtype
-    potential = _buffer(workspace, "potential", (batch, n_steps, n_out), dtype)
+    potential = buffer(workspace, "potential", (batch, n_steps, n_out), dtype)
     spike_times = np.empty((batch, n_out), dtype=np.int32)
     if not by_events:
         matmul(signal, weight, run_shares, potential)
     indptr, indices = _pointers(signal, by_events)
-    row, theta = _decay_row(decay, n_out), dtype.type(threshold)
+    row, theta = decay_row(decay, n_out), dtype.type(threshold)
 
     def task(_: int, first: int, last: int) -> None:
         v = np.empty(n_out, dtype)
@@ -149,33 +125,6 @@ def single_spike_forward(
 
     run_shares(task, batch)
     return Trace(signal, weight, bias, decay, threshold, potential, "single-spike", spike_times)
-
-
-@kernel
-def _project_sample(rows, factors, weight, times, gated):
-    """``rows = factors @ weight``: gS of one sample, (T, N), from the next layer's gI, (T, O), and (O, N).
-
-    A gated layer uses only the steps before the spike of each neuron. Where that saves more than it costs,
-    neurons are taken in the order of their spikes, and in every block of steps only those yet to fire.
-    """
-    n_steps, n_out = rows.shape
-    if not gated or weight.size < 2**15:
-        np.dot(factors, weight, rows)
-        return
-    order = np.argsort(-times)
-    ordered = np.empty((n_out, len(weight)), weight.dtype)
-    for j in range(n_out):
-        ordered[j] = weight[:, order[j]]
-    block = max(8, n_steps // 8)
-    waiting = n_out
-    for start in range(0, n_steps, block):
-        stop = min(start + block, n_steps)
-        while waiting > 0 and times[order[waiting - 1]] <= start:
-            waiting -= 1
-        part = np.dot(factors[start:stop], ordered[:waiting].T)
-        for t in range(start, stop):
-            for j in range(waiting):
-                rows[t, order[j]] = part[t - start, j]
 
 
 @kernel
@@ -208,9 +157,9 @@ def _backward_pass(
                     once += grad[b, t, o]
                     twice += once
                     double_sum[t, o] = twice
-            _project_sample(sample_rows, double_sum, weight, times, False)
+            project_sample(sample_rows, double_sum, weight, times, False)
         elif source == PROJECTED:
-            _project_sample(sample_rows, grad[b], weight, times, gated)
+            project_sample(sample_rows, grad[b], weight, times, gated)
         elif source == DENSE:
             sample_rows[:] = grad[b]
         base = indptr[b * n_steps]
@@ -265,35 +214,6 @@ def _backward_pass(
             add_sample_gradient(grad_weight, sample_rows, indptr, indices, b, ends, steps)
 
 
-@dataclass(frozen=True, eq=False)
-class _Upstream:
-    """The gradient by a layer's spikes as `_backward_pass` takes it."""
-
-    source: int
-    grad: Floats
-    weight: Floats  # (O, N), contiguous
-    recursion: Any
-    grad_value: Floats
-    peak_times: NDArray[np.int64]
-
-
-def _upstream(grad_spikes: Floats | Gradients | None, like: Floats) -> _Upstream:
-    """Choose the cheapest form: nothing, a dense array, a projection, or the recursion of a readout."""
-    none = like[:0, :0, :0]
-    zero, no_row, no_peaks = like.dtype.type(0), np.zeros((0, 0), like.dtype), np.zeros((0, 0), np.int64)
-    if grad_spikes is None:
-        return _Upstream(NOWHERE, none, no_row, zero, no_row, no_peaks)
-    if not isinstance(grad_spikes, Gradients):
-        return _Upstream(DENSE, np.ascontiguousarray(grad_spikes), no_row, zero, no_row, no_peaks)
-    assert grad_spikes.current is not None
-    assert grad_spikes.input_weight is not None
-    weight = np.ascontiguousarray(grad_spikes.input_weight.T)
-    if isinstance(grad_spikes, ReadoutGradients) and grad_spikes.grad_value is not None:
-        value, decay, peaks = grad_spikes.grad_value, grad_spikes.readout_decay, grad_spikes.peak_times
-        return _Upstream(RECURSION, none, weight, decay, value, no_peaks if peaks is None else peaks)
-    return _Upstream(PROJECTED, grad_spikes.current, weight, zero, no_row, no_peaks)
-
-
 def single_spike_backward(
     trace: Trace,
     grad_spikes: Floats | Gradients | None,
@@ -301,24 +221,24 @@ def single_spike_backward(
     surrogate_scale: float,
     gradient: str,
     keep_current: bool = True,
-    workspace: Any = None,
+    workspace: Workspace | None = None,
 ) -> Gradients:
     """Backward through the single-spike layer, Eqs. 6 to 10, in one pass."""
     potential, weight = trace.potential, trace.weight
     signal, by_events = prepare(trace.input)
     batch, n_steps, n_out = potential.shape
     n_in, dtype, n_shares = weight.shape[0], potential.dtype, len(shares(batch))
-    up = _upstream(grad_spikes, potential)
+    up = as_upstream(grad_spikes, potential)
     gv = potential[:0] if grad_membrane is None else np.ascontiguousarray(grad_membrane)
     indptr, indices = _pointers(signal, by_events)
     keep = keep_current or not by_events  # BLAS takes all of gI at once
     longest = most_events(signal) if by_events and isinstance(signal, SpikeEvents) else 0
-    kept = _buffer(workspace, "grad_current", potential.shape if keep else (n_shares, n_steps, n_out), dtype)
-    partial_weight = _buffer(
+    kept = buffer(workspace, "grad_current", potential.shape if keep else (n_shares, n_steps, n_out), dtype)
+    partial_weight = buffer(
         workspace, "grad_weight", (n_shares, *(weight.shape if by_events else (0, 0))), dtype
     )
     partial_bias, partial_decay = np.zeros((2, n_shares, n_out), dtype)
-    row = _decay_row(trace.decay, n_out)
+    row = decay_row(trace.decay, n_out)
 
     def task(k: int, first: int, last: int) -> None:
         partial_weight[k] = 0
@@ -336,7 +256,7 @@ def single_spike_backward(
     grad_weight = (
         add_partials(partial_weight).copy() if by_events else matmul_transposed(signal, kept, run_shares)
     )
-    grad_bias, grad_decay = partial_bias.sum(axis=0), _decay_gradient(partial_decay, trace.decay)
+    grad_bias, grad_decay = partial_bias.sum(axis=0), decay_gradient(partial_decay, trace.decay)
     return Gradients(grad_weight, grad_bias, grad_decay, kept if keep_current else None, weight)
 
 
@@ -381,18 +301,18 @@ def readout_forward(
     decay: Floats,
     readout: str,
     logit_scale: float,
-    workspace: Any = None,
+    workspace: Workspace | None = None,
 ) -> ReadoutTrace:
     """The readout, Eqs. 1, 2 and 17, in one pass."""
     signal, by_events = prepare(spikes)
     batch, n_steps, _ = signal.shape
     n_out, dtype = weight.shape[1], weight.dtype
-    membrane = _buffer(workspace, "membrane", (batch, n_steps, n_out), dtype)
+    membrane = buffer(workspace, "membrane", (batch, n_steps, n_out), dtype)
     if not by_events:
         matmul(signal, weight, run_shares, membrane)
     indptr, indices = _pointers(signal, by_events)
     value, peak_times = np.empty((batch, n_out), dtype), np.empty((batch, n_out), np.int64)
-    use_max, row = readout == "max", _decay_row(decay, n_out)
+    use_max, row = readout == "max", decay_row(decay, n_out)
 
     def task(_: int, first: int, last: int) -> None:
         u = np.empty(n_out, dtype)
@@ -449,7 +369,9 @@ def _readout_backward_pass(
             add_sample_gradient(grad_weight, grad_current[b], indptr, indices, b, ends, steps)
 
 
-def readout_backward(trace: ReadoutTrace, grad_logits: Floats, workspace: Any = None) -> Gradients:
+def readout_backward(
+    trace: ReadoutTrace, grad_logits: Floats, workspace: Workspace | None = None
+) -> Gradients:
     """Backward through the readout: Eq. 18, then Eqs. 9 and 10 (its spikes are the input of Eq. 6)."""
     membrane, weight = trace.membrane, trace.weight
     signal, by_events = prepare(trace.input)
@@ -457,12 +379,12 @@ def readout_backward(trace: ReadoutTrace, grad_logits: Floats, workspace: Any = 
     dtype, n_shares = membrane.dtype, len(shares(batch))
     grad_value = dtype.type(trace.logit_scale) * grad_logits
     peaks = np.zeros((0, 0), np.int64) if trace.peak_times is None else trace.peak_times
-    grad_current = _buffer(workspace, "grad_current", membrane.shape, dtype)
+    grad_current = buffer(workspace, "grad_current", membrane.shape, dtype)
     indptr, indices = _pointers(signal, by_events)
     longest = most_events(signal) if by_events and isinstance(signal, SpikeEvents) else 0
     partial_weight = np.zeros((n_shares, *(weight.shape if by_events else (0, 0))), dtype)
     partial_bias, partial_decay = np.zeros((2, n_shares, n_out), dtype)
-    row = _decay_row(trace.decay, n_out)
+    row = decay_row(trace.decay, n_out)
 
     def task(k: int, first: int, last: int) -> None:
         ends, steps = np.empty(len(weight) + 1, np.int64), np.empty(longest, np.int64)
@@ -476,7 +398,7 @@ def readout_backward(trace: ReadoutTrace, grad_logits: Floats, workspace: Any = 
         grad_weight = partial_weight.sum(axis=0)
     else:
         grad_weight = matmul_transposed(signal, grad_current, run_shares)
-    grad_decay = _decay_gradient(partial_decay, trace.decay)
+    grad_decay = decay_gradient(partial_decay, trace.decay)
     common = (grad_weight, partial_bias.sum(axis=0), grad_decay, grad_current, weight)
     if trace.decay.ndim:
         return Gradients(*common)

@@ -15,10 +15,12 @@ from numpy.typing import NDArray
 
 from ..model import Gradients, ReadoutTrace, Trace
 from . import event_products
+from .decays import decay_gradient, decay_row
 from .jit import kernel
 from .numba_adam import adam_update
 from .products import Spikes, matmul, matmul_transposed
 from .threads import run_shares, set_threads
+from .workspace import Workspace, buffer
 
 __all__ = ["adam_update", "set_threads"]
 
@@ -64,21 +66,6 @@ def input_spikes_backward(upstream: Floats | Gradients | None, like: Floats) -> 
     return matmul(upstream.current, upstream.input_weight.T, run_shares)
 
 
-def _decay_row(decay: Floats, n_out: int) -> Floats:
-    """One decay per neuron, (N,), also where one serves them all."""
-    return np.ascontiguousarray(np.broadcast_to(decay, (n_out,)))
-
-
-def _decay_gradient(sums: Floats, decay: Floats) -> Floats:
-    """``gbeta`` in the shape of `decay` (in Eq. 9), from its sums over time, (B, N)."""
-    per_neuron = sums.sum(axis=0)
-    return np.asarray(per_neuron if decay.ndim else per_neuron.sum())
-
-
-def _buffer(workspace: Any, name: str, shape: tuple[int, ...], dtype: Any) -> NDArray[Any]:
-    return np.empty(shape, dtype) if workspace is None else workspace.array(name, shape, dtype)
-
-
 @kernel
 def _single_spike_steps(v, potential, bias, decay, theta, spike_times, first, last):
     """Eqs. 2 to 5 in place: `potential` (B, T, N) comes as x @ W and leaves as V; v (N,) is scratch."""
@@ -99,15 +86,20 @@ def _single_spike_steps(v, potential, bias, decay, theta, spike_times, first, la
 
 
 def single_spike_forward(
-    spikes: Spikes, weight: Floats, bias: Floats, decay: Floats, threshold: float, workspace: Any = None
+    spikes: Spikes,
+    weight: Floats,
+    bias: Floats,
+    decay: Floats,
+    threshold: float,
+    workspace: Workspace | None = None,
 ) -> Trace:
     """The single-spike layer, Eqs. 1 to 5."""
     batch, n_steps, _ = spikes.shape
     n_out = weight.shape[1]
-    potential = _buffer(workspace, "potential", (batch, n_steps, n_out), weight.dtype)
+    potential = buffer(workspace, "potential", (batch, n_steps, n_out), weight.dtype)
     spike_times = np.empty((batch, n_out), dtype=np.int32)
     input_current(spikes, weight, potential)
-    row, theta = _decay_row(decay, n_out), weight.dtype.type(threshold)
+    row, theta = decay_row(decay, n_out), weight.dtype.type(threshold)
 
     def task(_: int, first: int, last: int) -> None:
         v = np.empty(n_out, weight.dtype)
@@ -164,7 +156,7 @@ def single_spike_backward(
     surrogate_scale: float,
     gradient: str,
     keep_current: bool = True,
-    workspace: Any = None,
+    workspace: Workspace | None = None,
 ) -> Gradients:
     """Backward through the single-spike layer, Eqs. 6 to 10."""
     potential = trace.potential
@@ -172,9 +164,9 @@ def single_spike_backward(
     dtype = potential.dtype
     grad_s = input_spikes_backward(grad_spikes, potential)
     grad_v = potential[:0] if grad_membrane is None else grad_membrane
-    grad_current = _buffer(workspace, "grad_current", potential.shape, dtype)
+    grad_current = buffer(workspace, "grad_current", potential.shape, dtype)
     bias_sums, decay_sums = np.empty((2, batch, n_out), dtype)
-    row = _decay_row(trace.decay, n_out)
+    row = decay_row(trace.decay, n_out)
 
     def task(_: int, first: int, last: int) -> None:
         _single_spike_steps_backward(
@@ -186,7 +178,7 @@ def single_spike_backward(
     run_shares(task, batch)
     grad_weight, grad_bias = input_current_backward(grad_current, bias_sums, trace.input, trace.weight)
     return Gradients(
-        grad_weight, grad_bias, _decay_gradient(decay_sums, trace.decay), grad_current, trace.weight
+        grad_weight, grad_bias, decay_gradient(decay_sums, trace.decay), grad_current, trace.weight
     )
 
 
@@ -206,14 +198,19 @@ def _multi_spike_steps(v, potential, bias, decay, theta, first, last):
 
 
 def multi_spike_forward(
-    spikes: Spikes, weight: Floats, bias: Floats, decay: Floats, threshold: float, workspace: Any = None
+    spikes: Spikes,
+    weight: Floats,
+    bias: Floats,
+    decay: Floats,
+    threshold: float,
+    workspace: Workspace | None = None,
 ) -> Trace:
     """The conventional layer, Eqs. 12 to 14."""
     batch, n_steps, _ = spikes.shape
     n_out = weight.shape[1]
-    potential = _buffer(workspace, "potential", (batch, n_steps, n_out), weight.dtype)
+    potential = buffer(workspace, "potential", (batch, n_steps, n_out), weight.dtype)
     input_current(spikes, weight, potential)
-    row, theta = _decay_row(decay, n_out), weight.dtype.type(threshold)
+    row, theta = decay_row(decay, n_out), weight.dtype.type(threshold)
 
     def task(_: int, first: int, last: int) -> None:
         _multi_spike_steps(np.empty(n_out, weight.dtype), potential, bias, row, theta, first, last)
@@ -268,7 +265,7 @@ def multi_spike_backward(
     surrogate_scale: float,
     detach_reset: bool,
     keep_current: bool = True,
-    workspace: Any = None,
+    workspace: Workspace | None = None,
 ) -> Gradients:
     """Backward through time of the conventional layer, Eqs. 15 and 16."""
     potential = trace.potential
@@ -276,9 +273,9 @@ def multi_spike_backward(
     dtype = potential.dtype
     grad_s = input_spikes_backward(grad_spikes, potential)
     grad_v = potential[:0] if grad_membrane is None else grad_membrane
-    grad_current = _buffer(workspace, "grad_current", potential.shape, dtype)
+    grad_current = buffer(workspace, "grad_current", potential.shape, dtype)
     bias_sums, decay_sums = np.empty((2, batch, n_out), dtype)
-    row = _decay_row(trace.decay, n_out)
+    row = decay_row(trace.decay, n_out)
 
     def task(_: int, first: int, last: int) -> None:
         _multi_spike_steps_backward(
@@ -289,7 +286,7 @@ def multi_spike_backward(
     run_shares(task, batch)
     grad_weight, grad_bias = input_current_backward(grad_current, bias_sums, trace.input, trace.weight)
     return Gradients(
-        grad_weight, grad_bias, _decay_gradient(decay_sums, trace.decay), grad_current, trace.weight
+        grad_weight, grad_bias, decay_gradient(decay_sums, trace.decay), grad_current, trace.weight
     )
 
 
@@ -320,16 +317,16 @@ def readout_forward(
     decay: Floats,
     readout: str,
     logit_scale: float,
-    workspace: Any = None,
+    workspace: Workspace | None = None,
 ) -> ReadoutTrace:
     """The readout: Eqs. 1 and 2 with its own parameters, then Eq. 17."""
     batch, n_steps, _ = spikes.shape
     n_out = weight.shape[1]
-    membrane = _buffer(workspace, "membrane", (batch, n_steps, n_out), weight.dtype)
+    membrane = buffer(workspace, "membrane", (batch, n_steps, n_out), weight.dtype)
     input_current(spikes, weight, membrane)
     value = np.empty((batch, n_out), weight.dtype)
     peak_times = np.empty((batch, n_out), np.int64)
-    row, use_max = _decay_row(decay, n_out), readout == "max"
+    row, use_max = decay_row(decay, n_out), readout == "max"
 
     def task(_: int, first: int, last: int) -> None:
         _readout_steps(membrane, bias, row, use_max, value, peak_times, first, last)
@@ -362,7 +359,9 @@ def _readout_steps_backward(
             decay_sums[b, j] = decay_sum
 
 
-def readout_backward(trace: ReadoutTrace, grad_logits: Floats, workspace: Any = None) -> Gradients:
+def readout_backward(
+    trace: ReadoutTrace, grad_logits: Floats, workspace: Workspace | None = None
+) -> Gradients:
     """Backward through the readout: Eq. 18, then Eqs. 9 and 10 (its spikes are the input of Eq. 6)."""
     membrane = trace.membrane
     batch, _, n_out = membrane.shape
@@ -370,9 +369,9 @@ def readout_backward(trace: ReadoutTrace, grad_logits: Floats, workspace: Any = 
     grad_value = trace.logit_scale * grad_logits
     use_max = trace.peak_times is not None
     peak_times = np.empty((0, 0), np.int64) if trace.peak_times is None else trace.peak_times
-    grad_current = _buffer(workspace, "grad_current", membrane.shape, dtype)
+    grad_current = buffer(workspace, "grad_current", membrane.shape, dtype)
     bias_sums, decay_sums = np.empty((2, batch, n_out), dtype)
-    row = _decay_row(trace.decay, n_out)
+    row = decay_row(trace.decay, n_out)
 
     def task(_: int, first: int, last: int) -> None:
         _readout_steps_backward(
@@ -382,5 +381,5 @@ def readout_backward(trace: ReadoutTrace, grad_logits: Floats, workspace: Any = 
     run_shares(task, batch)
     grad_weight, grad_bias = input_current_backward(grad_current, bias_sums, trace.input, trace.weight)
     return Gradients(
-        grad_weight, grad_bias, _decay_gradient(decay_sums, trace.decay), grad_current, trace.weight
+        grad_weight, grad_bias, decay_gradient(decay_sums, trace.decay), grad_current, trace.weight
     )

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from ..model import Gradients, ReadoutTrace, Trace
 from ..surrogate import fast_sigmoid_derivative, first_only_derivative
+from .decays import decay_gradient as sum_over_batch
 from .products import Spikes, matmul, matmul_transposed
 
 Floats = NDArray[np.floating[Any]]
@@ -93,8 +94,7 @@ def decay_gradient(grad_current: Floats, membrane: Floats, decay: Floats) -> Flo
     per_sample = np.zeros_like(membrane[:, 0])
     for t in reversed(range(1, membrane.shape[1])):
         per_sample = per_sample + grad_current[:, t] * membrane[:, t - 1]
-    per_neuron = per_sample.sum(axis=0)
-    return np.asarray(per_neuron if decay.ndim else per_neuron.sum())
+    return sum_over_batch(per_sample, decay)
 
 
 def crossings(membrane: Floats, threshold: float) -> NDArray[np.bool_]:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-__all__ = ["Workspace"]
+__all__ = ["Workspace", "buffer"]
 
 
 class Workspace:
@@ -44,3 +44,8 @@ class Workspace:
             self._blocks[name] = block = np.empty(n_bytes, dtype=np.uint8)
         self._arrays[name] = array = block[:n_bytes].view(dtype).reshape(shape)
         return array
+
+
+def buffer(workspace: Workspace | None, name: str, shape: tuple[int, ...], dtype: DTypeLike) -> NDArray[Any]:
+    """Return an uninitialised array: from the workspace where there is one, freshly allocated otherwise."""
+    return np.empty(shape, dtype) if workspace is None else workspace.array(name, shape, dtype)

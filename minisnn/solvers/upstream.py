@@ -1,0 +1,101 @@
+"""Where the gradient by a layer's spikes comes from, in the cheapest form for `numba_parallel`.
+
+The layer after hands back ``gS[t] = gI[t] @ W^T`` (Eq. 11). Written out that is a dense array as large as
+the layer's whole activity; here it stays what it was made of until the backward pass needs a sample of it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..model import Gradients
+from .jit import kernel
+
+__all__ = [
+    "DENSE",
+    "NOWHERE",
+    "PROJECTED",
+    "RECURSION",
+    "ReadoutGradients",
+    "Upstream",
+    "as_upstream",
+    "project_sample",
+]
+
+Floats = NDArray[np.floating[Any]]
+
+# Where the gradient by the spikes comes from in the backward pass.
+NOWHERE, DENSE, PROJECTED, RECURSION = 0, 1, 2, 3
+
+
+@dataclass(frozen=True, eq=False)
+class ReadoutGradients(Gradients):
+    """Gradients of a readout with one decay for all outputs, with what its adjoint is made of.
+
+    There ``gS[t] = beta gS[t+1] + sum_o W[:, o] gvalue_o [o is reached in step t]``: a recursion of one row,
+    and no product per step (`grad_value` is (B, n_out); `peak_times` as in `ReadoutTrace`).
+    """
+
+    readout_decay: Floats | None = None
+    grad_value: Floats | None = None
+    peak_times: NDArray[np.int64] | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Upstream:
+    """The gradient by a layer's spikes as the backward pass takes it."""
+
+    source: int
+    grad: Floats
+    weight: Floats  # (O, N), contiguous
+    recursion: Any
+    grad_value: Floats
+    peak_times: NDArray[np.int64]
+
+
+def as_upstream(grad_spikes: Floats | Gradients | None, like: Floats) -> Upstream:
+    """Choose the cheapest form: nothing, a dense array, a projection, or the recursion of a readout."""
+    none = like[:0, :0, :0]
+    zero, no_row, no_peaks = like.dtype.type(0), np.zeros((0, 0), like.dtype), np.zeros((0, 0), np.int64)
+    if grad_spikes is None:
+        return Upstream(NOWHERE, none, no_row, zero, no_row, no_peaks)
+    if not isinstance(grad_spikes, Gradients):
+        return Upstream(DENSE, np.ascontiguousarray(grad_spikes), no_row, zero, no_row, no_peaks)
+    assert grad_spikes.current is not None
+    assert grad_spikes.input_weight is not None
+    weight = np.ascontiguousarray(grad_spikes.input_weight.T)
+    if isinstance(grad_spikes, ReadoutGradients) and grad_spikes.grad_value is not None:
+        value, decay, peaks = grad_spikes.grad_value, grad_spikes.readout_decay, grad_spikes.peak_times
+        return Upstream(RECURSION, none, weight, decay, value, no_peaks if peaks is None else peaks)
+    return Upstream(PROJECTED, grad_spikes.current, weight, zero, no_row, no_peaks)
+
+
+@kernel
+def project_sample(rows, factors, weight, times, gated):
+    """``rows = factors @ weight``: gS of one sample, (T, N), from the next layer's gI, (T, O), and (O, N).
+
+    A gated layer uses only the steps before the spike of each neuron. Where that saves more than it costs,
+    neurons are taken in the order of their spikes, and in every block of steps only those yet to fire.
+    """
+    n_steps, n_out = rows.shape
+    if not gated or weight.size < 2**15:
+        np.dot(factors, weight, rows)
+        return
+    order = np.argsort(-times)
+    ordered = np.empty((n_out, len(weight)), weight.dtype)
+    for j in range(n_out):
+        ordered[j] = weight[:, order[j]]
+    block = max(8, n_steps // 8)
+    waiting = n_out
+    for start in range(0, n_steps, block):
+        stop = min(start + block, n_steps)
+        while waiting > 0 and times[order[waiting - 1]] <= start:
+            waiting -= 1
+        part = np.dot(factors[start:stop], ordered[:waiting].T)
+        for t in range(start, stop):
+            for j in range(waiting):
+                rows[t, order[j]] = part[t - start, j]
