@@ -36,7 +36,7 @@ Floats = NDArray[np.floating[Any]]
 
 PRODUCTS = ("auto", "events", "dense")
 # Share of all (step, input) pairs with an event from which on BLAS does a product faster than rows do.
-DENSE_FROM = 0.08
+DENSE_FROM = 0.15
 
 _settings = {"product": "auto"}
 
