@@ -86,7 +86,9 @@ def checked_layer(
     if weight.ndim != 2 or 0 in weight.shape:
         raise InputError(f"weight must have shape (n_in, n_out), got {weight.shape}")
     _finite("weight", weight)
-    weight = np.ascontiguousarray(weight)  # kernels are compiled for this layout; a copy only where it differs
+    weight = np.ascontiguousarray(
+        weight
+    )  # kernels are compiled for this layout; a copy only where it differs
     n_in, n_out = weight.shape
     bias = _parameter("bias", bias, weight.dtype, (n_out,))
     decay = checked_decay(decay, weight.dtype, n_out)

@@ -1,0 +1,139 @@
+"""Data sets as spike events, by name.
+
+``yin-yang`` is generated; ``mnist`` and ``fashion-mnist`` are read from their idx files in a folder.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import DataError, InputError, unknown_name
+from .encoding import latency_linear, latency_log, pixel_times
+from .idx import FILES, find_idx, read_idx, read_images
+from .samples import Dataset, EventSamples, Samples, events_of_times
+from .yin_yang import yin_yang
+
+__all__ = [
+    "NAMES",
+    "Dataset",
+    "EventSamples",
+    "Samples",
+    "find",
+    "latency_linear",
+    "latency_log",
+    "load_dataset",
+    "pixel_times",
+    "read_idx",
+    "read_images",
+    "yin_yang",
+]
+
+NAMES = ("yin-yang", "mnist", "fashion-mnist")
+
+_SOURCES = {
+    "mnist": "the four idx files of MNIST, from http://yann.lecun.com/exdb/mnist or a mirror",
+    "fashion-mnist": "the four idx files of Fashion-MNIST, from https://github.com/zalandoresearch/fashion-mnist",
+}
+
+
+def find(name: str, data_dir: str | Path | None = None) -> Path:
+    """Folder with the files of an image data set.
+
+    Parameters
+    ----------
+    name : {"mnist", "fashion-mnist"}
+        The data set.
+    data_dir : path, optional
+        Its folder, or the folder that folder is in; without it the environment variable ``MINISNN_DATA``.
+
+    Raises
+    ------
+    DataError
+        If no such folder has the files; the error names them and where to get them.
+    """
+    given = data_dir if data_dir is not None else os.environ.get("MINISNN_DATA")
+    wanted = [file for part in FILES.values() for file in part]
+    advice = f"put {', '.join(wanted)} (.gz or not) there: {_SOURCES[name]}"
+    if given is None:
+        raise DataError(f"no folder for {name}: give --data-dir DIR or set MINISNN_DATA, and {advice}")
+    for folder in (Path(given) / name, Path(given)):
+        if folder.is_dir() and any(find_idx(folder, file) for file in wanted):
+            return folder
+    raise DataError(f"no {name} files in {given}: {advice}")
+
+
+def load_dataset(
+    name: str,
+    data_dir: str | Path | None = None,
+    *,
+    n_steps: int = 100,
+    encoding: str = "linear",
+    train_samples: int | None = None,
+    test_samples: int | None = None,
+) -> Dataset:
+    """Load a data set as spike events.
+
+    Parameters
+    ----------
+    name : str
+        One of `NAMES`.
+    data_dir : path, optional
+        Folder of the data set, or its parent; see `find`. Yin-Yang needs none.
+    n_steps : int
+        T.
+    encoding : {"linear", "log"}
+        Latency encoding of images; Yin-Yang is always encoded linearly.
+    train_samples, test_samples : int, optional
+        Take only the first so many samples of a part.
+
+    Returns
+    -------
+    dataset : Dataset
+
+    Raises
+    ------
+    InputError
+        For an unknown name (the nearest is suggested) or more samples than there are.
+    DataError
+        For missing, damaged or foreign files.
+
+    Examples
+    --------
+    >>> data = load_dataset("yin-yang", train_samples=100, test_samples=50)
+    >>> len(data.train), len(data.test), data.n_inputs, data.n_classes, data.n_steps
+    (100, 50, 4, 3, 100)
+    """
+    if name not in NAMES:
+        raise unknown_name("data set", name, NAMES)
+    if name == "yin-yang":
+        sizes = [_size("train_samples", train_samples, 20000), _size("test_samples", test_samples, 10000)]
+        drawn = [yin_yang(size, seed) for size, seed in zip(sizes, (42, 0))]
+        parts = [(latency_linear(features, n_steps), labels) for features, labels in drawn]
+        return _dataset(name, parts, n_classes=3, n_steps=n_steps)
+    folder = find(name, data_dir)
+    parts = []
+    for part, wanted in (("train", train_samples), ("test", test_samples)):
+        images, labels = read_images(folder, part)
+        size = _size(f"{part}_samples", wanted, len(images))
+        parts.append((pixel_times(images[:size], n_steps, encoding), labels[:size]))
+    return _dataset(name, parts, n_classes=10, n_steps=n_steps)
+
+
+def _size(what: str, wanted: int | None, available: int) -> int:
+    if wanted is None:
+        return available
+    if not 1 <= wanted <= available:
+        raise InputError(f"{what} must lie in 1 ... {available}, got {wanted}")
+    return wanted
+
+
+def _dataset(
+    name: str, parts: list[tuple[NDArray[np.int32], NDArray[Any]]], n_classes: int, n_steps: int
+) -> Dataset:
+    train, test = (EventSamples(events_of_times(times, n_steps), labels) for times, labels in parts)
+    return Dataset(name, train, test, parts[0][0].shape[1], n_classes, n_steps)

@@ -1,0 +1,92 @@
+"""From intensities to spike times: the two latency encodings of the paper."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import InputError, unknown_name
+
+__all__ = ["ENCODINGS", "latency_linear", "latency_log", "pixel_times"]
+
+ENCODINGS = ("linear", "log")
+
+
+def latency_linear(intensity: NDArray[np.floating[Any]], n_steps: int) -> NDArray[np.int32]:
+    """Encode intensities linearly, ``t = floor((1 - x) (T - 1))``: every input fires once (version 2).
+
+    Parameters
+    ----------
+    intensity : array in [0, 1]
+        1 fires in the first step, 0 in the last.
+    n_steps : int
+        T.
+
+    Returns
+    -------
+    spike_times : int32, shape of `intensity`
+        In steps.
+
+    Examples
+    --------
+    >>> latency_linear(np.array([1.0, 0.5, 0.0]), n_steps=100)
+    array([ 0, 49, 99], dtype=int32)
+    """
+    _check_steps(n_steps)
+    x = np.asarray(intensity, dtype=np.float64)
+    if not np.all((x >= 0) & (x <= 1)):
+        raise InputError(f"intensities must lie in [0, 1], got {np.min(x)} ... {np.max(x)}")
+    return np.floor((1 - x) * (n_steps - 1)).astype(np.int32)
+
+
+def latency_log(pixels: NDArray[np.uint8], n_steps: int) -> NDArray[np.int32]:
+    """Encode bytes as the charging time of a leaky neuron, ``t = round(20000 ln(p / (p - 0.2)))`` (version 1).
+
+    That is about ``4000 / p``. A pixel fires if its time is below T; pixels of value 0 never do.
+
+    Parameters
+    ----------
+    pixels : uint8 array
+        Bytes p of an image.
+    n_steps : int
+        T.
+
+    Returns
+    -------
+    spike_times : int32, shape of `pixels`
+        In steps, ``n_steps`` for never.
+
+    Examples
+    --------
+    >>> latency_log(np.array([255, 100, 10, 0], dtype=np.uint8), n_steps=100)
+    array([ 16,  40, 100, 100], dtype=int32)
+    """
+    _check_steps(n_steps)
+    p = np.arange(1, 256, dtype=np.float64)
+    table = np.full(256, n_steps, dtype=np.int32)
+    table[1:] = np.minimum(np.rint(20000 * np.log(p / (p - 0.2))), n_steps)
+    return _look_up(table, pixels)
+
+
+def pixel_times(pixels: NDArray[np.uint8], n_steps: int, encoding: str) -> NDArray[np.int32]:
+    """Spike times of bytes by the name of the encoding, ``"linear"`` (of p / 255) or ``"log"``."""
+    if encoding not in ENCODINGS:
+        raise unknown_name("encoding", encoding, ENCODINGS)
+    if encoding == "log":
+        return latency_log(pixels, n_steps)
+    return _look_up(latency_linear(np.arange(256) / 255, n_steps), pixels)
+
+
+def _look_up(table: NDArray[np.int32], pixels: NDArray[np.uint8]) -> NDArray[np.int32]:
+    pixels = np.asarray(pixels)
+    if pixels.dtype != np.uint8:
+        raise InputError(f"pixels must be uint8, got {pixels.dtype}")
+    times: NDArray[np.int32] = table[pixels]
+    return times
+
+
+def _check_steps(n_steps: int) -> None:
+    if not isinstance(n_steps, (int, np.integer)) or n_steps < 1:
+        raise InputError(f"n_steps must be a whole number >= 1, got {n_steps!r}")

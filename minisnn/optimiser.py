@@ -1,0 +1,147 @@
+"""Adam (Kingma and Ba, 2015) with decoupled weight decay, and learning-rate schedules."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .errors import InputError, unknown_name
+
+__all__ = ["SCHEDULES", "Adam", "adam_update", "learning_rate"]
+
+SCHEDULES = ("constant", "cosine", "milestones")
+Parameters = dict[str, NDArray[Any]]
+
+
+def adam_update(
+    parameter: NDArray[Any],
+    gradient: NDArray[Any],
+    first: NDArray[Any],
+    second: NDArray[Any],
+    lr: float,
+    beta1: float,
+    beta2: float,
+    eps: float,
+    step: int,
+    weight_decay: float,
+) -> None:
+    """Take one step of Adam, in place.
+
+    Exactly in this order of operations, so that compiled versions can have the same bits::
+
+        first  = beta1 * first  + (1 - beta1) * gradient
+        second = beta2 * second + (1 - beta2) * (gradient * gradient)
+        move   = (first / (1 - beta1^step)) / (sqrt(second / (1 - beta2^step)) + eps)
+        parameter -= lr * (move + weight_decay * parameter)
+
+    Examples
+    --------
+    >>> p, m, v = np.ones(1), np.zeros(1), np.zeros(1)
+    >>> adam_update(p, np.full(1, 5.0), m, v, 0.1, 0.9, 0.999, 0.0, step=1, weight_decay=0.0)
+    >>> p.round(12)  # the first step has the length of the learning rate, whatever the gradient
+    array([0.9])
+    """
+    first[...] = beta1 * first + (1 - beta1) * gradient
+    second[...] = beta2 * second + (1 - beta2) * (gradient * gradient)
+    move = (first / (1 - beta1**step)) / (np.sqrt(second / (1 - beta2**step)) + eps)
+    parameter -= lr * (move + weight_decay * parameter)
+
+
+class Adam:
+    """Adam over named parameters; learned decays are clipped to [0, 1] after every step.
+
+    Parameters
+    ----------
+    parameters : dict of name to array
+        Changed in place by `step`.
+    learns : callable
+        Whether a parameter of that name is trained.
+    solver : module, optional
+        A solver module whose own ``adam_update`` is used where it has one (same bits, faster).
+    weight_decay : float
+        Decoupled, on weights only.
+    """
+
+    beta1, beta2, eps = 0.9, 0.999, 1e-8
+
+    def __init__(
+        self,
+        parameters: Parameters,
+        learns: Callable[[str], bool] = lambda _: True,
+        solver: ModuleType | None = None,
+        weight_decay: float = 0.0,
+    ) -> None:
+        self.parameters = parameters
+        self.names = [name for name in parameters if learns(name)]
+        self.first = {name: np.zeros_like(parameters[name]) for name in self.names}
+        self.second = {name: np.zeros_like(parameters[name]) for name in self.names}
+        self.steps = 0
+        self.weight_decay = weight_decay
+        self._update = getattr(solver, "adam_update", adam_update)
+
+    def step(self, gradients: Parameters, lr: float) -> None:
+        """Change the parameters in place, one step against `gradients`."""
+        self.steps += 1
+        for name in self.names:
+            parameter = self.parameters[name]
+            weight_decay = self.weight_decay if name.endswith(".weight") else 0.0
+            self._update(
+                parameter, gradients[name], self.first[name], self.second[name], lr,
+                self.beta1, self.beta2, self.eps, self.steps, weight_decay,
+            )  # fmt: skip
+            if name.endswith(".decay"):
+                np.clip(parameter, 0, 1, out=parameter)
+
+    def to_arrays(self) -> dict[str, NDArray[Any]]:
+        """Moments and step count as named arrays, for a checkpoint."""
+        arrays: dict[str, NDArray[Any]] = {"adam/steps": np.array(self.steps)}
+        for name in self.names:
+            arrays[f"adam/first/{name}"] = self.first[name]
+            arrays[f"adam/second/{name}"] = self.second[name]
+        return arrays
+
+    def load_arrays(self, arrays: dict[str, NDArray[Any]]) -> None:
+        """Take over what `to_arrays` made; every name and shape is checked."""
+        for name in self.names:
+            for moments, kind in ((self.first, "first"), (self.second, "second")):
+                array = arrays.get(f"adam/{kind}/{name}")
+                if array is None or array.shape != moments[name].shape or array.dtype != moments[name].dtype:
+                    raise InputError(
+                        f"entry adam/{kind}/{name} of shape {moments[name].shape} is missing or differs"
+                    )
+                moments[name] = array.copy()
+        if "adam/steps" not in arrays:
+            raise InputError("entry adam/steps is missing")
+        self.steps = int(arrays["adam/steps"])
+
+
+def learning_rate(schedule: str, lr: float, step: int, n_steps: int) -> float:
+    """Learning rate of a step.
+
+    Parameters
+    ----------
+    schedule : {"constant", "cosine", "milestones"}
+        Constant; half a cosine from `lr` down to 0; or a tenth of it after 50 % and again after 75 %.
+    lr : float
+        At the start.
+    step, n_steps : int
+        Step to come, from 0, of all steps of the run.
+
+    Examples
+    --------
+    >>> [round(learning_rate("cosine", 1.0, k, 4), 3) for k in range(4)]
+    [1.0, 0.854, 0.5, 0.146]
+    """
+    progress = step / max(n_steps, 1)
+    if schedule == "constant":
+        return lr
+    if schedule == "cosine":
+        return lr * 0.5 * (1 + math.cos(math.pi * progress))
+    if schedule == "milestones":
+        return lr * (1.0 if progress < 0.5 else 0.1 if progress < 0.75 else 0.01)
+    raise unknown_name("schedule", schedule, SCHEDULES)
