@@ -63,7 +63,7 @@ def yin_yang(
     --------
     >>> features, labels = yin_yang(2, seed=42)
     >>> features[0].round(4), labels
-    (array([0.9507, 0.732 , 0.0493, 0.268 ]), array([2, 0]))
+    (array([0.6803, 0.4505, 0.3197, 0.5495]), array([2, 1]))
     """
     if size < 1:
         raise InputError(f"size must be at least 1, got {size}")
