@@ -1,1 +1,22 @@
-"""The oracle: it answers whether an implementation of the single-spike layer is right."""
+"""The oracle: it answers whether an implementation of the single-spike layer is right.
+
+`check` tries a port and judges every number by a derived bound (`minisnn.oracle.bounds`) on the exact
+result (`minisnn.oracle.exact`); `gradcheck` checks a backward pass by complex step on the anchored twin.
+"""
+
+from .cases import Case
+from .check import assert_right, check
+from .gradcheck import GradcheckResult, gradcheck
+from .load import load_function
+from .report import Finding, Report
+
+__all__ = [
+    "Case",
+    "Finding",
+    "GradcheckResult",
+    "Report",
+    "assert_right",
+    "check",
+    "gradcheck",
+    "load_function",
+]

@@ -158,16 +158,21 @@ def absolute_potential(
     *,
     fired: NDArray[np.bool_] | None = None,
     threshold: float = 1.0,
+    input_scaled: bool = False,
 ) -> tuple[Floats, Floats]:
     """A[t], the potential made of the absolute values of all terms, and m, the count of roundings: (B, T, N) each."""
     magnitude, terms = _absolute_current(spikes, weight, bias)
+    if input_scaled:
+        magnitude = magnitude * (1 - np.asarray(decay, np.float64))
     if fired is not None:  # the resets of earlier steps are terms of this one
         earlier = np.zeros_like(magnitude)
         earlier[:, 1:] = fired[:, :-1]
         magnitude = magnitude + np.asarray(decay, np.float64) * abs(threshold) * earlier
         terms = terms + earlier
     steps = np.arange(1, magnitude.shape[1] + 1)[None, :, None]
-    return _run(magnitude, decay) * _UPWARD, np.cumsum(terms, axis=1) + 2 * steps
+    count = np.cumsum(terms, axis=1) + 2 * steps
+    # V + (1 - beta)(I - V) rounds twice where beta V + (1 - beta) I rounds once.
+    return _run(magnitude, decay) * _UPWARD, 2 * count + 2 if input_scaled else count
 
 
 def potential_bound(
@@ -180,6 +185,7 @@ def potential_bound(
     kind: str = "standard",
     fired: NDArray[np.bool_] | None = None,
     threshold: float = 1.0,
+    input_scaled: bool = False,
 ) -> Floats:
     """E[t] of the module's text: how far a computed potential may be from the exact one.
 
@@ -197,6 +203,8 @@ def potential_bound(
         Conventional layer: its spikes, whose resets are terms of later steps.
     threshold : float
         Size of a reset; used with `fired` only.
+    input_scaled : bool
+        Convention ``I[t] = (1 - beta) (x[t] @ W + b)``.
 
     Returns
     -------
@@ -209,7 +217,9 @@ def potential_bound(
     >>> bool(bound[0, 0, 0] < 3.1 * 0.75 * 2.0**-53)  # m = 1 + 2
     True
     """
-    absolute, count = absolute_potential(spikes, weight, bias, decay, fired=fired, threshold=threshold)
+    absolute, count = absolute_potential(
+        spikes, weight, bias, decay, fired=fired, threshold=threshold, input_scaled=input_scaled
+    )
     bound: Floats = gamma(count, dtype) * absolute + count * (_eta(dtype) + _REFERENCE * absolute)
     if _checked_kind(kind) == "fft":
         signal = _absolute_current(spikes, weight, bias)[0]
@@ -387,6 +397,7 @@ def gradient_bounds(
     neuron: str = "single-spike",
     detach_reset: bool = False,
     kind: str = "standard",
+    input_scaled: bool = False,
 ) -> dict[str, Floats]:
     """How far computed gradients may be from the exact ones, component by component.
 
@@ -400,8 +411,8 @@ def gradient_bounds(
         As given to the implementation.
     dtype : float32 or float64
         Its precision.
-    neuron, detach_reset, kind
-        Which layer, whether its reset is left out of the gradient, and which bound.
+    neuron, detach_reset, kind, input_scaled
+        Which layer, whether its reset is left out of the gradient, which bound, and which convention.
 
     Returns
     -------
@@ -415,8 +426,10 @@ def gradient_bounds(
     n_out = w.shape[1]
     unit, eta = _unit(dtype), _eta(dtype)
     resets = forward.fired if neuron == "multi-spike" else None
-    absolute, _ = absolute_potential(spikes, weight, bias, decay, fired=resets, threshold=threshold)
-    bound = potential_bound(spikes, weight, bias, decay, dtype, kind=kind, fired=resets, threshold=threshold)
+    terms = (spikes, weight, bias, decay)
+    choice: dict[str, Any] = {"fired": resets, "threshold": threshold, "input_scaled": input_scaled}
+    absolute, _ = absolute_potential(*terms, **choice)
+    bound = potential_bound(*terms, dtype, kind=kind, **choice)
     if resets is not None:  # the membrane after the reset has one more term
         absolute = absolute + abs(threshold) * resets
     surrogate, error_h = _surrogate_error(backward, bound, surrogate_scale, unit)
@@ -462,11 +475,20 @@ def gradient_bounds(
         earlier_error[:, 1:] += 2 * unit * absolute[:, :-1]
     of_decay = error_i * earlier + absolute_i * earlier_error
     of_decay = of_decay + gamma(cells + n_steps + 4, dtype) * absolute_i * (earlier + earlier_error)
+    by_decay = of_decay.sum(axis=(0, 1))
+    if input_scaled:
+        current = _absolute_current(spikes, weight, bias)[0]
+        relative = gamma(cells + n_out + n_steps + 4 + x.shape[2], dtype)
+        by_decay = by_decay + ((error_i + relative * absolute_i) * current).sum(axis=(0, 1))
+        error_i, absolute_i = (
+            (error_i + 4 * unit * absolute_i) * (1 - beta),
+            absolute_i * (1 - beta) * (1 + 4 * unit),
+        )
     bounds = {
         "spikes": error_i @ w.T + gamma(n_out + 1, dtype) * (absolute_i @ w.T),
         "weight": _contract(x, error_i) + gamma(cells + 2, dtype) * _contract(x, absolute_i),
         "bias": error_i.sum(axis=(0, 1)) + gamma(cells + 2, dtype) * absolute_i.sum(axis=(0, 1)),
-        "decay": of_decay.sum(axis=(0, 1)),
+        "decay": by_decay,
     }
     return {name: (value + cells * eta) * _UPWARD * (1 + 2.0**-20) for name, value in bounds.items()}
 

@@ -234,6 +234,7 @@ def exact_forward(
     fired: NDArray[np.bool_] | None = None,
     lift: Lift = double_double,
     tie_fires: bool = False,
+    input_scaled: bool = False,
 ) -> ExactForward:
     """Eqs. 1 to 5, or 12 to 14, in numbers.
 
@@ -254,6 +255,8 @@ def exact_forward(
         `double_double` or `rational`.
     tie_fires : bool
         Convention ``V >= theta`` instead of ``V > theta``.
+    input_scaled : bool
+        Convention ``I[t] = (1 - beta) (x[t] @ W + b)``.
 
     Returns
     -------
@@ -269,6 +272,8 @@ def exact_forward(
     n_out = np.shape(bias)[0]
     beta = lift(np.broadcast_to(np.asarray(decay), (n_out,)))
     current = _current(spikes, lift(weight), lift(bias), lift)
+    if input_scaled:
+        current = current * (lift(np.ones(n_out)) - beta)
     theta = float(threshold)
     reset = lift(np.full(n_out, theta))
     potential, membrane = _zeros(current, current.shape), _zeros(current, current.shape)
@@ -326,9 +331,13 @@ def exact_backward(
     grad_membrane: NDArray[Any] | None = None,
     neuron: str = "single-spike",
     detach_reset: bool = False,
+    bias: NDArray[Any] | None = None,
+    input_scaled: bool = False,
     lift: Lift = double_double,
 ) -> ExactBackward:
     """Eqs. 6 to 11, or 15 and 16, in numbers; arguments as in `exact_forward` and `minisnn.single_spike_backward`.
+
+    With `input_scaled` the bias is needed too: the decay then scales the current, ``d I / d beta = -(x @ W + b)``.
 
     Examples
     --------
@@ -375,18 +384,23 @@ def exact_backward(
             from_membrane = state * beta + grad_v[:, t]
             state = from_membrane + (grad_s[:, t] - from_membrane * theta) * surrogate[:, t]
             grad_u[:, t] = grad_i[:, t] = state
+    products = grad_i * _shifted(forward.membrane, grad_s)
+    grad_decay = products.sum(axis=(0, 1))
+    if input_scaled:
+        unscaled = _current(spikes, w, lift(np.zeros(n_out) if bias is None else bias), lift)
+        grad_decay = grad_decay - (grad_i * unscaled).sum(axis=(0, 1))
+        grad_i = grad_i * (lift(np.ones(n_out)) - beta)
     grad_weight = _zeros(grad_s, (n_in, n_out))
     for i in range(n_in):
         grad_weight[i] = (grad_i * lift(spikes[:, :, i, None])).sum(axis=(0, 1))
     grad_input = _zeros(grad_s, (batch, n_steps, n_in))
     for n in range(n_out):
         grad_input = grad_input + grad_i[:, :, n : n + 1] * w[:, n]
-    products = grad_i * _shifted(forward.membrane, grad_s)
     gradients = {
         "spikes": grad_input,
         "weight": grad_weight,
         "bias": grad_i.sum(axis=(0, 1)),
-        "decay": products.sum(axis=(0, 1)),
+        "decay": grad_decay,
     }
     parts = (nearest(part)[0] for part in (grad_crossings, distance, surrogate, grad_u))
     return ExactBackward(gradients, *parts)

@@ -1,0 +1,174 @@
+"""What the commands `minisnn check` and `minisnn vectors` do; `minisnn.cli` hooks them in."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+from ..errors import InputError
+from ..files import write_text
+from .judge import CONVENTIONS
+
+__all__ = ["add_check_parser", "add_vectors_parser", "run_check", "run_vectors"]
+
+
+def add_check_parser(subparsers: Any) -> argparse.ArgumentParser:
+    """Add the command ``check`` to the subparsers of an argparse parser; run it with `run_check`."""
+    parser: argparse.ArgumentParser = subparsers.add_parser(
+        "check",
+        help="check another implementation of the layer",
+        description="Check another implementation of the single-spike layer (or of the conventional one): "
+        "exit code 0 if it is right, 1 with the broken rule and the smallest failing case if not, 2 for wrong use.",
+    )
+    parser.add_argument(
+        "forward",
+        metavar="MODULE:FORWARD",
+        help="FORWARD(spikes, weight, bias, decay, threshold) -> (spikes or spike times, membrane or None); "
+        "also path/to/file.py:FORWARD",
+    )
+    parser.add_argument(
+        "--backward",
+        metavar="MODULE:BACKWARD",
+        help="BACKWARD(spikes, weight, bias, decay, threshold, surrogate_scale, gradient, grad_spikes) -> mapping "
+        "with any of spikes, weight, bias, decay",
+    )
+    parser.add_argument("--neuron", choices=("single-spike", "multi-spike"), default="single-spike")
+    parser.add_argument(
+        "--gradient",
+        default="both",
+        choices=("both", "gated", "straight-through", "through-reset", "detached-reset"),
+        help="gradients to check; the last two are the conventional layer's (default: both; there: through-reset)",
+    )
+    parser.add_argument("--dtype", choices=("both", "float32", "float64"), default="both")
+    parser.add_argument(
+        "--bound",
+        choices=("standard", "fft"),
+        default="standard",
+        help="what the port may deviate: any order of summation, or a convolution by FFT",
+    )
+    parser.add_argument(
+        "--convention",
+        action="append",
+        choices=tuple(CONVENTIONS),
+        help="; ".join(f"{name}: {text}" for name, text in CONVENTIONS.items()),
+    )
+    parser.add_argument(
+        "--examples",
+        type=int,
+        default=100,
+        metavar="N",
+        help="cases to draw for each dtype and direction (default: 100)",
+    )
+    parser.add_argument("--seed", type=int, default=0, metavar="S", help="of the drawn cases (default: 0)")
+    parser.add_argument(
+        "--timeout",
+        type=float,
+        default=10.0,
+        metavar="SECONDS",
+        help="for a call; exceeding it is a finding (default: 10)",
+    )
+    parser.add_argument("--json", metavar="FILE", help="write the report as JSON")
+    parser.add_argument(
+        "--save", metavar="DIR", help="write the smallest failing cases, each with a pytest file"
+    )
+    return parser
+
+
+def run_check(args: argparse.Namespace) -> int:
+    """Run ``minisnn check``: 0 if the port is right, 1 if not.
+
+    Raises
+    ------
+    InputError
+        If the port cannot be imported or the arguments make no sense.
+    """
+    from .check import check
+    from .load import load_function
+
+    forward = load_function(args.forward)
+    backward = None if args.backward is None else load_function(args.backward)
+    report = check(
+        forward,
+        backward,
+        neuron=args.neuron,
+        gradient=args.gradient,
+        dtype=args.dtype,
+        examples=args.examples,
+        seed=args.seed,
+        timeout=args.timeout,
+        bound=args.bound,
+        convention=args.convention,
+    )
+    print(report)
+    if args.save is not None and report.findings:
+        for path in report.save(_folder(args.save), args.forward, args.backward):
+            print(f"wrote {path}")
+    if args.json is not None:
+        _write(args.json, json.dumps(report.to_dict(), indent=1) + "\n")
+    sys.stdout.flush()
+    return 0 if report.passed else 1
+
+
+def add_vectors_parser(subparsers: Any) -> argparse.ArgumentParser:
+    """Add the command ``vectors`` to the subparsers of an argparse parser; run it with `run_vectors`."""
+    parser: argparse.ArgumentParser = subparsers.add_parser(
+        "vectors",
+        help="write the golden vectors, or check them",
+        description="Write the golden vectors (JSON and little-endian .npy, readable without Python) to a folder; "
+        "with --check compare a folder, or the shipped set, with what this version makes.",
+    )
+    parser.add_argument("folder", metavar="DIR", nargs="?", help="folder to write, or to check")
+    parser.add_argument(
+        "--check",
+        action="store_true",
+        help="write nothing; exit code 1 if a file is missing, damaged or not current",
+    )
+    parser.add_argument("--json", metavar="FILE", help="write the outcome as JSON")
+    return parser
+
+
+def run_vectors(args: argparse.Namespace) -> int:
+    """Run ``minisnn vectors``: 0 if written or current, 1 if ``--check`` found a difference.
+
+    Raises
+    ------
+    InputError
+        If neither a folder nor ``--check`` is given, or the folder cannot be written.
+    """
+    from . import vectors
+
+    if args.folder is None and not args.check:
+        raise InputError("give a folder to write the golden vectors to, or --check to check the shipped set")
+    if args.check:
+        folder = vectors.SHIPPED if args.folder is None else Path(args.folder)
+        wrong = vectors.differences(folder)
+        for line in wrong:
+            print(line)
+        print(f"{'FAIL' if wrong else 'PASS'}: the golden vectors are {'not ' if wrong else ''}current")
+        outcome: dict[str, Any] = {"passed": not wrong, "differences": wrong}
+    else:
+        written = vectors.write(_folder(args.folder))
+        print(f"wrote {len(written)} files to {args.folder}")
+        outcome = {"passed": True, "files": [path.name for path in written]}
+    if args.json is not None:
+        _write(args.json, json.dumps(outcome, indent=1) + "\n")
+    return 0 if outcome["passed"] else 1
+
+
+def _folder(name: str) -> Path:
+    folder = Path(name)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"cannot make the folder {name}: {error.strerror}") from None
+    return folder
+
+
+def _write(name: str, text: str) -> None:
+    try:
+        write_text(name, text)
+    except OSError as error:
+        raise InputError(f"cannot write {name}: {error.strerror}") from None

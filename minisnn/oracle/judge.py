@@ -1,0 +1,276 @@
+"""The verdict on one answer of a port: spikes, membrane and gradients, each against its own bound."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import InputError, unknown_name
+from .bounds import gradient_bounds, judge_spike_times, judge_spikes, potential_bound
+from .cases import Case
+from .exact import ExactForward, exact_backward, exact_forward, nearest
+from .port import Output, Violation
+
+__all__ = ["CONVENTIONS", "Judge", "Verdict"]
+
+Floats = NDArray[Any]
+
+CONVENTIONS = {
+    "tie-fires": "a potential equal to the threshold fires (V >= theta)",
+    "scaled-input": "the input is scaled by 1 - decay: V[t] = beta V[t-1] + (1 - beta) (x[t] @ W + b)",
+}
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What is wrong with an answer, and how near it came to what is allowed.
+
+    Parameters
+    ----------
+    violations : tuple of Violation
+        Empty for a right answer.
+    ratios : dict
+        Largest ratio of error to bound, by name (``membrane``, ``weight``, ...).
+    judged, undecided : int
+        Spike decisions judged, and those in which two correct implementations may differ.
+    """
+
+    violations: tuple[Violation, ...] = ()
+    ratios: dict[str, float] = field(default_factory=dict)
+    judged: int = 0
+    undecided: int = 0
+
+
+class Judge:
+    """The rules by which a port is judged.
+
+    Parameters
+    ----------
+    bound : {"standard", "fft"}
+        Any order of summation, or a convolution by FFT.
+    convention : str or list of str, optional
+        Of `CONVENTIONS`: rules that differ from those of `minisnn.model`.
+    """
+
+    def __init__(self, bound: str = "standard", convention: str | Iterable[str] | None = None) -> None:
+        if bound not in ("standard", "fft"):
+            raise unknown_name("bound", bound, ("standard", "fft"))
+        names = [convention] if isinstance(convention, str) else list(convention or ())
+        for name in names:
+            if name not in CONVENTIONS:
+                raise unknown_name("convention", name, CONVENTIONS)
+        self.bound = bound
+        self.tie_fires = "tie-fires" in names
+        self.input_scaled = "scaled-input" in names
+        self.convention = tuple(names)
+
+    # ---- pieces -------------------------------------------------------------------------------------
+
+    def reference(self, case: Case, fired: NDArray[np.bool_] | None = None) -> ExactForward:
+        """The exact forward pass, given spikes in the conventional layer."""
+        return exact_forward(
+            case.spikes,
+            case.weight,
+            case.bias,
+            case.decay,
+            case.threshold,
+            neuron=case.neuron,
+            fired=fired,
+            tie_fires=self.tie_fires,
+            input_scaled=self.input_scaled,
+        )
+
+    def potential_bound(
+        self, case: Case, fired: NDArray[np.bool_] | None = None, dtype: Any = None
+    ) -> NDArray[np.float64]:
+        """E of `minisnn.oracle.bounds` for a case; zero where every way of computing is exact."""
+        if self.bound == "standard" and not self.input_scaled and case.exact and dtype is None:
+            return np.zeros(case.shape)
+        return potential_bound(
+            case.spikes,
+            case.weight,
+            case.bias,
+            case.decay,
+            case.dtype if dtype is None else dtype,
+            kind=self.bound,
+            fired=fired,
+            threshold=case.threshold,
+            input_scaled=self.input_scaled,
+        )
+
+    def decided(self, case: Case, margin: float = 8.0) -> bool:
+        """Whether every spike is decided with room to spare: no potential within `margin` bounds of the threshold."""
+        forward = self.reference(case)
+        bound = margin * self.potential_bound(case, forward.fired if case.neuron == "multi-spike" else None)
+        if case.neuron == "multi-spike":
+            verdict = judge_spikes(
+                forward.fired, forward.potential, bound, case.threshold, tie_fires=self.tie_fires
+            )
+        else:
+            verdict = judge_spike_times(
+                forward.spike_times, forward.potential, bound, case.threshold, tie_fires=self.tie_fires
+            )
+        return not verdict.undecided.any()
+
+    # ---- verdicts -----------------------------------------------------------------------------------
+
+    def verdict(self, case: Case, output: Output) -> Verdict:
+        """Judge what a port answered to a case."""
+        if output.violations:
+            return Verdict(output.violations)
+        return self._gradients(case, output) if case.backward else self._forward(case, output)
+
+    def _forward(self, case: Case, output: Output) -> Verdict:
+        conventional = case.neuron == "multi-spike"
+        fired = output.raster if conventional else None
+        forward = self.reference(case, fired)
+        bound = self.potential_bound(case, fired)
+        violations: list[Violation] = []
+        if conventional:
+            assert fired is not None
+            spikes = judge_spikes(fired, forward.potential, bound, case.threshold, tie_fires=self.tie_fires)
+            detail = _wrong_step
+        else:
+            spikes = judge_spike_times(
+                _times(output), forward.potential, bound, case.threshold, tie_fires=self.tie_fires
+            )
+            detail = _wrong_time
+            if output.raster is not None and (output.raster.sum(axis=1) > 1).any():
+                sample, neuron = np.argwhere(output.raster.sum(axis=1) > 1)[0]
+                steps = np.flatnonzero(output.raster[sample, :, neuron]).tolist()
+                violations.append(
+                    Violation(
+                        "raster",
+                        f"sample {sample}, neuron {neuron} spikes in steps {steps}; expected at most one",
+                    )
+                )
+        if not spikes.right.all():
+            violations.append(Violation("spikes", detail(case, output, forward, bound, ~spikes.right)))
+        ratios: dict[str, float] = {}
+        if output.membrane is not None:
+            # After the reset the conventional layer's potential has met one rounding more, of V or of theta S.
+            exact, unit = nearest(forward.membrane), float(np.finfo(case.dtype).eps)
+            extra = 0.0 if not conventional or not bound.any() else unit * (np.abs(exact[0]) + case.threshold)
+            wrong, ratios["membrane"] = _compare(output.membrane, exact, bound + extra)
+            if wrong.any():
+                violations.append(
+                    Violation("membrane", _wrong_value("V", output.membrane, exact[0], bound + extra, wrong))
+                )
+        return Verdict(tuple(violations), ratios, spikes.right.size, int(spikes.undecided.sum()))
+
+    def _gradients(self, case: Case, output: Output) -> Verdict:
+        assert case.grad_spikes is not None
+        assert output.gradients is not None
+        forward = self.reference(case)
+        detach = case.gradient == "detached-reset"
+        exact = exact_backward(
+            forward,
+            case.spikes,
+            case.weight,
+            case.decay,
+            case.threshold,
+            case.surrogate_scale,
+            case.gradient,
+            case.grad_spikes,
+            neuron=case.neuron,
+            detach_reset=detach,
+            bias=case.bias,
+            input_scaled=self.input_scaled,
+        )
+        bounds = gradient_bounds(
+            exact,
+            forward,
+            case.spikes,
+            case.weight,
+            case.bias,
+            case.decay,
+            case.threshold,
+            case.surrogate_scale,
+            case.gradient,
+            case.grad_spikes,
+            case.dtype,
+            neuron=case.neuron,
+            detach_reset=detach,
+            kind=self.bound,
+            input_scaled=self.input_scaled,
+        )
+        violations, ratios = [], {}
+        for name, came in output.gradients.items():
+            reference = nearest(exact.gradients[name])
+            wrong, ratios[name] = _compare(came, reference, bounds[name])
+            if wrong.any():
+                text = _wrong_value(f"gradient of {name}", came, reference[0], bounds[name], wrong)
+                violations.append(Violation(f"gradient of {name}", text))
+        return Verdict(tuple(violations), ratios)
+
+
+def _times(output: Output) -> Floats:
+    assert output.times is not None
+    return output.times
+
+
+def _compare(came: Floats, exact: tuple[Floats, Floats], bound: Floats) -> tuple[NDArray[np.bool_], float]:
+    """Where the error exceeds its bound, and the largest ratio of error to bound (bounds of zero left out)."""
+    error = np.abs((came - exact[0]) - exact[1])
+    ratio = np.divide(error, bound, out=np.zeros_like(error), where=bound > 0)
+    return error > bound, float(ratio.max(initial=0.0))
+
+
+def _wrong_value(name: str, came: Floats, exact: Floats, bound: Floats, wrong: NDArray[np.bool_]) -> str:
+    place = tuple(int(k) for k in np.argwhere(wrong)[0])
+    allowed = np.broadcast_to(bound, came.shape)[place]
+    index = ", ".join(str(k) for k in place)
+    return f"{name}[{index}]: expected {exact[place]:.9g} +- {allowed:.2g}, got {came[place]:.9g}"
+
+
+def _wrong_time(
+    case: Case, output: Output, forward: ExactForward, bound: Floats, wrong: NDArray[np.bool_]
+) -> str:
+    sample, neuron = (int(k) for k in np.argwhere(wrong)[0])
+    n_steps = case.shape[1]
+    came, expected = int(_times(output)[sample, neuron]), int(forward.spike_times[sample, neuron])
+    potential = nearest(forward.potential)[0][sample, :, neuron]
+    words = [
+        f"sample {sample}, neuron {neuron}: expected {_step(expected, n_steps)}, got {_step(came, n_steps)}"
+    ]
+    for step in sorted({expected, came}):
+        if step < n_steps:
+            words.append(f"V[{step}] = {potential[step]:.9g} +- {bound[sample, step, neuron]:.2g}")
+    return "; ".join([*words, f"threshold {case.threshold:g}"])
+
+
+def _step(time: int, n_steps: int) -> str:
+    return "no spike" if time == n_steps else f"a spike in step {time}"
+
+
+def _wrong_step(
+    case: Case, output: Output, forward: ExactForward, bound: Floats, wrong: NDArray[np.bool_]
+) -> str:
+    sample, step, neuron = (int(k) for k in np.argwhere(wrong)[0])
+    assert output.raster is not None
+    came = bool(output.raster[sample, step, neuron])
+    potential = nearest(forward.potential)[0][sample, step, neuron]
+    given = "given the port's own earlier spikes " if step else ""
+    return (
+        f"sample {sample}, step {step}, neuron {neuron}: expected {'no spike' if came else 'a spike'}, "
+        f"got {'one' if came else 'none'}; {given}U = {potential:.9g} +- {bound[sample, step, neuron]:.2g}, "
+        f"threshold {case.threshold:g}"
+    )
+
+
+def check_neuron(neuron: str) -> str:
+    """`neuron` if it is a layer the oracle knows."""
+    if neuron not in ("single-spike", "multi-spike"):
+        raise unknown_name("neuron", neuron, ("single-spike", "multi-spike"))
+    return neuron
+
+
+def check_count(name: str, value: Any, low: int) -> int:
+    """`value` as a whole number of at least `low`."""
+    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < low:
+        raise InputError(f"{name} must be a whole number >= {low}, got {value!r}")
+    return int(value)

@@ -1,0 +1,199 @@
+"""What `minisnn.oracle.check` found, as text, as JSON and as files to keep."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ..files import write_npz, write_text
+from .cases import Case
+from .diagnosis import Diagnosis
+from .port import Violation
+
+__all__ = ["Finding", "Report"]
+
+
+@dataclass(frozen=True, eq=False)
+class Finding:
+    """One broken rule with the smallest case that shows it.
+
+    Parameters
+    ----------
+    direction : {"forward", "backward"}
+        Which function.
+    diagnosis : Diagnosis
+        The rule in words.
+    case : Case
+        The smallest failing case found.
+    violations : tuple of Violation
+        What is wrong in that case.
+    failing, tried : int
+        Cases that failed, of how many tried in that direction.
+    """
+
+    direction: str
+    diagnosis: Diagnosis
+    case: Case
+    violations: tuple[Violation, ...]
+    failing: int
+    tried: int
+
+    @property
+    def rule(self) -> str:
+        """Short name of the broken rule."""
+        return self.diagnosis.rule
+
+    def text(self) -> str:
+        """The finding for the terminal."""
+        lines = [f"{self.direction}: {self.diagnosis.text}"]
+        lines += [f"  likely: {cause}" for cause in self.diagnosis.likely]
+        lines += [f"  or: {other}" for other in self.diagnosis.also[:3]]
+        lines.append(f"  {self.failing} of {self.tried} cases failed; the smallest found, {self.case.id}:")
+        lines += [f"    {line}" for line in self.case.text().splitlines()]
+        lines += [f"  {violation.kind}: {violation.detail}" for violation in self.violations]
+        return "\n".join(lines)
+
+
+@dataclass(frozen=True, eq=False)
+class Report:
+    """Outcome of a check.
+
+    Parameters
+    ----------
+    findings : tuple of Finding
+        Empty if the port is right.
+    settings : dict
+        What was asked for: neuron, dtypes, gradients, examples, seed, bound, convention.
+    tried : dict of str to int
+        Number of cases by battery.
+    neuron_steps : int
+        Potentials judged.
+    spikes_judged, undecided : int
+        Spike decisions, and those in which two correct implementations may differ.
+    ratios : dict of str to float
+        How near the port came to the bound: largest ratio of error to bound, by dtype and quantity.
+    seconds : float
+        Time taken.
+    notes : tuple of str
+        What could not be judged.
+    """
+
+    findings: tuple[Finding, ...]
+    settings: dict[str, Any]
+    tried: dict[str, int]
+    neuron_steps: int
+    spikes_judged: int
+    undecided: int
+    ratios: dict[str, float]
+    seconds: float
+    notes: tuple[str, ...] = field(default=())
+
+    @property
+    def passed(self) -> bool:
+        """Whether nothing was found."""
+        return not self.findings
+
+    def __str__(self) -> str:
+        settings = self.settings
+        head = f"{settings['neuron']}, {' and '.join(settings['dtypes'])}, bound {settings['bound']}"
+        if settings["gradients"]:
+            head += f", gradient {' and '.join(settings['gradients'])}"
+        if settings["convention"]:
+            head += f", convention {' and '.join(settings['convention'])}"
+        lines = [f"{'PASS' if self.passed else 'FAIL'}: {head}"]
+        lines.append(
+            "tried: " + ", ".join(f"{count} {name}" for name, count in self.tried.items()) + " cases"
+        )
+        lines.append(
+            f"judged: {self.neuron_steps} neuron-steps, {self.spikes_judged} spike decisions, "
+            f"{self.undecided} of them undecidable"
+        )
+        if self.ratios:
+            nearest_to = ", ".join(f"{name} {ratio:.2g}" for name, ratio in self.ratios.items())
+            lines.append(f"largest error / bound: {nearest_to}")
+        lines += [f"note: {note}" for note in self.notes]
+        lines += [f"\n[{k}] {finding.text()}" for k, finding in enumerate(self.findings, 1)]
+        lines.append(f"\n{self.seconds:.1f} s, seed {settings['seed']}")
+        return "\n".join(lines)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The report as plain data, for JSON."""
+        return {
+            "passed": self.passed,
+            "settings": self.settings,
+            "tried": self.tried,
+            "neuron_steps": self.neuron_steps,
+            "spikes_judged": self.spikes_judged,
+            "undecided": self.undecided,
+            "ratios": self.ratios,
+            "seconds": round(self.seconds, 3),
+            "notes": list(self.notes),
+            "findings": [
+                {
+                    "direction": finding.direction,
+                    "rule": finding.rule,
+                    "text": finding.diagnosis.text,
+                    "likely": list(finding.diagnosis.likely),
+                    "also": list(finding.diagnosis.also),
+                    "failing": finding.failing,
+                    "tried": finding.tried,
+                    "violations": [{"kind": v.kind, "detail": v.detail} for v in finding.violations],
+                    "case": {name: value.tolist() for name, value in finding.case.arrays().items()},
+                    "dtype": str(finding.case.dtype),
+                }
+                for finding in self.findings
+            ],
+        }
+
+    def save(self, folder: str | Path, forward: str, backward: str | None) -> list[Path]:
+        """Write every finding's case as .npz with a pytest file that runs it.
+
+        Parameters
+        ----------
+        folder : path
+            Made if it is not there.
+        forward, backward : str
+            ``module:function`` or ``path/to/file.py:function``, for the pytest files.
+
+        Returns
+        -------
+        written : list of Path
+        """
+        folder = Path(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        written = []
+        for k, finding in enumerate(self.findings, 1):
+            npz, test = folder / f"finding_{k}.npz", folder / f"test_finding_{k}.py"
+            write_npz(npz, finding.case.arrays())
+            spec = forward if finding.direction == "forward" else backward
+            write_text(
+                test,
+                _PYTEST.format(
+                    text=_one_line(finding.diagnosis.text),
+                    k=k,
+                    spec=spec,
+                    bound=self.settings["bound"],
+                    convention=tuple(self.settings["convention"]),
+                ),
+            )
+            written += [npz, test]
+        return written
+
+
+def _one_line(text: str) -> str:
+    return text.replace('"', "'").replace("\\", "/")
+
+
+_PYTEST = '''"""The smallest failing case that minisnn check found: {text}."""
+
+from pathlib import Path
+
+from minisnn.oracle import assert_right, load_function
+
+
+def test_finding_{k}():
+    function = load_function({spec!r})
+    case = Path(__file__).with_name("finding_{k}.npz")
+    assert_right(function, case, bound={bound!r}, convention={convention!r})
+'''
