@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from numpy.typing import NDArray
 from ..errors import DataError, InputError, unknown_name
 from .encoding import latency_linear, latency_log, pixel_times
 from .idx import FILES, find_idx, read_idx, read_images
-from .samples import Dataset, EventSamples, Samples, events_of_times
+from .samples import Dataset, EventSamples, Samples, encode_events
 from .yin_yang import yin_yang
 
 __all__ = [
@@ -113,15 +114,26 @@ def load_dataset(
     if name == "yin-yang":
         sizes = [_size("train_samples", train_samples, 20000), _size("test_samples", test_samples, 10000)]
         drawn = [yin_yang(size, seed) for size, seed in zip(sizes, (42, 0))]
-        parts = [(latency_linear(features, n_steps), labels) for features, labels in drawn]
-        return _dataset(name, parts, n_classes=3, n_steps=n_steps)
+        parts = [_encode(*part, lambda x: latency_linear(x, n_steps), n_steps) for part in drawn]
+        return Dataset(name, *parts, n_inputs=4, n_classes=3, n_steps=n_steps)
     folder = find(name, data_dir)
     parts = []
     for part, wanted in (("train", train_samples), ("test", test_samples)):
         images, labels = read_images(folder, part)
         size = _size(f"{part}_samples", wanted, len(images))
-        parts.append((pixel_times(images[:size], n_steps, encoding), labels[:size]))
-    return _dataset(name, parts, n_classes=10, n_steps=n_steps)
+        parts.append(
+            _encode(images[:size], labels[:size], lambda x: pixel_times(x, n_steps, encoding), n_steps)
+        )
+    return Dataset(name, *parts, n_inputs=parts[0].spikes.n_neurons, n_classes=10, n_steps=n_steps)
+
+
+def _encode(
+    values: NDArray[Any],
+    labels: NDArray[Any],
+    encode: Callable[[NDArray[Any]], NDArray[np.int32]],
+    n_steps: int,
+) -> EventSamples:
+    return EventSamples(encode_events(values, encode, n_steps), labels)
 
 
 def _size(what: str, wanted: int | None, available: int) -> int:
@@ -130,10 +142,3 @@ def _size(what: str, wanted: int | None, available: int) -> int:
     if not 1 <= wanted <= available:
         raise InputError(f"{what} must lie in 1 ... {available}, got {wanted}")
     return wanted
-
-
-def _dataset(
-    name: str, parts: list[tuple[NDArray[np.int32], NDArray[Any]]], n_classes: int, n_steps: int
-) -> Dataset:
-    train, test = (EventSamples(events_of_times(times, n_steps), labels) for times, labels in parts)
-    return Dataset(name, train, test, parts[0][0].shape[1], n_classes, n_steps)

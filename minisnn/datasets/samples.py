@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -12,10 +13,10 @@ from ..checks import checked_labels
 from ..errors import InputError
 from ..spikes import SpikeEvents
 
-__all__ = ["Dataset", "EventSamples", "Samples", "events_of_times"]
+__all__ = ["Dataset", "EventSamples", "Samples", "encode_events"]
 
 # Samples encoded at a time: keeps the scratch of a whole training set to a few megabytes.
-_CHUNK = 4096
+_CHUNK = 2048
 
 
 class Samples(Protocol):
@@ -87,16 +88,18 @@ class Dataset:
     n_steps: int
 
 
-def events_of_times(spike_times: NDArray[np.int32], n_steps: int) -> SpikeEvents:
-    """`SpikeEvents.from_spike_times` for a whole data set, in chunks."""
-    chunks = [
-        SpikeEvents.from_spike_times(spike_times[k : k + _CHUNK], n_steps)
-        for k in range(0, len(spike_times), _CHUNK)
-    ]
-    if not chunks:
+def encode_events(
+    values: NDArray[Any], encode: Callable[[NDArray[Any]], NDArray[np.int32]], n_steps: int
+) -> SpikeEvents:
+    """Events of a whole part: `encode` turns values (samples, neurons) into spike times, chunk by chunk."""
+    if not len(values):
         raise InputError("there must be at least one sample, got none")
+    chunks = [
+        SpikeEvents.from_spike_times(encode(values[k : k + _CHUNK]), n_steps)
+        for k in range(0, len(values), _CHUNK)
+    ]
     offsets = np.cumsum([0] + [chunk.n_events for chunk in chunks])
     pointers = [chunk.indptr[:-1] + offset for chunk, offset in zip(chunks, offsets)]
     indptr = np.concatenate([*pointers, offsets[-1:]])
     indices = np.concatenate([chunk.indices for chunk in chunks])
-    return SpikeEvents(indptr, indices, n_steps, spike_times.shape[1])
+    return SpikeEvents._unchecked(indptr, indices, n_steps, values.shape[1], False)
