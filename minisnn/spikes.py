@@ -259,14 +259,16 @@ class SpikeEvents:
         chosen = np.arange(len(self))[samples]
         if chosen.ndim != 1:
             raise InputError("samples must be selected by a slice or a list of numbers; for one use [k:k+1]")
-        first = self.indptr[chosen * self.n_steps]
-        per_step = np.diff(self.indptr)[chosen[:, None] * self.n_steps + np.arange(self.n_steps)]
-        indptr = np.zeros(per_step.size + 1, dtype=np.int64)
-        np.cumsum(per_step.ravel(), out=indptr[1:])
-        # Source of every event: the start of its sample, plus its place within the sample.
-        shift = first - indptr[: -1 : self.n_steps]
-        source = np.arange(indptr[-1]) + np.repeat(shift, per_step.sum(axis=1))
-        return SpikeEvents._unchecked(indptr, self.indices[source], self.n_steps, self.n_neurons, self.counts)
+        # (K, T + 1) row pointers of the chosen samples, then as if they lay one behind the other.
+        pointers = self.indptr[chosen[:, None] * self.n_steps + np.arange(self.n_steps + 1)]
+        lengths = pointers[:, -1] - pointers[:, 0]
+        starts = np.cumsum(lengths) - lengths
+        indptr = np.empty(len(chosen) * self.n_steps + 1, dtype=np.int64)
+        indptr[:-1] = (pointers[:, :-1] + (starts - pointers[:, 0])[:, None]).ravel()
+        indptr[-1] = lengths.sum()
+        pieces = [self.indices[first:last] for first, last in pointers[:, [0, -1]].tolist()]
+        indices = np.concatenate(pieces) if pieces else self.indices[:0]
+        return SpikeEvents._unchecked(indptr, indices, self.n_steps, self.n_neurons, self.counts)
 
     def to_raster(self, dtype: DTypeLike = np.uint8) -> NDArray[Any]:
         """Dense (B, T, N) raster of the events, in `dtype`; counts add up."""

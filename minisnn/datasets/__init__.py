@@ -114,8 +114,8 @@ def load_dataset(
     if name == "yin-yang":
         sizes = [_size("train_samples", train_samples, 20000), _size("test_samples", test_samples, 10000)]
         drawn = [yin_yang(size, seed) for size, seed in zip(sizes, (42, 0))]
-        parts = [_encode(*part, lambda x: latency_linear(x, n_steps), n_steps) for part in drawn]
-        return Dataset(name, *parts, n_inputs=4, n_classes=3, n_steps=n_steps)
+        train, test = (_encode(*part, lambda x: latency_linear(x, n_steps), n_steps) for part in drawn)
+        return Dataset(name, train, test, n_inputs=4, n_classes=3, n_steps=n_steps)
     folder = find(name, data_dir)
     parts = []
     for part, wanted in (("train", train_samples), ("test", test_samples)):
@@ -124,7 +124,8 @@ def load_dataset(
         parts.append(
             _encode(images[:size], labels[:size], lambda x: pixel_times(x, n_steps, encoding), n_steps)
         )
-    return Dataset(name, *parts, n_inputs=parts[0].spikes.n_neurons, n_classes=10, n_steps=n_steps)
+    train, test = parts
+    return Dataset(name, train, test, n_inputs=train.spikes.n_neurons, n_classes=10, n_steps=n_steps)
 
 
 def _encode(
