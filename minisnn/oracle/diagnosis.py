@@ -109,6 +109,9 @@ def diagnose(failing: Sequence[Record], passing: Sequence[Record], judge: Judge)
             first, *rest = matching
             also = tuple(dict.fromkeys(other.text for other in rest if other.text != first.text))
             return Diagnosis(first.rule, first.text, (first.likely,), also)
+        unread = next((record.kinds[0] for record in failing if not record.readable), None)
+        if unread is not None:  # more telling than numbers that no known mistake explains
+            return Diagnosis(unread, ACCIDENTS[unread][0], (ACCIDENTS[unread][1],))
         if judge.bound == "standard":
             looser = Judge("fft", judge.convention)
             if not any(looser.verdict(record.case, record.output).violations for record in readable):

@@ -294,7 +294,8 @@ def central_differences(function: Callable[[float], float]) -> tuple[float, floa
     Returns
     -------
     derivative, error : float
-        The estimate, and how far it may be off: twice the smallest disagreement in the table it was taken from.
+        The estimate, and how far it may be off: twice the smallest disagreement in the table it was taken from,
+        rounding of the function's values included.
 
     Examples
     --------
@@ -305,11 +306,13 @@ def central_differences(function: Callable[[float], float]) -> tuple[float, floa
     shrink, step, best, error = 1.6, 0.02, np.nan, np.inf
     table: list[list[float]] = []
     for row in range(12):
-        line = [(float(function(step)) - float(function(-step))) / (2 * step)]
+        above, below = float(function(step)), float(function(-step))
+        line = [(above - below) / (2 * step)]
+        rounding = 2.0**-52 * max(abs(above), abs(below)) / step
         for column in range(row):
             power = shrink ** (2 * (column + 1))
             line.append((line[column] * power - table[-1][column]) / (power - 1))
-            change = max(abs(line[-1] - line[-2]), abs(line[-1] - table[-1][column]))
+            change = rounding + max(abs(line[-1] - line[-2]), abs(line[-1] - table[-1][column]))
             if change < error:
                 best, error = line[-1], change
         table.append(line)

@@ -216,7 +216,8 @@ def _times(output: Output) -> Floats:
 def _compare(came: Floats, exact: tuple[Floats, Floats], bound: Floats) -> tuple[NDArray[np.bool_], float]:
     """Where the error exceeds its bound, and the largest ratio of error to bound (bounds of zero left out)."""
     error = np.abs((came - exact[0]) - exact[1])
-    ratio = np.divide(error, bound, out=np.zeros_like(error), where=bound > 0)
+    with np.errstate(over="ignore"):  # an absurd answer may be infinitely many bounds away
+        ratio = np.divide(error, bound, out=np.zeros_like(error), where=bound > 0)
     return error > bound, float(ratio.max(initial=0.0))
 
 

@@ -445,6 +445,7 @@ BACKWARD_SUSPECTS = [
         "decay-gradient",
         "gbeta is made of gU; expected gI",
         "A^T is missing in gbeta (Eq. 9)",
+        SINGLE,
         of_decay="direct",
     ),
     _switched(
@@ -456,7 +457,11 @@ BACKWARD_SUSPECTS = [
     ),
     _switched("decay-gradient", "gbeta is 0", "no gradient by the decay", of_decay="none"),
     _switched(
-        "input-gradient", "gx is made of gU; expected gI", "A^T is missing in gx", of_input="potential"
+        "input-gradient",
+        "gx is made of gU; expected gI",
+        "A^T is missing in gx",
+        SINGLE,
+        of_input="potential",
     ),
     _switched(
         "input-gradient", "gx uses the weight untransposed", "gI @ W for gI @ W^T", of_input="transposed"

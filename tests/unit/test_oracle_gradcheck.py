@@ -1,0 +1,126 @@
+import itertools
+
+import numpy as np
+import pytest
+
+import minisnn
+from minisnn import Network, NetworkConfig
+from minisnn.errors import InputError
+from minisnn.oracle import gradcheck
+from minisnn.oracle.gradcheck import central_differences
+
+CONFIGS = [
+    {"neuron": neuron, "readout": readout, "learn_decay": learn, "sizes": sizes} | choice
+    for neuron, readout, learn, sizes in itertools.product(
+        ("single-spike", "multi-spike"), ("max", "sum"), (True, False), ((4, 5, 3), (4, 6, 5, 3))
+    )
+    for choice in (
+        ({"gradient": "gated"}, {"gradient": "straight-through"})
+        if neuron == "single-spike"
+        else ({"detach_reset": True}, {"detach_reset": False})
+    )
+]
+
+
+@pytest.fixture
+def raster():
+    return (np.random.default_rng(1).random((3, 16, 4)) < 0.4).astype(float)
+
+
+@pytest.mark.parametrize("config", CONFIGS, ids=lambda c: "-".join(str(v) for v in c.values()))
+def test_network(config, raster):
+    network = Network.random(NetworkConfig(hidden_gain=4, surrogate_scale=5.0, **config), seed=2)
+    result = gradcheck(network, raster, np.array([0, 2, 1]), components=12)
+    assert result.worst < 1e-11, result.errors
+    assert set(result.errors) == set(network.parameters)
+
+
+@pytest.mark.parametrize("scalar", [True, False])
+@pytest.mark.parametrize("neuron", ["single-spike", "multi-spike"])
+def test_layer_with_a_loss_on_the_membrane(neuron, scalar, raster):
+    rng = np.random.default_rng(7)
+    decay = 0.9 if scalar else np.array([0.8, 0.9, 1.0])
+    for choice in ({"gradient": "gated"}, {"gradient": "straight-through"}, {"detach_reset": True}):
+        result = gradcheck(
+            neuron,
+            raster,
+            rng.normal(0, 0.6, (4, 3)),
+            np.zeros(3),
+            decay,
+            grad_membrane=rng.normal(size=(3, 16, 3)),
+            **choice,
+        )
+        assert result.worst < 1e-12, result.errors
+
+
+def test_float32_parameters_are_checked_in_float64(raster):
+    w = np.random.default_rng(0).normal(0, 0.6, (4, 3)).astype(np.float32)
+    assert gradcheck("single-spike", raster, w, np.zeros(3, np.float32), 0.9).worst < 1e-12
+
+
+@pytest.mark.parametrize("name", ["weight", "bias", "decay", "spikes"])
+def test_a_wrong_gradient_is_reported_and_named(name, raster):
+    w = np.random.default_rng(0).normal(0, 0.6, (4, 3))
+
+    def wrong(trace, grad_spikes, grad_membrane):
+        gradients = minisnn.single_spike_backward(trace, grad_spikes)
+        right = {key: getattr(gradients, key) for key in ("spikes", "weight", "bias", "decay")}
+        return right | {name: right[name] * 1.001}
+
+    result = gradcheck("single-spike", raster, w, np.zeros(3), 0.9, backward=wrong)
+    assert not result.ok()
+    assert [key for key, error in result.errors.items() if error > 1e-10] == [name]
+    assert result.errors[name] == pytest.approx(1e-3, rel=0.01)
+
+
+def test_nan_is_wrong(raster):
+    def nothing(trace, grad_spikes, grad_membrane):
+        return {"bias": np.full(3, np.nan)}
+
+    assert (
+        gradcheck("single-spike", raster, np.ones((4, 3)), np.zeros(3), 0.9, backward=nothing).worst == np.inf
+    )
+
+
+def test_function_that_takes_complex_numbers():
+    point = {"a": np.array([0.3, -2.0])}
+    assert gradcheck(lambda p: np.exp(p["a"]).sum(), point, {"a": np.exp(point["a"])}).worst < 1e-14
+
+
+def test_function_that_takes_none_gets_differences_with_an_estimate():
+    def function(p):
+        return (
+            float(np.sum([abs(float(v)) ** 3 for v in p["a"].real])) if not np.iscomplexobj(p["a"]) else 1 / 0
+        )
+
+    def real_only(p):
+        if np.iscomplexobj(p["a"]):
+            raise TypeError("no complex numbers here")
+        return function(p)
+
+    result = gradcheck(real_only, {"a": np.array([1.5, 2.0])}, {"a": 3 * np.array([1.5, 2.0]) ** 2})
+    assert 0 < result.uncertainty["a"] < 1e-7
+    assert result.ok()
+    assert not gradcheck(real_only, {"a": np.array([1.5])}, {"a": np.array([6.7])}).ok()
+
+
+def test_function_that_drops_imaginary_parts_is_noticed():
+    point, gradient = {"a": np.array([1.0, 2.0])}, {"a": np.array([2.0, 4.0])}
+    assert gradcheck(lambda p: (p["a"].real ** 2).sum(), point, gradient).ok()
+
+
+def test_central_differences_error_estimate_holds():
+    for function, slope in ((np.sin, 1.0), (lambda e: np.exp(3 * e), 3.0), (lambda e: 1 / (1 + e), -1.0)):
+        value, error = central_differences(lambda e, f=function: float(f(e)))
+        assert abs(value - slope) <= error < 1e-7
+
+
+def test_wrong_use():
+    with pytest.raises(InputError, match="name of a neuron"):
+        gradcheck(3)
+    with pytest.raises(InputError, match="unknown neuron"):
+        gradcheck("single-spikes", 1)
+    with pytest.raises(InputError, match="unknown: b"):
+        gradcheck(lambda p: 0.0, {"a": np.ones(1)}, {"b": np.ones(1)})
+    with pytest.raises(InputError, match="shape"):
+        gradcheck(lambda p: (p["a"] ** 2).sum(), {"a": np.ones(2)}, {"a": np.ones(3)})
