@@ -105,6 +105,7 @@ def _general() -> list[Case]:
                     gain=gain,
                     rate=0.3,
                     decay=(0.7, 0.97),
+                    flags=("General", "LongRun") if name == "long" else ("General", "Batch"),
                 )
                 cases.append(case)
                 if name != "long":
