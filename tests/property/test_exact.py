@@ -33,7 +33,7 @@ def decay_gradient_is_exact(case):
 @given(data=st.data())
 def test_single_spike(solver, dtype, data):
     case = data.draw(exact_cases(dtype=dtype))
-    v, faulty, z, s = naive.single_spike_forward(*case.lists(), THRESHOLD)
+    v, _, z, s = naive.single_spike_forward(*case.lists(), THRESHOLD)
     spikes = case.spikes
     if data.draw(st.booleans(), label="as events"):
         spikes = SpikeEvents.from_raster(spikes)
