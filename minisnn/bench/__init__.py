@@ -1,0 +1,1 @@
+"""What ``minisnn bench`` runs: times that are printed only after the answers agreed."""

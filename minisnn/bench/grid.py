@@ -1,0 +1,262 @@
+"""``minisnn bench grid``: the paper's figure, one layer against stepping over time, layer size and batch.
+
+Input are Poisson spikes on 1000 inputs, at two densities. ``dense``: every input of a sample has the rate u / 1000
+per step, u uniform in 0 ... 200, which with steps of 1 ms is the paper's 0 ... 200 spikes a second and 10 % of
+all cells on average. ``sparse``: a sample has u events in all over its T steps, u uniform in 0 ... 200.
+
+The conventional layer steps through time on a float32 raster with BLAS (`numba-sequential`); the single-spike layer
+is `numba-parallel`, which is given events or the raster, whichever its density rule picks; both forms are made
+before the clock starts. The gradient that arrives at the spikes is the same dense array for both.
+"""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .. import solvers
+from ..errors import unknown_name
+from ..solvers import event_products
+from ..solvers.workspace import Workspace
+from ..spikes import SpikeEvents
+from .agreement import layer_disagreement
+from .timing import by_turns, exponent, settings
+
+__all__ = ["DENSITIES", "Cell", "exponents", "measure_grid", "poisson_raster", "table"]
+
+N_INPUTS = 1000
+DENSITIES = ("dense", "sparse")
+SCALE, GRADIENT = 10.0, "straight-through"
+_CHECKED_SAMPLES = 2
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One cell of the grid; times in ms, ratios conventional over single-spike. No times where `fault` is set."""
+
+    density: str
+    batch: int
+    n_out: int
+    n_steps: int
+    share: float
+    fault: str | None = None
+    conventional_forward_ms: float | None = None
+    conventional_backward_ms: float | None = None
+    single_spike_forward_ms: float | None = None
+    single_spike_backward_ms: float | None = None
+
+    @property
+    def ratios(self) -> tuple[float, float, float] | None:
+        """Conventional over single-spike: forward, backward, both together; None without times."""
+        if self.conventional_forward_ms is None:
+            return None
+        slow = (self.conventional_forward_ms, self.conventional_backward_ms or 0.0)
+        fast = (self.single_spike_forward_ms or 0.0, self.single_spike_backward_ms or 0.0)
+        return slow[0] / fast[0], slow[1] / fast[1], sum(slow) / sum(fast)
+
+    def to_json(self) -> dict[str, Any]:
+        """The cell with its ratios."""
+        names = ("forward_ratio", "backward_ratio", "ratio")
+        return asdict(self) | dict(zip(names, self.ratios or (None, None, None)))
+
+
+def poisson_raster(density: str, batch: int, n_steps: int, n_in: int, seed: int = 0) -> NDArray[np.float32]:
+    """Float32 raster (B, T, n_in) of the density of that name (see the module's text)."""
+    if density not in DENSITIES:
+        raise unknown_name("density", density, DENSITIES)
+    rng = np.random.default_rng([seed, batch, n_steps, n_in])
+    raster = np.zeros((batch, n_steps, n_in), dtype=np.float32)
+    for sample in raster:
+        u = rng.uniform(0, 200)
+        if density == "dense":
+            sample[:] = rng.random(sample.shape, dtype=np.float32) < u / 1000
+        else:
+            sample.reshape(-1)[rng.integers(0, sample.size, round(u))] = 1
+    return raster
+
+
+class LayerRunner:
+    """One layer forward and backward, with the training loop's buffers; called with a number, it times that many runs.
+
+    Parameters
+    ----------
+    solver, neuron : str
+        As everywhere.
+    spikes : raster or SpikeEvents
+        Input, checked already.
+    parameters : (weight, bias, decay)
+        Of the layer.
+    grad_spikes : (B, T, n_out)
+        Gradient that arrives at its spikes.
+    """
+
+    def __init__(
+        self,
+        solver: str,
+        neuron: str,
+        spikes: Any,
+        parameters: tuple[NDArray[Any], ...],
+        grad_spikes: NDArray[Any],
+    ) -> None:
+        module = solvers.get(solver, neuron)
+        single = neuron == "single-spike"
+        self.forward = module.single_spike_forward if single else module.multi_spike_forward
+        self.backward = module.single_spike_backward if single else module.multi_spike_backward
+        self.choice: Any = GRADIENT if single else False
+        self.spikes, self.parameters, self.grad_spikes = spikes, parameters, grad_spikes
+        self.workspace = Workspace()
+
+    def run(self, spikes: Any, grad_spikes: NDArray[Any], workspace: Workspace | None) -> tuple[Any, ...]:
+        """Forward and backward once: trace, gradients, seconds of forward, seconds of backward."""
+        started = time.perf_counter()
+        trace = self.forward(spikes, *self.parameters, 1.0, workspace=workspace)
+        forward = time.perf_counter()
+        gradients = self.backward(
+            trace, grad_spikes, None, SCALE, self.choice, keep_current=False, workspace=workspace
+        )
+        return trace, gradients, forward - started, time.perf_counter() - forward
+
+    def __call__(self, n_timed: int) -> list[tuple[float, float]]:
+        """Time runs, after one that is not timed."""
+        self.run(self.spikes, self.grad_spikes, self.workspace)
+        return [self.run(self.spikes, self.grad_spikes, self.workspace)[2:] for _ in range(n_timed)]
+
+    def check(self, n_samples: int) -> str | None:
+        """Where the answer breaks the rounding bound on the first samples; None if it agrees."""
+        spikes, grad_spikes = self.spikes[:n_samples], self.grad_spikes[:n_samples]
+        trace, gradients, _, _ = self.run(spikes, grad_spikes, None)
+        raster = spikes.to_raster(np.float64) if isinstance(spikes, SpikeEvents) else spikes
+        return layer_disagreement(trace, gradients, raster, grad_spikes, SCALE, GRADIENT)
+
+
+def layer_parameters(raster: NDArray[Any], n_out: int, seed: int = 0) -> tuple[NDArray[np.float32], ...]:
+    """Weight, bias and decay (float32) of a layer that fires in about half of all pairs for this input."""
+    rng = np.random.default_rng([seed, n_out])
+    n_in = raster.shape[2]
+    weight = rng.uniform(-1, 1, (n_in, n_out)).astype(np.float32) / np.float32(np.sqrt(n_in))
+    bias, decay = np.zeros(n_out, np.float32), np.array(np.exp(-1 / 10), np.float32)
+    module = solvers.get("numba-sequential", "single-spike")
+    peak = module.single_spike_forward(raster[:8], weight, bias, decay, 1.0).potential.max(axis=1)
+    # A sample may have no event at all: then there is nothing to scale.
+    weight /= np.float32(max(float(np.median(peak)), 1e-3))
+    return weight, bias, decay
+
+
+def best_input(raster: NDArray[Any]) -> tuple[Any, float]:
+    """The input as `numba-parallel` wants it (by its density rule), and its share of cells with an event."""
+    share = float(np.count_nonzero(raster)) / raster.size
+    return (SpikeEvents.from_raster(raster) if share < event_products.DENSE_FROM else raster), share
+
+
+def measure_grid(
+    densities: Sequence[str],
+    batches: Sequence[int],
+    sizes: Sequence[int],
+    steps: Sequence[int],
+    repeats: int,
+    n_threads: int,
+    *,
+    n_in: int = N_INPUTS,
+    progress: Callable[[Cell], None] | None = None,
+) -> list[Cell]:
+    """Check and time every cell."""
+    cells = []
+    for density in densities:
+        for batch in batches:
+            for n_steps in steps:
+                raster = poisson_raster(density, batch, n_steps, n_in)
+                events, share = best_input(raster)
+                for n_out in sizes:
+                    cell = _measure_cell(density, raster, events, share, n_out, repeats, n_threads)
+                    cells.append(cell)
+                    if progress is not None:
+                        progress(cell)
+    return cells
+
+
+def _measure_cell(
+    density: str,
+    raster: NDArray[Any],
+    events: Any,
+    share: float,
+    n_out: int,
+    repeats: int,
+    n_threads: int,
+) -> Cell:
+    batch, n_steps, _ = raster.shape
+    grad_spikes = np.random.default_rng(1).standard_normal((batch, n_steps, n_out), dtype=np.float32)
+    parameters = layer_parameters(raster, n_out)
+    with settings("auto", n_threads):
+        runners = (
+            LayerRunner("numba-sequential", "multi-spike", raster, parameters, grad_spikes),
+            LayerRunner("numba-parallel", "single-spike", events, parameters, grad_spikes),
+        )
+        faults = [fault for runner in runners if (fault := runner.check(_CHECKED_SAMPLES)) is not None]
+        if faults:
+            return Cell(density, batch, n_out, n_steps, share, faults[0])
+        slow, fast = by_turns(runners, repeats)
+    medians = [1e3 * statistics.median(times) for result in (slow, fast) for times in zip(*result)]
+    return Cell(density, batch, n_out, n_steps, share, None, *medians)
+
+
+def exponents(cells: Sequence[Cell], first: int = 128) -> dict[tuple[str, int, int], float]:
+    """Exponent of the single-spike layer's time (forward and backward) against T, from T = `first` on.
+
+    One for every (density, batch, n_out) with at least two such T.
+    """
+    groups: dict[tuple[str, int, int], list[tuple[int, float]]] = {}
+    for cell in cells:
+        if cell.n_steps >= first and cell.single_spike_forward_ms is not None:
+            total = cell.single_spike_forward_ms + (cell.single_spike_backward_ms or 0.0)
+            groups.setdefault((cell.density, cell.batch, cell.n_out), []).append((cell.n_steps, total))
+    return {
+        key: exponent([n for n, _ in points], [ms for _, ms in points])
+        for key, points in groups.items()
+        if len(points) > 1
+    }
+
+
+def line(cell: Cell) -> str:
+    """One cell as a line of the table."""
+    head = f"{cell.density:7s} {cell.batch:5d} {cell.n_out:5d} {cell.n_steps:5d} {100 * cell.share:7.3f}"
+    if cell.ratios is None:
+        return f"{head} answers differ, no time: {cell.fault}"
+    times = (
+        cell.conventional_forward_ms, cell.single_spike_forward_ms,
+        cell.conventional_backward_ms, cell.single_spike_backward_ms,
+    )  # fmt: skip
+    return " ".join([head, *(f"{ms:9.2f}" for ms in times), *(f"{ratio:7.2f}" for ratio in cell.ratios)])
+
+
+HEAD = (
+    "density batch     n     T  events%  conv.fwd  1spk.fwd  conv.bwd  1spk.bwd  x fwd   x bwd  x both   "
+    "(ms; x: conventional over single-spike)"
+)
+
+
+def table(cells: Sequence[Cell]) -> str:
+    """What the grid says: smallest ratio, and how time grows with T."""
+    timed = [cell for cell in cells if cell.ratios is not None]
+    if not timed:
+        return "no cell has times"
+    worst = min(timed, key=lambda cell: (cell.ratios or (0.0, 0.0, 0.0))[2])
+    text = [
+        f"smallest ratio, forward and backward together: {(worst.ratios or (0.0, 0.0, 0.0))[2]:.2f} ({worst.density}, "
+        f"batch {worst.batch}, n {worst.n_out}, T {worst.n_steps}); forward alone "
+        f"{min((c.ratios or (0.0,))[0] for c in timed):.2f}, backward alone "
+        f"{min((c.ratios or (0.0, 0.0))[1] for c in timed):.2f}"
+    ]
+    fitted = exponents(cells)
+    if fitted:
+        key = max(fitted, key=lambda k: fitted[k])
+        text.append(
+            f"time of the single-spike layer grows as T^p from T = 128: p from {min(fitted.values()):.2f} to "
+            f"{fitted[key]:.2f} ({key[0]}, batch {key[1]}, n {key[2]})"
+        )
+    return "\n".join(text)

@@ -1,0 +1,83 @@
+"""Peak memory of warm training steps, measured in a process of their own.
+
+The child builds network and input, takes one step with two time steps (which loads the compiled code), notes its
+resident memory as idle, resets the kernel's high-water mark, and takes steps. The peak above idle is what a
+training loop needs beside its data; the input is in the idle part already. Needs Linux; None elsewhere.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import gc
+import json
+import subprocess
+import sys
+from dataclasses import asdict, replace
+from pathlib import Path
+
+from .timing import Contestant, StepRunner, settings
+from .workloads import Workload, make_batch, make_network
+
+__all__ = ["peak_rss_mb"]
+
+_STATUS, _CLEAR = Path("/proc/self/status"), Path("/proc/self/clear_refs")
+
+
+def peak_rss_mb(what: Workload, rule: str, contestant: Contestant, n_steps: int = 3) -> float | None:
+    """Peak memory of `n_steps` training steps above the idle process, in MB (10^6 bytes); None without /proc."""
+    if not _STATUS.exists():
+        return None
+    task = json.dumps([asdict(what), rule, asdict(contestant), n_steps])
+    child = subprocess.run(
+        [sys.executable, "-m", "minisnn.bench.memory"],
+        input=task,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if child.returncode != 0:
+        raise RuntimeError(f"the process that measures memory failed: {child.stderr.strip()[-500:]}")
+    answer: float | None = json.loads(child.stdout)
+    return answer
+
+
+def _field(name: str) -> int:
+    """A field of /proc/self/status, in bytes."""
+    for line in _STATUS.read_text().splitlines():
+        if line.startswith(name + ":"):
+            return int(line.split()[1]) * 1024
+    raise OSError(f"{_STATUS} has no field {name}")
+
+
+def _give_back_freed_pages() -> None:
+    """Freed pages that the allocator keeps would count as idle memory and hide what a step needs."""
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    if trim is not None:
+        trim(0)
+
+
+def _measure(what: Workload, rule: str, contestant: Contestant, n_steps: int) -> float | None:
+    with settings(contestant.product, contestant.threads):
+        network = make_network(what, rule, contestant.neuron, make_batch(replace(what, batch=8))[0])
+        StepRunner(contestant, network, *make_batch(replace(what, n_steps=2, batch=8)))()
+        runner = StepRunner(contestant, network, *make_batch(what))
+        gc.collect()
+        _give_back_freed_pages()
+        idle = _field("VmRSS")
+        try:
+            _CLEAR.write_text("5")  # the high-water mark starts from here
+        except OSError:
+            if _field("VmHWM") > idle:  # and where it cannot be reset, it may lie above everything to come
+                return None
+        for _ in range(n_steps):
+            runner()
+        return (_field("VmHWM") - idle) / 1e6
+
+
+def _main() -> None:
+    what, rule, contestant, n_steps = json.load(sys.stdin)
+    print(json.dumps(_measure(Workload(**what), rule, Contestant(**contestant), n_steps)))
+
+
+if __name__ == "__main__":
+    _main()

@@ -1,0 +1,94 @@
+"""Pictures of ``minisnn bench``: bars of training steps, the grid as a heat map, curves of scaling (matplotlib)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+from ..files import write_atomically
+from .grid import Cell
+from .scaling import AXES, Series
+from .step import StepLine
+
+__all__ = ["draw_grid", "draw_scaling", "draw_steps", "save"]
+
+
+def save(figure: Figure, path: Path) -> Path:
+    """Write a figure as PNG, whole or not at all, into a folder that is made where it is missing."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    FigureCanvasAgg(figure)
+    write_atomically(path, lambda file: figure.savefig(file, format="png", dpi=120))
+    return path
+
+
+def draw_steps(lines: Sequence[StepLine]) -> Figure:
+    """Times of one training step, a panel for every workload and rule, the gemm floor as a line."""
+    groups = list(dict.fromkeys((line.workload, line.rule) for line in lines))
+    figure = Figure(figsize=(10, 2.6 * len(groups)), layout="constrained")
+    panels = figure.subplots(len(groups), 1, squeeze=False)[:, 0]
+    for axes, group in zip(panels, groups):
+        shown = [one for one in lines if (one.workload, one.rule) == group and one.median_ms is not None]
+        labels = [f"{one.contestant.label} ({one.contestant.threads})" for one in shown]
+        medians = [one.median_ms or 0.0 for one in shown]
+        spread = [
+            [m - (one.min_ms or m) for m, one in zip(medians, shown)],
+            [(one.max_ms or m) - m for m, one in zip(medians, shown)],
+        ]
+        axes.barh(labels, medians, xerr=spread if shown else None, color="#0072b2", ecolor="0.4")
+        for one in lines:
+            if (one.workload, one.rule) == group:
+                axes.axvline(one.gemm_floor_ms, color="#d55e00", linestyle="--", label="gemm floor")
+                break
+        axes.set(xscale="log", title=f"{group[0]}, rules {group[1]}", xlabel="ms per training step")
+        axes.invert_yaxis()
+        axes.legend(loc="lower right", fontsize="small")
+    return figure
+
+
+def draw_grid(cells: Sequence[Cell]) -> Figure:
+    """Heat maps of conventional over single-spike time: forward, backward, both; a row per density and batch."""
+    groups = list(dict.fromkeys((cell.density, cell.batch) for cell in cells))
+    sizes, steps = sorted({c.n_out for c in cells}), sorted({c.n_steps for c in cells})
+    ratios = [np.log10(c.ratios) for c in cells if c.ratios is not None]
+    limit = max(0.1, float(np.abs(ratios).max())) if ratios else 1.0
+    figure = Figure(figsize=(13, 1.2 + (0.9 + 0.35 * len(sizes)) * len(groups)), layout="constrained")
+    panels = figure.subplots(len(groups), 3, squeeze=False)
+    image = None
+    for row, (density, batch) in zip(panels, groups):
+        for k, (axes, name) in enumerate(zip(row, ("forward", "backward", "forward and backward"))):
+            values = np.full((len(sizes), len(steps)), np.nan)
+            for cell in cells:
+                if (cell.density, cell.batch) == (density, batch) and cell.ratios is not None:
+                    values[sizes.index(cell.n_out), steps.index(cell.n_steps)] = cell.ratios[k]
+            image = axes.imshow(
+                np.log10(values), origin="lower", aspect="auto", cmap="RdBu", vmin=-limit, vmax=limit
+            )
+            for (i, j), value in np.ndenumerate(values):
+                if np.isfinite(value):
+                    axes.text(j, i, f"{value:.3g}", ha="center", va="center", fontsize=7)
+            axes.set_xticks(range(len(steps)), [str(n) for n in steps], fontsize=7)
+            axes.set_yticks(range(len(sizes)), [str(n) for n in sizes], fontsize=7)
+            axes.set_title(f"{name}: {density} input, batch {batch}", fontsize=9)
+            axes.set(xlabel="T (steps)", ylabel="n (neurons)" if k == 0 else None)
+    if image is not None:
+        figure.colorbar(image, ax=panels, label="log10 of conventional over single-spike time (blue: faster)")
+    return figure
+
+
+def draw_scaling(series: Sequence[Series]) -> Figure:
+    """Time against every axis, log-log, a panel each."""
+    axes_names = list(dict.fromkeys(one.axis for one in series))
+    figure = Figure(figsize=(3.6 * len(axes_names), 3.4), layout="constrained")
+    for axes, axis in zip(figure.subplots(1, len(axes_names), squeeze=False)[0], axes_names):
+        for one in series:
+            if one.axis == axis and one.median_ms is not None:
+                slope = "" if one.fitted is None else f", p = {one.fitted:.2f}"
+                axes.plot(one.sizes, one.median_ms, marker="o", label=f"{one.workload}{slope}")
+        axes.set(xscale="log", yscale="log", xlabel=AXES[axis], ylabel="ms per training step")
+        axes.legend(fontsize="small")
+        axes.grid(alpha=0.3, which="both")
+    return figure

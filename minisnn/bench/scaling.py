@@ -1,0 +1,108 @@
+"""``minisnn bench scaling``: how the time of a training step grows with T, n, batch and threads."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from .agreement import disagreement
+from .timing import Contestant, StepRunner, by_turns, exponent, settings
+from .workloads import Workload, make_batch, make_network
+
+__all__ = ["AXES", "Series", "measure_axis", "table"]
+
+# What is varied: the field of the workload, and its name in tables.
+AXES = {"n_steps": "T", "n_hidden": "n", "batch": "batch", "threads": "threads"}
+_CHECKED_SAMPLES = 2
+
+
+@dataclass(frozen=True)
+class Series:
+    """Times of a training step along one axis; `fitted` is the exponent p of time ~ size^p.
+
+    No times and no exponent where `fault` says that the answers differ.
+    """
+
+    workload: str
+    rule: str
+    solver: str
+    axis: str
+    sizes: tuple[int, ...]
+    median_ms: tuple[float, ...] | None
+    fitted: float | None
+    fault: str | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """The series as a dictionary."""
+        return asdict(self)
+
+    def ratio(self, size: int, base: int) -> float | None:
+        """How many times faster it is at `size` than at `base`; None where one of them is missing."""
+        if self.median_ms is None or size not in self.sizes or base not in self.sizes:
+            return None
+        return self.median_ms[self.sizes.index(base)] / self.median_ms[self.sizes.index(size)]
+
+
+def measure_axis(
+    what: Workload, rule: str, solver: str, axis: str, sizes: Sequence[int], repeats: int, n_threads: int
+) -> Series:
+    """Check and time a training step at every size along one axis, by turns.
+
+    The events of a sample grow with T, so that all sizes have the same density.
+    """
+    runners = []
+    for size in sizes:
+        scaled = what if axis == "threads" else replace(what, **{axis: size})
+        if axis == "n_steps" and not what.latency:
+            scaled = replace(scaled, n_events=max(1, what.n_events * size // what.n_steps))
+        way = Contestant(solver, "single-spike", "auto", size if axis == "threads" else n_threads)
+        events, labels = make_batch(scaled)
+        network = make_network(scaled, rule, way.neuron, events)
+        few = min(_CHECKED_SAMPLES, scaled.batch)
+        with settings(way.product, way.threads):
+            fault = disagreement(network, events[:few], labels[:few], solver)
+        if fault is not None:
+            return Series(
+                what.name, rule, solver, axis, tuple(sizes), None, None, f"at {AXES[axis]} {size}: {fault}"
+            )
+        runners.append(StepRunner(way, network, events, labels))
+    times = by_turns([runner.turn for runner in runners], repeats)
+    medians = [statistics.median(total for total, _, _ in result) for result in times]
+    fitted = exponent(sizes, medians) if len(set(sizes)) > 1 else None
+    return Series(
+        what.name, rule, solver, axis, tuple(sizes), tuple(float(1e3 * s) for s in np.array(medians)), fitted
+    )
+
+
+def table(series: Sequence[Series]) -> str:
+    """The series as text."""
+    text = []
+    for one in series:
+        head = f"{one.workload} {one.rule} {one.solver}, time against {AXES[one.axis]}"
+        if one.median_ms is None:
+            text.append(f"{head}: answers differ, no time: {one.fault}")
+            continue
+        points = "  ".join(f"{size}: {ms:.2f} ms" for size, ms in zip(one.sizes, one.median_ms))
+        fitted = "" if one.fitted is None else f"  exponent {one.fitted:.2f}"
+        ratio = one.ratio(2, 1) if one.axis == "threads" else None
+        text.append(
+            f"{head}: {points}{fitted}" + ("" if ratio is None else f"  2 threads over 1: {ratio:.2f}x")
+        )
+    return "\n".join(text)
+
+
+def default_sizes(quick: bool, threads: int) -> Mapping[str, tuple[int, ...]]:
+    """Sizes along every axis."""
+    powers = tuple(2**k for k in range(threads.bit_length()) if 2**k <= threads)
+    if quick:
+        return {"n_steps": (64, 128, 256), "n_hidden": (100, 200), "batch": (32, 64), "threads": powers}
+    return {
+        "n_steps": (128, 256, 512, 1024, 2048),
+        "n_hidden": (100, 200, 400, 800),
+        "batch": (32, 64, 128, 256),
+        "threads": powers,
+    }

@@ -1,0 +1,125 @@
+"""The three workloads of the benchmarks: their input, their networks, all from one seed."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .. import solvers
+from ..errors import InputError, unknown_name
+from ..network import Network, NetworkConfig
+from ..spikes import SpikeEvents
+
+__all__ = ["RULES", "WORKLOADS", "Workload", "make_batch", "make_network", "workload"]
+
+
+@dataclass(frozen=True)
+class Workload:
+    """A network and the kind of input it is fed.
+
+    Parameters
+    ----------
+    name : str
+        After the data set whose shape and sparseness it has.
+    n_inputs, n_hidden, n_classes, n_steps, batch : int
+        Sizes.
+    latency : bool
+        Input of latency-coded images: about 45 % of the inputs spike, once each. Otherwise events anywhere.
+    n_events : int
+        Without `latency`: events per sample, about (of two in one cell one is dropped).
+    """
+
+    name: str
+    n_inputs: int
+    n_hidden: int
+    n_classes: int
+    n_steps: int
+    latency: bool = False
+    n_events: int = 0
+    batch: int = 128
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """(batch, n_steps, n_inputs)."""
+        return self.batch, self.n_steps, self.n_inputs
+
+
+WORKLOADS = {
+    w.name: w
+    for w in (
+        Workload("fashion-mnist", 784, 200, 10, 100, latency=True),
+        Workload("nmnist", 2312, 200, 10, 300, n_events=4000),
+        Workload("shd", 700, 200, 20, 500, n_events=8000),
+    )
+}
+
+# What the two versions of the paper do in the backward pass and the readout.
+RULES: dict[str, dict[str, Any]] = {
+    "v1": {"gradient": "gated", "surrogate_scale": 100.0, "readout": "max", "learn_decay": False},
+    "v2": {"gradient": "straight-through", "surrogate_scale": 10.0, "readout": "sum", "learn_decay": True},
+}
+
+
+def workload(name: str, **sizes: int) -> Workload:
+    """Return the workload of that name, with other sizes where given.
+
+    Examples
+    --------
+    >>> workload("shd", batch=4).shape
+    (4, 500, 700)
+    """
+    if name not in WORKLOADS:
+        raise unknown_name("workload", name, WORKLOADS)
+    return replace(WORKLOADS[name], **sizes)
+
+
+def make_batch(what: Workload, seed: int = 0) -> tuple[SpikeEvents, NDArray[np.int64]]:
+    """Input events (B, T, n_inputs) and labels (B,), int64, of one batch."""
+    rng = np.random.default_rng([seed, what.n_inputs, what.n_steps])
+    labels = rng.integers(0, what.n_classes, what.batch)
+    if what.latency:
+        # Bytes that spike within T under t = 20000 ln(p / (p - 0.2)), about 4000 / p (version 1's encoding).
+        darkest = min(255, math.ceil(4000 / what.n_steps) + 1)
+        p = rng.integers(darkest, 256, (what.batch, what.n_inputs))
+        times = np.minimum(np.rint(20000 * np.log(p / (p - 0.2))), what.n_steps - 1).astype(np.int64)
+        times[rng.random(times.shape) >= 0.45] = what.n_steps
+        return SpikeEvents.from_spike_times(times, what.n_steps), labels
+    per_sample = what.n_steps * what.n_inputs
+    drawn = rng.integers(0, per_sample, (what.batch, what.n_events))
+    cells = np.unique(drawn + per_sample * np.arange(what.batch)[:, None])
+    rows = cells // what.n_inputs
+    indptr = np.zeros(what.batch * what.n_steps + 1, dtype=np.int64)
+    np.cumsum(np.bincount(rows, minlength=len(indptr) - 1), out=indptr[1:])
+    return SpikeEvents(indptr, (cells % what.n_inputs).astype(np.int32), what.n_steps, what.n_inputs), labels
+
+
+def make_network(
+    what: Workload, rule: str, neuron: str, events: SpikeEvents, *, seed: int = 0, dtype: str = "float32"
+) -> Network:
+    """Network of a workload, weights scaled so that half of all (sample, neuron) pairs fire.
+
+    Biases are zero, so the potential is proportional to the weights: dividing them by the median over all
+    pairs of the largest potential puts the threshold at that median. Up to its first spike the conventional layer has the
+    same potential, so the share is the same there.
+    """
+    if rule not in RULES:
+        raise unknown_name("rule", rule, RULES)
+    sizes = (what.n_inputs, what.n_hidden, what.n_classes)
+    # A sum over hundreds of steps would saturate the softmax, and subnormal gradients be timed.
+    logit_scale = 1 / what.n_steps if RULES[rule]["readout"] == "sum" else 1.0
+    config = NetworkConfig(sizes=sizes, neuron=neuron, dtype=dtype, logit_scale=logit_scale, **RULES[rule])
+    network = Network.random(config, seed)
+    weight, bias, decay = (network.parameters[f"hidden1.{part}"] for part in ("weight", "bias", "decay"))
+    module = solvers.get("numba-sequential", "single-spike")
+    peaks = module.single_spike_forward(events, weight, bias, decay, config.threshold).potential.max(axis=1)
+    median = float(np.median(peaks))
+    if median <= 0:
+        raise InputError(
+            f"half of all potentials must rise above 0 to be scaled to the threshold, got {median:g}"
+        )
+    weight *= weight.dtype.type(config.threshold / median)
+    return network
