@@ -109,6 +109,10 @@ def diagnose(failing: Sequence[Record], passing: Sequence[Record], judge: Judge)
             first, *rest = matching
             also = tuple(dict.fromkeys(other.text for other in rest if other.text != first.text))
             return Diagnosis(first.rule, first.text, (first.likely,), also)
+        if readable[0].case.backward:
+            by_name = _by_name(readable[:20], others, judge)
+            if by_name is not None:
+                return by_name
         unread = next((record.kinds[0] for record in failing if not record.readable), None)
         if unread is not None:  # more telling than numbers that no known mistake explains
             return Diagnosis(unread, ACCIDENTS[unread][0], (ACCIDENTS[unread][1],))
@@ -125,6 +129,32 @@ def diagnose(failing: Sequence[Record], passing: Sequence[Record], judge: Judge)
         return precision or _symptom(readable)
     kind = failing[0].kinds[0]
     return Diagnosis(kind, ACCIDENTS[kind][0], (ACCIDENTS[kind][1],))
+
+
+def _by_name(failing: Sequence[Record], passing: Sequence[Record], judge: Judge) -> Diagnosis | None:
+    """Several mistakes at once: the gradients one by one, each explained by a mistake of its own."""
+    names = sorted({kind.removeprefix("gradient of ") for record in failing for kind in record.kinds})
+    found: dict[str, Suspect] = {}
+    for name in names:
+        alone = [_only(record, name) for record in failing if f"gradient of {name}" in record.kinds]
+        fine = [_only(record, name) for record in passing if name in (record.output.gradients or {})]
+        matching = [s for s in _matching(alone, fine) if _breaks_the_same(s, alone, judge)] if alone else []
+        if matching:
+            found[name] = matching[0]
+    if not found:
+        return None
+    texts = [f"{suspect.text} (seen in the gradient of {name})" for name, suspect in found.items()]
+    texts += [f"the gradient of {name} is wrong too" for name in names if name not in found]
+    first = next(iter(found.values()))
+    likely = tuple(dict.fromkeys(suspect.likely for suspect in found.values()))
+    return Diagnosis(first.rule, "; ".join(texts), likely)
+
+
+def _only(record: Record, name: str) -> Record:
+    """The record of a port that returns that one gradient."""
+    gradients = {key: value for key, value in (record.output.gradients or {}).items() if key == name}
+    violations = tuple(v for v in record.verdict.violations if v.kind == f"gradient of {name}")
+    return Record(record.case, Output(gradients=gradients), Verdict(violations))
 
 
 def _matching(failing: Sequence[Record], passing: Sequence[Record]) -> list[Suspect]:

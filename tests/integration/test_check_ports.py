@@ -1,0 +1,114 @@
+"""Honest ports are never refused, minisnn's own solvers included; the bound is met and not idle."""
+
+import os
+import shutil
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from minisnn import solvers
+from minisnn.oracle import check
+from minisnn.oracle.batteries import random_case
+from minisnn.oracle.judge import Judge
+from minisnn.oracle.port import Port
+from tests import ports as own
+from tests.conformance import ports
+
+pytest_plugins = ["pytester"]
+
+SEEDS = int(os.environ.get("MINISNN_SEEDS", "0"))
+
+
+@pytest.mark.parametrize("name", sorted(ports.SINGLE))
+def test_single_spike_ports_pass(name):
+    report = check(*ports.SINGLE[name], examples=20)
+    assert report.passed, str(report)
+    assert all(0 < ratio < 1 for ratio in report.ratios.values())
+
+
+def test_fft_port_passes_by_its_own_bound():
+    report = check(*ports.FFT["fft"], examples=20, bound="fft")
+    assert report.passed, str(report)
+
+
+@pytest.mark.parametrize("gradient", ["through-reset", "detached-reset"])
+@pytest.mark.parametrize("name", sorted(ports.MULTI))
+def test_conventional_ports_pass(name, gradient):
+    report = check(*ports.MULTI[name], neuron="multi-spike", gradient=gradient, examples=20)
+    assert report.passed, str(report)
+
+
+@pytest.mark.parametrize(
+    ("neuron", "solver"), [(neuron, name) for neuron in solvers.NEURONS for name in solvers.names(neuron)]
+)
+def test_own_solvers_pass(neuron, solver):
+    report = check(
+        own.forward_of(solver, neuron), own.backward_of(solver, neuron), neuron=neuron, examples=20
+    )
+    assert report.passed, str(report)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", [*sorted(ports.SINGLE), "fft"])
+def test_ports_pass_for_many_seeds(name):
+    forward, backward = (ports.SINGLE | ports.FFT)[name]
+    bound = "fft" if name == "fft" else "standard"
+    for seed in range(SEEDS or 50):
+        report = check(forward, backward, examples=30, seed=seed, bound=bound)
+        assert report.passed, str(report)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("name", sorted(ports.SINGLE | ports.FFT))
+def test_the_membrane_bound_holds_over_long_runs(name, dtype):
+    """Up to 2048 steps; the largest ratio of error to bound is below 1 and the median is not 0."""
+    forward, _ = (ports.SINGLE | ports.FFT)[name]
+    judge = Judge("fft" if name == "fft" else "standard")
+    port, rng = Port(forward, None, 60.0), np.random.default_rng(8)
+    for n_steps in (33, 300) if name in ("events", "triangular") else (33, 300, 2048):
+        case = random_case(
+            "long", "single-spike", dtype, rng, (1, n_steps, 4, 4), rate=0.1, gain=0.4, decay=(0.8, 0.999)
+        )
+        verdict = judge.verdict(case, port.call(case))
+        assert not verdict.violations, verdict.violations
+        assert 0 < verdict.ratios["membrane"] < 1
+    port.close()
+
+
+@pytest.mark.skipif(shutil.which("cc") is None, reason="needs a C compiler (cc) on the path")
+def test_c_example_with_fused_multiply_add_passes():
+    command = [sys.executable, "examples/11_check_a_c_port.py"]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "PASS" in done.stdout
+
+
+def test_wrong_port_example_shows_its_report():
+    done = subprocess.run([sys.executable, "examples/12_a_wrong_port.py"], capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "fires at V == threshold" in done.stdout
+    assert "the surrogate is centred at 0" in done.stdout
+
+
+def test_fixture_passes_and_fails(pytester):
+    pytester.makeconftest("from minisnn.pytest_plugin import minisnn_check  # found by itself once installed")
+    pytester.makepyfile(
+        """
+        import minisnn
+
+        def port(spikes, weight, bias, decay, threshold):
+            trace = minisnn.single_spike_forward(spikes, weight, bias, decay, threshold=threshold)
+            return trace.spikes, trace.membrane
+
+        def test_right(minisnn_check):
+            assert minisnn_check(port, dtype="float32", examples=5).passed
+
+        def test_wrong(minisnn_check):
+            minisnn_check(lambda *a: (port(*a)[0], 2 * port(*a)[1]), dtype="float32", examples=5)
+        """
+    )
+    result = pytester.runpytest_inprocess("-p", "no:cacheprovider")
+    result.assert_outcomes(passed=1, failed=1)
+    result.stdout.fnmatch_lines(["*FAIL: single-spike, float32*", "*smallest cases saved in*"])
