@@ -38,9 +38,9 @@ class _Judge:
         wrong = ~(error <= bound)  # NaN is wrong too
         if wrong.any():
             place = tuple(int(k) for k in np.argwhere(wrong)[0]) if wrong.ndim else ()
+            allowed = np.broadcast_to(bound, wrong.shape)[place]
             self.faults.append(
-                f"{name}{list(place)}: expected {exact[place]:.7g} +- {np.broadcast_to(bound, wrong.shape)[place]:.2g}, "
-                f"got {came[place]:.7g}"
+                f"{name}{list(place)}: expected {exact[place]:.7g} +- {allowed:.2g}, got {came[place]:.7g}"
             )
 
     def true(self, name: str, right: NDArray[np.bool_]) -> None:
@@ -137,7 +137,7 @@ def _judge_readout(
     trace, config = activity.readout, network.config
     hidden = activity.hidden[0].spikes.astype(np.float64)
     weight, bias, decay = (np.asarray(a, np.float64) for a in (trace.weight, trace.bias, trace.decay))
-    batch, n_steps, _ = hidden.shape
+    n_steps = hidden.shape[1]
     potential = _run(hidden @ weight + bias, decay)
     bound = potential_bound(hidden, weight, bias, decay, config.dtype)
     judge.within("readout potential", trace.membrane, potential, bound)

@@ -56,7 +56,8 @@ def measure_axis(
     """
     runners = []
     for size in sizes:
-        scaled = what if axis == "threads" else replace(what, **{axis: size})
+        sizes_here: dict[str, Any] = {} if axis == "threads" else {axis: size}
+        scaled = replace(what, **sizes_here)
         if axis == "n_steps" and not what.latency:
             scaled = replace(scaled, n_events=max(1, what.n_events * size // what.n_steps))
         way = Contestant(solver, "single-spike", "auto", size if axis == "threads" else n_threads)

@@ -44,7 +44,11 @@ class StepLine:
     def to_json(self) -> dict[str, Any]:
         """The line as it stands in the file of ``--json``."""
         times = ("median_ms", "min_ms", "max_ms", "forward_ms", "backward_ms", "gemm_floor_ms", "peak_rss_mb")
-        line = {"workload": self.workload, "solver": self.contestant.solver, "neuron": self.contestant.neuron}
+        line: dict[str, Any] = {
+            "workload": self.workload,
+            "solver": self.contestant.solver,
+            "neuron": self.contestant.neuron,
+        }
         line |= {name: getattr(self, name) for name in times}
         line |= {"threads": self.contestant.threads, "rule": self.rule, "product": self.contestant.product}
         return line if self.fault is None else line | {"disagreement": self.fault}

@@ -64,7 +64,7 @@ RULES: dict[str, dict[str, Any]] = {
 }
 
 
-def workload(name: str, **sizes: int) -> Workload:
+def workload(name: str, **sizes: Any) -> Workload:
     """Return the workload of that name, with other sizes where given.
 
     Examples
@@ -103,8 +103,8 @@ def make_network(
     """Network of a workload, weights scaled so that half of all (sample, neuron) pairs fire.
 
     Biases are zero, so the potential is proportional to the weights: dividing them by the median over all
-    pairs of the largest potential puts the threshold at that median. Up to its first spike the conventional layer has the
-    same potential, so the share is the same there.
+    pairs of the largest potential puts the threshold at that median. Up to its first spike the conventional
+    layer has the same potential, so the share is the same there.
     """
     if rule not in RULES:
         raise unknown_name("rule", rule, RULES)

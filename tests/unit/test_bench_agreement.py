@@ -1,0 +1,99 @@
+"""The check before every time: it passes what is right and finds what is wrong, however small."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from minisnn import solvers
+from minisnn.bench.agreement import disagreement, layer_disagreement, same_bits
+from minisnn.bench.grid import GRADIENT, SCALE, LayerRunner, layer_parameters, poisson_raster
+from minisnn.bench.timing import settings
+from minisnn.bench.workloads import RULES, make_batch, make_network, workload
+
+WAYS = [
+    ("numpy-sequential", "single-spike", "auto"),
+    ("numpy-parallel", "single-spike", "auto"),
+    ("numba-sequential", "single-spike", "dense"),
+    ("numba-sequential", "single-spike", "events"),
+    ("numba-parallel", "single-spike", "events"),
+    ("numba-parallel", "single-spike", "dense"),
+    ("numpy-sequential", "multi-spike", "auto"),
+    ("numba-sequential", "multi-spike", "dense"),
+    ("numba-sequential", "multi-spike", "events"),
+]
+SMALL = workload("shd", batch=3, n_steps=40, n_inputs=30, n_hidden=9, n_classes=4, n_events=150)
+
+
+@pytest.mark.parametrize("rule", RULES)
+@pytest.mark.parametrize(("solver", "neuron", "product"), WAYS)
+def test_every_solver_agrees(rule, solver, neuron, product):
+    events, labels = make_batch(SMALL)
+    network = make_network(SMALL, rule, neuron, events)
+    with settings(product, 2):
+        assert disagreement(network, events, labels, solver) is None
+
+
+def _wrong(monkeypatch, solver, function, change):
+    """Let a function of a solver return something slightly different."""
+    module = solvers.get(solver)
+    right = getattr(module, function)
+    monkeypatch.setattr(module, function, lambda *a, **k: change(right(*a, **k)))
+
+
+def _scaled(part, factor):
+    return lambda result: dataclasses.replace(result, **{part: getattr(result, part) * np.float32(factor)})
+
+
+@pytest.mark.parametrize("rule", RULES)
+@pytest.mark.parametrize(
+    ("function", "change", "what"),
+    [
+        ("single_spike_forward", _scaled("potential", 1.001), "potential"),
+        ("single_spike_forward", lambda t: dataclasses.replace(t, first_spikes=t.first_spikes + 1), "spike"),
+        ("single_spike_backward", _scaled("weight", 1.01), "hidden layer: gradient of weight"),
+        ("single_spike_backward", _scaled("bias", 1.01), "hidden layer: gradient of bias"),
+        ("single_spike_backward", _scaled("decay", 1.01), "hidden layer: gradient of decay"),
+        ("readout_forward", _scaled("logits", 1.001), "logits"),
+        ("readout_backward", _scaled("weight", 1.01), "readout: gradient of weight"),
+        ("readout_backward", _scaled("decay", 1.01), "readout: gradient of decay"),
+        ("single_spike_backward", _scaled("weight", np.nan), "hidden layer: gradient of weight"),
+    ],
+)
+def test_a_wrong_solver_is_found(monkeypatch, rule, function, change, what):
+    events, labels = make_batch(SMALL)
+    network = make_network(SMALL, rule, "single-spike", events)
+    _wrong(monkeypatch, "numpy-sequential", function, change)
+    fault = disagreement(network, events, labels, "numpy-sequential")
+    assert fault is not None
+    assert what in fault
+
+
+def test_a_wrong_conventional_layer_is_found(monkeypatch):
+    events, labels = make_batch(SMALL)
+    # With version 1's steep surrogate, rounding alone may change this gradient by more than 1 %.
+    network = make_network(SMALL, "v2", "multi-spike", events)
+    _wrong(monkeypatch, "numba-sequential", "multi_spike_backward", _scaled("decay", 1.01))
+    assert "gradient of decay" in disagreement(network, events, labels, "numba-sequential")
+
+
+def test_the_wrong_choice_of_gradient_is_found():
+    raster = poisson_raster("dense", 3, 20, 30)
+    parameters = layer_parameters(raster, 7)
+    grad_spikes = np.random.default_rng(0).standard_normal((3, 20, 7)).astype(np.float32)
+    runner = LayerRunner("numba-parallel", "single-spike", raster, parameters, grad_spikes)
+    assert runner.check(3) is None
+    trace, gradients, _, _ = runner.run(raster, grad_spikes, None)
+    assert layer_disagreement(trace, gradients, raster, grad_spikes, SCALE, GRADIENT) is None
+    assert layer_disagreement(trace, gradients, raster, grad_spikes, SCALE, "gated") is not None
+    assert layer_disagreement(trace, gradients, raster, grad_spikes, 2 * SCALE, GRADIENT) is not None
+
+
+def test_one_bit_is_a_difference(monkeypatch):
+    events, labels = make_batch(SMALL)
+    network = make_network(SMALL, "v2", "single-spike", events)
+    names = ("numba-sequential", "numpy-sequential")
+    assert same_bits(network, events, labels, *names) is None
+    one_up = lambda g: dataclasses.replace(g, bias=np.nextafter(g.bias, np.float32(np.inf)))  # noqa: E731
+    _wrong(monkeypatch, "numba-sequential", "single_spike_backward", one_up)
+    assert "bits differ" in same_bits(network, events, labels, *names)
