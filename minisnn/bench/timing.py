@@ -55,10 +55,10 @@ def settings(product: str, n_threads: int) -> Any:
     """Settings of the compiled solvers and of BLAS within the block, put back afterwards."""
     before = event_products.get_product(), threads.get_threads()
     with ExitStack() as stack:
-        stack.enter_context(threadpoolctl.threadpool_limits(limits=n_threads, user_api="blas"))
-        event_products.set_product(product)
-        threads.set_threads(n_threads)
         try:
+            event_products.set_product(product)
+            threads.set_threads(n_threads)
+            stack.enter_context(threadpoolctl.threadpool_limits(limits=n_threads, user_api="blas"))
             yield
         finally:
             event_products.set_product(before[0])
