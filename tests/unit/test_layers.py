@@ -18,7 +18,10 @@ def layer(dtype=np.float64):
 
 WRONG = [
     ({"spikes": np.zeros((2, 3))}, r"spikes must have shape \(batch, time, neuron\), got \(2, 3\)"),
-    ({"spikes": np.zeros((2, 5, 7))}, r"spikes must have shape \(batch, time, 3\) to fit weight, got \(2, 5, 7\)"),
+    (
+        {"spikes": np.zeros((2, 5, 7))},
+        r"spikes must have shape \(batch, time, 3\) to fit weight, got \(2, 5, 7\)",
+    ),
     ({"spikes": np.zeros((0, 5, 3))}, "at least one sample, step and neuron"),
     ({"spikes": np.zeros((2, 0, 3))}, "at least one sample, step and neuron"),
     ({"spikes": np.full((2, 5, 3), 2)}, r"spikes must be 0 or 1 .*counts=True.* got 2 at .* = \(0, 0, 0\)"),
@@ -39,7 +42,10 @@ WRONG = [
     ({"decay": np.full(4, 0.5, np.float32)}, "decay must have the dtype of weight"),
     ({"threshold": float("inf")}, "threshold must be a finite number"),
     ({"threshold": "one"}, "threshold must be a number, got 'one'"),
-    ({"solver": "numpy-sequental"}, r"unknown solver 'numpy-sequental' \(did you mean 'numpy-sequential'\?\)"),
+    (
+        {"solver": "numpy-sequental"},
+        r"unknown solver 'numpy-sequental' \(did you mean 'numpy-sequential'\?\)",
+    ),
 ]
 
 
@@ -113,12 +119,17 @@ def test_gradients_that_do_not_fit():
         ({"grad_membrane": good.astype(np.float32)}, "grad_membrane must have the dtype of weight"),
         ({"grad_spikes": good + np.nan}, "grad_spikes must be finite"),
         ({"grad_spikes": good, "gradient": "gatd"}, "unknown gradient 'gatd' .did you mean 'gated'"),
-        ({"grad_spikes": good, "surrogate_scale": -1}, "surrogate_scale must be a finite number >= 0, got -1"),
+        (
+            {"grad_spikes": good, "surrogate_scale": -1},
+            "surrogate_scale must be a finite number >= 0, got -1",
+        ),
         ({"grad_spikes": good, "solver": "nothing"}, "unknown solver"),
     ]:
         with pytest.raises(InputError, match=message):
             minisnn.single_spike_backward(trace, **arguments)
-    with pytest.raises(InputError, match="trace must come from multi_spike_forward, got a single-spike trace"):
+    with pytest.raises(
+        InputError, match="trace must come from multi_spike_forward, got a single-spike trace"
+    ):
         minisnn.multi_spike_backward(trace, good)
     with pytest.raises(InputError, match="got NoneType"):
         minisnn.single_spike_backward(None, good)
@@ -128,10 +139,16 @@ def test_overflow_is_an_error_and_never_a_wrong_number():
     huge = np.full((1, 1), 3e38, np.float32)
     spikes = np.ones((1, 4, 1))
     for solver in solvers.names():
-        with np.errstate(over="ignore", invalid="ignore"), pytest.raises(OverflowError, match="range of float32"):
+        with (
+            np.errstate(over="ignore", invalid="ignore"),
+            pytest.raises(OverflowError, match="range of float32"),
+        ):
             minisnn.single_spike_forward(spikes, huge, np.zeros(1, np.float32), 1.0, solver=solver)
     small = minisnn.single_spike_forward(spikes, np.ones((1, 1), np.float32), np.zeros(1, np.float32), 1.0)
-    with np.errstate(over="ignore", invalid="ignore"), pytest.raises(OverflowError, match="gradient of weight"):
+    with (
+        np.errstate(over="ignore", invalid="ignore"),
+        pytest.raises(OverflowError, match="gradient of weight"),
+    ):
         minisnn.single_spike_backward(small, np.full((1, 4, 1), 3e38, np.float32), surrogate_scale=0)
 
 
@@ -150,13 +167,17 @@ def test_a_solver_that_is_not_there_says_what_is_missing(monkeypatch):
         raise ImportError("no module named 'something'")
 
     monkeypatch.setattr(solvers, "_module", missing)
-    with pytest.raises(SolverUnavailableError, match="'numba-parallel' cannot run here: no module named 'something'"):
+    with pytest.raises(
+        SolverUnavailableError, match="'numba-parallel' cannot run here: no module named 'something'"
+    ):
         solvers.get("numba-parallel")
     assert solvers.names() == []
 
 
 def test_a_solver_computes_what_it_computes():
-    with pytest.raises(InputError, match="does not compute multi-spike layers; those that do: numpy-sequential"):
+    with pytest.raises(
+        InputError, match="does not compute multi-spike layers; those that do: numpy-sequential"
+    ):
         minisnn.multi_spike_forward(**layer(), solver="numpy-parallel")
     with pytest.raises(InputError, match="unknown neuron"):
         solvers.names("triple-spike")

@@ -81,7 +81,10 @@ def test_many_steps_need_wider_keys():
         (lambda: SpikeEvents.from_spike_times(np.zeros((1, 2, 3), int), 4), "integers of shape"),
         (lambda: SpikeEvents.from_spike_times(np.zeros((1, 2)), 4), "integers of shape"),
         (lambda: SpikeEvents.from_spike_times(np.zeros((0, 2), int), 4), "at least one sample"),
-        (lambda: SpikeEvents.from_spike_times(np.array([[5]]), 4), r"must lie in 0 ... 4 \(4 = never\), got 5"),
+        (
+            lambda: SpikeEvents.from_spike_times(np.array([[5]]), 4),
+            r"must lie in 0 ... 4 \(4 = never\), got 5",
+        ),
         (lambda: SpikeEvents.from_lists([0], [4], [0], (1, 4, 1)), "step must lie in 0 ... 3, got 4 ... 4"),
         (lambda: SpikeEvents.from_lists([0], [0], [-1], (1, 4, 1)), "neuron must lie in 0 ... 0"),
         (lambda: SpikeEvents.from_lists([0.5], [0], [0], (1, 4, 1)), "sample must be a list of integers"),
@@ -104,7 +107,12 @@ def test_wrong_events(build, message):
 
 
 def events(**change):
-    arrays = {"indptr": np.array([0, 2, 2]), "indices": np.array([0, 1], np.int32), "n_steps": 2, "n_neurons": 3}
+    arrays = {
+        "indptr": np.array([0, 2, 2]),
+        "indices": np.array([0, 1], np.int32),
+        "n_steps": 2,
+        "n_neurons": 3,
+    }
     return SpikeEvents(**(arrays | change))
 
 
