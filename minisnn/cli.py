@@ -1,4 +1,4 @@
-"""The command ``minisnn``: train, evaluate, doctor.
+"""The command ``minisnn``: train, evaluate, check, vectors, doctor.
 
 Exit codes: 0 done, 1 a check failed, 2 wrong use (one line says what was expected and what came), 130
 interrupted.
@@ -21,6 +21,7 @@ from . import __version__, datasets, solvers
 from .errors import InputError, unknown_name
 from .files import write_text
 from .network import Network, NetworkConfig
+from .oracle.commands import add_check_parser, add_vectors_parser, run_check, run_vectors
 from .recipes import RECIPES, default_solver
 from .runs import RunFolder
 from .training import EpochMetrics, TrainingConfig, evaluate, train
@@ -78,6 +79,8 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("--solver", help="solver to use (default: the one of the run)")
     command.add_argument("--json", type=Path, metavar="FILE", help="write the result as JSON")
     command.set_defaults(run=_evaluate)
+    add_check_parser(commands).set_defaults(run=run_check)
+    add_vectors_parser(commands).set_defaults(run=run_vectors)
     command = commands.add_parser("doctor", help="versions, usable solvers, data found")
     command.add_argument("--data-dir", type=Path, help="folder to look for data sets in")
     command.add_argument("--json", type=Path, metavar="FILE", help="write the result as JSON")

@@ -60,10 +60,12 @@ def write_npz(path: str | Path, arrays: Mapping[str, NDArray[Any]]) -> None:
 def read_npz(path: str | Path) -> dict[str, NDArray[Any]]:
     """Read every array of an ``.npz`` file (no pickle), or raise `DataError` naming the file and what is wrong."""
     try:
-        with np.load(path, allow_pickle=False) as archive:
+        with open(path, "rb") as file:
+            archive = np.load(file, allow_pickle=False)
             if not isinstance(archive, np.lib.npyio.NpzFile):
                 raise DataError(f"{path} is a single array, not an .npz file")
-            return {name: archive[name] for name in archive.files}
+            with archive:
+                return {name: archive[name] for name in archive.files}
     except FileNotFoundError:
         raise DataError(f"{path} does not exist") from None
     except DataError:

@@ -33,8 +33,13 @@ class Recipe:
 _IMAGES = Recipe((200,), 100, {"epochs": 10, "lr": 1e-3}, {"logit_scale": 0.1})
 
 RECIPES = {
-    # The gain and the sum over 100 steps call for each other: see logit_scale in the table of the README.
-    "yin-yang": Recipe((120,), 100, {"epochs": 80, "lr": 2e-3}, {"logit_scale": 0.03, "hidden_gain": 4.0}),
+    # Chosen on 5000 points drawn with another seed; the test points were not looked at.
+    "yin-yang": Recipe(
+        (120,),
+        100,
+        {"epochs": 80, "lr": 2e-3},
+        {"logit_scale": 0.05, "hidden_gain": 4.0, "surrogate_scale": 20.0},
+    ),
     "mnist": _IMAGES,
     "fashion-mnist": _IMAGES,
 }

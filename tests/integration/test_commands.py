@@ -1,0 +1,249 @@
+"""The command as a user types it: training, evaluating, resuming, and one line for every mistake."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+
+from minisnn.cli import main
+
+SMALL = [
+    "--train-samples",
+    "200",
+    "--test-samples",
+    "50",
+    "--epochs",
+    "2",
+    "--n-steps",
+    "20",
+    "--hidden",
+    "10",
+]
+
+
+@pytest.fixture(autouse=True)
+def in_a_new_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("MPLBACKEND", "Agg")
+
+
+def test_train_and_evaluate(tmp_path, capsys):
+    assert main(["train", *SMALL, "--out", "run", "--json", "result.json"]) == 0
+    printed = capsys.readouterr().out
+    assert printed.count("epoch ") == 2
+    assert "yin-yang: test accuracy" in printed
+    result = json.loads((tmp_path / "result.json").read_text())
+    assert list(result) == [
+        "dataset", "neuron", "solver", "seed", "n_parameters", "epochs",
+        "test_accuracy", "spikes_per_sample", "seconds_per_epoch",
+    ]  # fmt: skip
+    assert [list(epoch) for epoch in result["epochs"]] == 2 * [
+        ["epoch", "train_loss", "train_accuracy", "test_accuracy", "spikes_per_sample", "seconds"]
+    ]
+    assert result["test_accuracy"] == result["epochs"][-1]["test_accuracy"]
+    assert result["n_parameters"] == 4 * 10 + 20 + 30 + 6
+    assert result["solver"] == "numba-parallel"
+    files = {path.name for path in (tmp_path / "run").iterdir()}
+    assert {"config.json", "metrics.jsonl", "checkpoint.npz"} <= files
+    assert {"learning_curves.png", "activity.png", "decision_regions.png"} <= files
+    assert all((tmp_path / "run" / f).read_bytes()[:4] == b"\x89PNG" for f in files if f.endswith("png"))
+    lines = [json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
+    assert [line["epoch"] for line in lines] == [1, 2]
+
+    assert main(["evaluate", "run", "--json", "evaluated.json"]) == 0
+    evaluated = json.loads((tmp_path / "evaluated.json").read_text())
+    assert evaluated["accuracy"] == result["test_accuracy"]
+    assert evaluated["spikes_per_sample"] == result["spikes_per_sample"]
+    for solver in ("numpy-parallel", "numpy-sequential", "numba-sequential"):
+        assert main(["evaluate", "run", "--solver", solver, "--json", "other.json"]) == 0
+        other = json.loads((tmp_path / "other.json").read_text())
+        assert abs(other["accuracy"] - result["test_accuracy"]) <= 0.02
+
+
+def test_options_reach_the_run(tmp_path):
+    options = (
+        "--neuron multi-spike --solver numba-sequential --product events --threads 3 --batch-size 50 --lr 0.01 "
+        "--schedule constant --surrogate-scale 7 --readout max --logit-scale 2 --no-learn-decay --dtype float64 "
+        "--seed 5 --weight-decay 0.1 --detach-reset --quiet"
+    )
+    assert main(["train", *SMALL, *options.split(), "--hidden", "8", "6", "--out", "run"]) == 0
+    config = json.loads((tmp_path / "run" / "config.json").read_text())
+    assert config["network"]["sizes"] == [4, 8, 6, 3]
+    expected = {
+        "neuron": "multi-spike", "surrogate_scale": 7, "readout": "max", "logit_scale": 2, "learn_decay": False,
+        "dtype": "float64", "detach_reset": True,
+    }  # fmt: skip
+    assert {key: config["network"][key] for key in expected} == expected
+    expected = {
+        "batch_size": 50,
+        "lr": 0.01,
+        "schedule": "constant",
+        "seed": 5,
+        "weight_decay": 0.1,
+        "epochs": 2,
+    }
+    assert {key: config["training"][key] for key in expected} == expected
+    with np.load(tmp_path / "run" / "checkpoint.npz") as checkpoint:
+        assert checkpoint["parameters/hidden1.decay"].shape == ()
+        assert not any(name.endswith("decay") for name in checkpoint.files if name.startswith("adam"))
+    from minisnn.solvers import event_products
+
+    assert event_products.get_product() == "events"
+    event_products.set_product("auto")
+
+
+def test_two_runs_of_one_seed_write_the_same_bytes(tmp_path):
+    for name, threads in (("one", "1"), ("two", "4")):
+        assert main(["train", *SMALL, "--out", name, "--threads", threads, "--quiet"]) == 0
+    one, two = ((tmp_path / name / "checkpoint.npz").read_bytes() for name in ("one", "two"))
+    assert one == two
+
+
+MISTAKES = [
+    (["train", "fashion-mnst"], "unknown data set 'fashion-mnst' (did you mean 'fashion-mnist'?)"),
+    (
+        ["train", "mnist"],
+        "no folder for mnist: give --data-dir DIR or set MINISNN_DATA, and put train-images",
+    ),
+    (["train", "mnist", "--data-dir", "nowhere"], "no mnist files in nowhere: put train-images-idx3-ubyte"),
+    (
+        ["train", "--solver", "numba-paralel"],
+        "unknown solver 'numba-paralel' (did you mean 'numba-parallel'?)",
+    ),
+    (
+        ["train", "--neuron", "multi-spike", "--solver", "numpy-parallel"],
+        "does not compute multi-spike layers",
+    ),
+    (["train", "--gradient", "gates"], "unknown gradient 'gates' (did you mean 'gated'?)"),
+    (["train", "--readout", "mean"], "unknown readout 'mean'"),
+    (["train", "--schedule", "cos"], "unknown schedule 'cos'"),
+    (["train", "--epochs", "0"], "epochs must be a whole number >= 1, got 0"),
+    (["train", "--lr", "-1"], "lr must be a finite number > 0"),
+    (["train", "--hidden", "0"], "sizes must be at least (inputs, hidden, classes)"),
+    (["train", "--n-steps", "0"], "n_steps must be a whole number >= 1, got 0"),
+    (["train", "--train-samples", "0"], "train_samples must lie in 1 ... 20000, got 0"),
+    (["train", "--threads", "0"], "threads must be a whole number >= 1, got 0"),
+    (["train", "--solver", "numpy-parallel", "--threads", "2"], "has no threads to set"),
+    (["train", "--solver", "numpy-parallel", "--product", "events"], "--product is for the compiled solvers"),
+    (["train", "--epochs", "many"], "invalid int value: 'many'"),
+    (["train", "--resume", "nowhere"], "nowhere is no run folder: it has no config.json"),
+    (["evaluate", "nowhere"], "nowhere is no run folder"),
+    (["evaluate"], "required: run_dir"),
+    (["tarin"], "invalid choice: 'tarin'"),
+    ([], "COMMAND"),
+]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"), MISTAKES, ids=lambda value: " ".join(value)[:40] if value else "-"
+)
+def test_one_line_for_every_mistake(arguments, message, capsys, monkeypatch):
+    monkeypatch.delenv("MINISNN_DATA", raising=False)
+    assert main(arguments) == 2
+    error = capsys.readouterr().err
+    assert message in error
+    assert error.count("\n") == 1, error
+
+
+def test_a_run_is_not_written_over(capsys):
+    assert main(["train", *SMALL, "--out", "run", "--quiet"]) == 0
+    assert main(["train", *SMALL, "--out", "run", "--quiet"]) == 2
+    assert "run exists already: give --out a new folder, or --resume run to go on" in capsys.readouterr().err
+
+
+def test_an_unwritable_folder(tmp_path, capsys):
+    (tmp_path / "file").write_text("not a folder")
+    assert main(["train", *SMALL, "--out", "file/run", "--quiet"]) == 2
+    assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_doctor(capsys, tmp_path):
+    assert main(["doctor", "--json", "doctor.json"]) == 0
+    printed = capsys.readouterr().out
+    for word in (
+        "minisnn",
+        "numpy",
+        "numba-parallel",
+        "usable for single-spike",
+        "yin-yang",
+        "fashion-mnist",
+    ):
+        assert word in printed
+    report = json.loads((tmp_path / "doctor.json").read_text())
+    assert set(report) == {"versions", "solvers", "data"}
+
+
+def test_check_and_vectors(capsys, tmp_path):
+    (tmp_path / "port.py").write_text(
+        "import minisnn\n"
+        "def forward(spikes, weight, bias, decay, threshold):\n"
+        "    trace = minisnn.single_spike_forward(spikes, weight, bias, decay, threshold=threshold)\n"
+        "    return trace.spikes, trace.membrane\n"
+        "def wrong(spikes, weight, bias, decay, threshold):\n"
+        "    trace = minisnn.single_spike_forward(spikes, weight, bias, decay, threshold=threshold)\n"
+        "    return trace.membrane >= threshold, trace.membrane\n"
+    )
+    assert main(["check", "port.py:forward", "--examples", "5"]) == 0
+    assert main(["check", "port.py:wrong", "--examples", "5"]) == 1
+    assert main(["check", "port.py:nothing"]) == 2
+    assert main(["vectors", "--check"]) == 0
+    capsys.readouterr()
+
+
+def start(*arguments):
+    return subprocess.Popen(
+        [
+            sys.executable,
+            "-m",
+            "minisnn",
+            "train",
+            *SMALL,
+            "--epochs",
+            "400",
+            "--seed",
+            "2",
+            "--quiet",
+            *arguments,
+        ],
+        stderr=subprocess.PIPE,
+        text=True,
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
+    )
+
+
+def wait_for_epochs(run, n, process):
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline and process.poll() is None:
+        metrics = run / "metrics.jsonl"
+        if metrics.exists() and metrics.read_text().count("\n") >= n:
+            return
+        time.sleep(0.01)
+    raise AssertionError(f"no {n} epochs: {process.communicate()}")
+
+
+def test_ctrl_c_leaves_the_last_finished_epoch(tmp_path):
+    process = start("--out", "run")
+    wait_for_epochs(tmp_path / "run", 3, process)
+    process.send_signal(signal.SIGINT)
+    error = process.communicate(timeout=30)[1]
+    assert process.returncode == 130
+    assert error.count("\n") == 1, error
+    assert "go on with: minisnn train --resume run" in error
+    assert main(["evaluate", "run"]) == 0
+
+
+def test_kill_and_resume_give_the_bits_of_one_run(tmp_path):
+    config_options = ["--epochs", "12", "--seed", "2", "--quiet"]
+    assert main(["train", *SMALL, *config_options, "--out", "whole"]) == 0
+    process = start("--out", "killed", "--epochs", "12", "--lr", "0.002")
+    wait_for_epochs(tmp_path / "killed", 1, process)
+    process.kill()
+    process.communicate()
+    assert main(["train", "--resume", "killed", "--quiet"]) == 0
+    whole, killed = ((tmp_path / name / "checkpoint.npz").read_bytes() for name in ("whole", "killed"))
+    assert whole == killed
