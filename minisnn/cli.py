@@ -1,4 +1,4 @@
-"""The command ``minisnn``: train, evaluate, check, vectors, doctor.
+"""The command ``minisnn``: train, evaluate, bench, check, vectors, doctor.
 
 Exit codes: 0 done, 1 a check failed, 2 wrong use (one line says what was expected and what came), 130
 interrupted.
@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from . import __version__, datasets, solvers
+from .bench.commands import add_bench_parser, run_bench
 from .errors import InputError, unknown_name
 from .files import write_text
 from .network import Network, NetworkConfig
@@ -79,6 +80,7 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("--solver", help="solver to use (default: the one of the run)")
     command.add_argument("--json", type=Path, metavar="FILE", help="write the result as JSON")
     command.set_defaults(run=_evaluate)
+    add_bench_parser(commands).set_defaults(run=run_bench)
     add_check_parser(commands).set_defaults(run=run_check)
     add_vectors_parser(commands).set_defaults(run=run_vectors)
     command = commands.add_parser("doctor", help="versions, usable solvers, data found")

@@ -145,9 +145,13 @@ def double_sum(faulty: Array) -> Array:
 
 
 def double_sum_matrix(faulty: Array) -> Array:
-    """Eq. 4 as in the paper: ``z = P S~`` with the triangular matrix of `sum_matrix`."""
+    """Eq. 4 as in the paper: ``z = P S~`` with the triangular matrix of `sum_matrix`.
+
+    The product is taken in float64, where BLAS is, and whole numbers are exact up to 2^53.
+    """
     xp = array_api_compat.array_namespace(faulty)
-    return _matmul_over_time(sum_matrix(faulty.shape[1], xp.int64, faulty), xp.astype(faulty, xp.int64))
+    matrix = sum_matrix(faulty.shape[1], xp.float64, faulty)
+    return xp.astype(_matmul_over_time(matrix, xp.astype(faulty, xp.float64)), xp.int64)
 
 
 def double_sum_backward(grad_double_sum: Array) -> Array:
