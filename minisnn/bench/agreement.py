@@ -200,6 +200,7 @@ def _judge_layer(
     near = bound + unit * (np.abs(distance) + bound)
     slope = fast_sigmoid_derivative(distance, scale)
     slope_error = 2 * scale * near / (1 + scale * np.maximum(np.abs(distance) - near, 0)) ** 3 + 10 * unit
+    slope_error = np.minimum(slope_error, 1.0)  # h' lies between 0 and 1
     if conventional:
         keep = np.ones_like(slope) if detach_reset else 1 - theta * slope
         keep_error = (

@@ -12,7 +12,7 @@ from ..files import write_text
 
 __all__ = ["add_bench_parser", "run_bench"]
 
-DENSITIES = ("dense", "sparse")
+DENSITIES = ("dense", "sparse", "half")
 
 
 def add_bench_parser(subparsers: Any) -> argparse.ArgumentParser:
@@ -37,7 +37,12 @@ def add_bench_parser(subparsers: Any) -> argparse.ArgumentParser:
         add("--threads", type=int, metavar="N", help="threads (default: the cores)")
         add("--repeats", type=int, metavar="N", help=f"timed repeats of each (default {repeats})")
         if name == "grid":
-            add("--density", action="append", choices=DENSITIES, help="of the input (default: both)")
+            add(
+                "--density",
+                action="append",
+                choices=DENSITIES,
+                help="of the input (default: dense and sparse)",
+            )
             add("--batch", type=int, action="append", metavar="B", help="batch size (default 32, 64, 128)")
             add("--neurons", type=int, action="append", metavar="N", help="default 100, 200, 500, 1000")
             add("--n-steps", type=int, action="append", metavar="T", help="default 8, 16, ... 2048")
@@ -121,7 +126,7 @@ def _grid(args: argparse.Namespace, threads: int) -> tuple[list[Any], bool, Any]
             raise InputError(f"{name} must be a whole number >= 1, got {min(values)}")
     print(grid.HEAD)
     cells = grid.measure_grid(
-        args.density or DENSITIES, batches, sizes, steps, repeats, threads,
+        args.density or DENSITIES[:2], batches, sizes, steps, repeats, threads,
         progress=lambda cell: print(grid.line(cell), flush=True),
     )  # fmt: skip
     print(grid.table(cells))

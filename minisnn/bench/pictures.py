@@ -38,13 +38,14 @@ def draw_steps(lines: Sequence[StepLine]) -> Figure:
             [m - (one.min_ms or m) for m, one in zip(medians, shown)],
             [(one.max_ms or m) - m for m, one in zip(medians, shown)],
         ]
-        axes.barh(labels, medians, xerr=spread if shown else None, color="#0072b2", ecolor="0.4")
+        axes.errorbar(medians, labels, xerr=spread, fmt="o", color="#0072b2", ecolor="0.5", capsize=3)
         for one in lines:
             if (one.workload, one.rule) == group:
                 axes.axvline(one.gemm_floor_ms, color="#d55e00", linestyle="--", label="gemm floor")
                 break
         axes.set(xscale="log", title=f"{group[0]}, rules {group[1]}", xlabel="ms per training step")
         axes.invert_yaxis()
+        axes.grid(axis="x", which="both", alpha=0.3)
         axes.legend(loc="lower right", fontsize="small")
     return figure
 
@@ -69,13 +70,14 @@ def draw_grid(cells: Sequence[Cell]) -> Figure:
             )
             for (i, j), value in np.ndenumerate(values):
                 if np.isfinite(value):
-                    axes.text(j, i, f"{value:.3g}", ha="center", va="center", fontsize=7)
+                    colour = "w" if abs(np.log10(value)) > 0.6 * limit else "k"
+                    axes.text(j, i, f"{value:.3g}", ha="center", va="center", fontsize=7, color=colour)
             axes.set_xticks(range(len(steps)), [str(n) for n in steps], fontsize=7)
             axes.set_yticks(range(len(sizes)), [str(n) for n in sizes], fontsize=7)
             axes.set_title(f"{name}: {density} input, batch {batch}", fontsize=9)
             axes.set(xlabel="T (steps)", ylabel="n (neurons)" if k == 0 else None)
     if image is not None:
-        figure.colorbar(image, ax=panels, label="log10 of conventional over single-spike time (blue: faster)")
+        figure.colorbar(image, ax=panels, label="log10 of conventional / single-spike time")
     return figure
 
 

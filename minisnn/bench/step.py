@@ -67,9 +67,7 @@ def contestants(n_threads: int, only: Sequence[str] = ()) -> list[Contestant]:
         Contestant("numba-parallel", "single-spike", "dense", n_threads, "single-spike, fused, dense"),
     ]
     if n_threads > 1:
-        ways.append(
-            Contestant("numba-parallel", "single-spike", "auto", 1, "single-spike, fused, events, 1 thread")
-        )
+        ways.append(Contestant("numba-parallel", "single-spike", "auto", 1, "single-spike, fused, events"))
     ways.append(
         Contestant("numba-parallel", "single-spike", "auto", n_threads, "single-spike, fused, events")
     )

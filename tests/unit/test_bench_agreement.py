@@ -89,6 +89,17 @@ def test_the_wrong_choice_of_gradient_is_found():
     assert layer_disagreement(trace, gradients, raster, grad_spikes, 2 * SCALE, GRADIENT) is not None
 
 
+def test_the_conventional_layer_of_the_grid_must_have_the_bits_of_the_definition(monkeypatch):
+    raster = poisson_raster("half", 3, 20, 30)
+    parameters = layer_parameters(raster, 7)
+    grad_spikes = np.random.default_rng(0).standard_normal((3, 20, 7)).astype(np.float32)
+    runner = LayerRunner("numba-sequential", "multi-spike", raster, parameters, grad_spikes)
+    assert runner.check(3) is None
+    right = runner.backward
+    monkeypatch.setattr(runner, "backward", lambda *a, **k: _scaled("decay", 1 + 1e-6)(right(*a, **k)))
+    assert "bits of decay" in runner.check(3)
+
+
 def test_one_bit_is_a_difference(monkeypatch):
     events, labels = make_batch(SMALL)
     network = make_network(SMALL, "v2", "single-spike", events)

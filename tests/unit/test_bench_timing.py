@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from minisnn.bench.grid import Cell, exponents, poisson_raster
+from minisnn.bench.grid import DENSITIES, Cell, exponents, poisson_raster
 from minisnn.bench.scaling import default_sizes
 from minisnn.bench.timing import Contestant, GemmFloor, StepRunner, by_turns, exponent, settings
 from minisnn.bench.workloads import make_batch, make_network, workload
@@ -71,8 +71,9 @@ def test_exponents_are_those_of_power_laws():
 
 
 def test_poisson_inputs_have_their_density():
-    dense, sparse = (poisson_raster(d, 200, 10, 100) for d in ("dense", "sparse"))
+    dense, sparse, half = (poisson_raster(d, 200, 10, 100) for d in DENSITIES)
     assert 0.09 < dense.mean() < 0.11
+    assert 0.45 < half.mean() < 0.55
     per_sample = sparse.sum(axis=(1, 2))
     assert 80 < per_sample.mean() < 105
     assert per_sample.max() <= 200
