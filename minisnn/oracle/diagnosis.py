@@ -125,8 +125,9 @@ def diagnose(failing: Sequence[Record], passing: Sequence[Record], judge: Judge)
                     "FFT makes",
                     ("if time is convolved by FFT, --bound fft judges it by its own bound",),
                 )
-        precision = None if readable[0].case.backward else _precision(readable, judge)
-        return precision or _symptom(readable)
+        if readable[0].case.backward:
+            return _gradient_precision(readable) or _symptom(readable)
+        return _precision(readable, judge) or _by_membrane(readable[:20], others, judge) or _symptom(readable)
     kind = failing[0].kinds[0]
     return Diagnosis(kind, ACCIDENTS[kind][0], (ACCIDENTS[kind][1],))
 
@@ -196,6 +197,8 @@ def _breaks_the_same(suspect: Suspect, failing: Sequence[Record], judge: Judge) 
             verdict = judge.verdict(record.case, Output(gradients=theirs))
         else:
             raster, membrane = answer
+            if output.times is None and output.raster is None:
+                return True
             times = np.where(raster.any(axis=1), raster.argmax(axis=1), raster.shape[1])
             verdict = judge.verdict(
                 record.case,
@@ -225,8 +228,9 @@ def _same_answer(record: Record, answer: tuple[Floats, Floats]) -> bool:
     n_close = 0 if record.case.exact else raster.size // 500
     if output.raster is not None:
         return int((output.raster != raster).sum()) <= 2 * n_close
+    if output.times is None:  # only the membrane is asked about
+        return True
     times = np.where(raster.any(axis=1), raster.argmax(axis=1), raster.shape[1])
-    assert output.times is not None
     return int((output.times != times).sum()) <= n_close
 
 
@@ -256,6 +260,55 @@ def _precision(failing: Sequence[Record], judge: Judge) -> Diagnosis | None:
                 ),
             )
     return None
+
+
+def _gradient_precision(failing: Sequence[Record]) -> Diagnosis | None:
+    """The same for gradients, whose bounds grow with the unit of rounding."""
+    dtype = failing[0].case.dtype
+    # Error over bound, times the unit of the record's own precision: the unit that would explain the error.
+    explaining = max(
+        ratio * float(np.finfo(record.case.dtype).eps) / 2
+        for record in failing
+        for ratio in record.verdict.ratios.values()
+    )
+    for name, unit in (("float32", 2.0**-24), ("float16", 2.0**-11), ("bfloat16", 2.0**-8)):
+        if unit > float(np.finfo(dtype).eps) and explaining <= 2 * unit:
+            return Diagnosis(
+                "precision",
+                f"errors are as large as rounding to {name} would make them; expected {dtype} throughout",
+                (f"an intermediate result or an accumulator in {name}",),
+            )
+    return None
+
+
+def _by_membrane(failing: Sequence[Record], passing: Sequence[Record], judge: Judge) -> Diagnosis | None:
+    """Several mistakes at once: what explains the membrane, the spikes left aside."""
+    if any(record.output.membrane is None for record in (*failing, *passing)):
+        return None
+    alone = [record for record in failing if "membrane" in record.kinds]
+    seen = [
+        Record(record.case, Output(membrane=record.output.membrane), Verdict(_of(record, "membrane")))
+        for record in (*alone, *passing)
+    ]
+    matching = (
+        [
+            suspect
+            for suspect in _matching(seen[: len(alone)], seen[len(alone) :])
+            if _breaks_the_same(suspect, seen[: len(alone)], judge)
+        ]
+        if alone
+        else []
+    )
+    if not matching:
+        return None
+    first = matching[0]
+    return Diagnosis(
+        first.rule, f"{first.text} (so the membrane; the spikes do not follow from it)", (first.likely,)
+    )
+
+
+def _of(record: Record, kind: str) -> tuple[Any, ...]:
+    return tuple(violation for violation in record.verdict.violations if violation.kind == kind)
 
 
 def _within(record: Record, judge: Judge, unit: float) -> bool | None:

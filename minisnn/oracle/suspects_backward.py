@@ -126,7 +126,11 @@ def _parameters(
     other = {"same": membrane, "none": np.zeros_like(before)}.get(of_decay, before)
     by_decay = (grad_u if of_decay == "direct" else grad_i) * other
     source = grad_u if of_input == "potential" else grad_i
-    by_input = source @ (w if of_input == "transposed" and w.shape[0] == w.shape[1] else w.T)
+    by_input = (
+        source
+        if of_input == "raw"
+        else source @ (w if of_input == "transposed" and w.shape[0] == w.shape[1] else w.T)
+    )
     return {
         "spikes": by_input,
         "weight": np.einsum("bti,btn->in", x if steps is None else x[:, steps], summed),
@@ -180,6 +184,37 @@ def _from_forward(**mistakes: Any) -> Callable[[Case], Gradients]:
     def run(case: Case) -> Gradients:
         changed = {name: change(case) for name, change in mistakes.items()}
         return run_backward(replace(case, **changed))
+
+    return run
+
+
+def _rolled_weight(axis: int, shift: int) -> Callable[[Case], Gradients]:
+    """Gradient by the input made of the weights of a neighbour."""
+
+    def run(case: Case) -> Gradients:
+        right = run_backward(case)
+        return right | {
+            "spikes": _input_gradient(case, np.roll(case.weight.astype(np.float64), shift, axis=axis))
+        }
+
+    return run
+
+
+def _input_gradient(case: Case, weight: Floats) -> Floats:
+    """Gradient by the input made with another weight."""
+    result: Floats = run_backward(case, of_input="raw")["spikes"] @ weight.T
+    return result
+
+
+def _shifted_input(roll: bool) -> Callable[[Case], Gradients]:
+    """The weight gradient pairs gI[t] with x[t-1]."""
+
+    def run(case: Case) -> Gradients:
+        before = np.roll(case.spikes, 1, axis=1)
+        if not roll:
+            before[:, 0] = 0
+        grad_i = run_backward(case, of_input="raw")["spikes"]
+        return run_backward(case) | {"weight": np.einsum("bti,btn->in", before.astype(np.float64), grad_i)}
 
     return run
 
@@ -342,6 +377,12 @@ BACKWARD_SUSPECTS = [
     ),
     _switched(
         "surrogate",
+        "the surrogate is divided by the scale",
+        "1 / (s (1 + s|u|)^2)",
+        surrogate=lambda v, theta, s: _paper(v, theta, s) / max(s, 1.0),
+    ),
+    _switched(
+        "surrogate",
         "the fast sigmoid itself in place of its derivative",
         "h for h'",
         surrogate=lambda v, theta, s: (v - theta) / (1 + s * np.abs(v - theta)),
@@ -465,6 +506,22 @@ BACKWARD_SUSPECTS = [
     ),
     _switched(
         "input-gradient", "gx uses the weight untransposed", "gI @ W for gI @ W^T", of_input="transposed"
+    ),
+    *(
+        _suspect(
+            "input-gradient",
+            f"gx uses the weights of another {which}",
+            "an index off by one",
+            _rolled_weight(axis, shift),
+        )
+        for which, axis in (("neuron", 1), ("input", 0))
+        for shift in (1, -1)
+    ),
+    *(
+        _suspect(
+            "input-step", "gW pairs gI[t] with x[t-1]; expected x[t]", "a shift by one", _shifted_input(roll)
+        )
+        for roll in (True, False)
     ),
     _suspect(
         "weight-orientation",

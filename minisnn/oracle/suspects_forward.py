@@ -192,6 +192,30 @@ def _early_spikes(case: Case) -> Answer:
     return early, membrane
 
 
+def _early_and_lost(case: Case) -> Answer:
+    raster, membrane = run_model(case)
+    return np.concatenate([raster[:, 1:], np.zeros_like(raster[:, :1])], axis=1), membrane
+
+
+def _small_counter(case: Case) -> Answer:
+    """The double running sum in eight bits: it comes round to 1 again."""
+    _, membrane = run_model(case)
+    above = (membrane > case.threshold).astype(np.uint8)
+    z = np.cumsum(np.cumsum(above, axis=1, dtype=np.uint8), axis=1, dtype=np.uint8)
+    return z == 1, membrane
+
+
+def _without_input(index: int) -> Callable[[Case], Answer]:
+    def run(case: Case) -> Answer:
+        if case.weight.shape[0] == 1:
+            return run_model(case)
+        weight = case.weight.copy()
+        weight[index] = 0
+        return run_model(replace(case, weight=weight))
+
+    return run
+
+
 def _previous_potential(case: Case) -> Answer:
     _, membrane = run_model(case)
     before = np.concatenate([np.zeros_like(membrane[:, :1]), membrane[:, :-1]], axis=1)
@@ -241,6 +265,11 @@ def _powers(case: Case) -> Answer:
 
 def _reset_after_spike(case: Case) -> Answer:
     conventional = run_model(replace(case, neuron="multi-spike"))
+    return _first(conventional[0]), conventional[1]
+
+
+def _reset_of_one(case: Case) -> Answer:
+    conventional = run_model(replace(case, neuron="multi-spike", threshold=1.0))
     return _first(conventional[0]), conventional[1]
 
 
@@ -330,6 +359,25 @@ FORWARD_SUSPECTS = [
         _early_spikes,
     ),
     _suspect(
+        "spike-step",
+        "the spike comes one step early, and is lost in step 0; expected in the step in which V crosses",
+        "a shift by one",
+        _early_and_lost,
+    ),
+    _suspect(
+        "first-only",
+        "the double running sum overflows in eight bits and comes round to 1; expected the first crossing only",
+        "a counter of type uint8 or int8",
+        _small_counter,
+        SINGLE,
+    ),
+    *(
+        _suspect(
+            "inputs", f"the {name} input is left out", "a slice that is one too short", _without_input(index)
+        )
+        for name, index in (("last", -1), ("first", 0))
+    ),
+    _suspect(
         "last-step",
         "the last step never fires; expected to fire like any other",
         "a loop or slice that ends at T - 1",
@@ -370,6 +418,13 @@ FORWARD_SUSPECTS = [
         "the potential is reset after the spike; expected no reset in the single-spike layer",
         "a conventional neuron with its later spikes removed",
         _reset_after_spike,
+        SINGLE,
+    ),
+    _suspect(
+        "reset",
+        "1 is subtracted after V passed 1; expected no reset in the single-spike layer",
+        "a conventional neuron with a literal threshold",
+        _reset_of_one,
         SINGLE,
     ),
     _suspect(
