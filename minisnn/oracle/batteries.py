@@ -6,7 +6,8 @@ with decays 0 and 1, where ties happen and the bound is zero; and *general* ones
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import functools
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -32,10 +33,11 @@ __all__ = [
 Floats = NDArray[Any]
 
 
-def golden(neuron: str, dtype: Any) -> list[Case]:
+@functools.cache
+def golden(neuron: str, dtype: str) -> tuple[Case, ...]:
     """The tiny golden vectors of that layer, forward; square and unsymmetric first."""
     cases = [from_entry(entry, dtype) for entry in HAND_CASES if entry["neuron"] == neuron]
-    return sorted(cases, key=lambda case: "Unsymmetric" not in case.flags)
+    return tuple(sorted(cases, key=lambda case: "Unsymmetric" not in case.flags))
 
 
 def random_case(
@@ -70,7 +72,8 @@ def random_case(
     )
 
 
-def edge(neuron: str, dtype: Any) -> list[Case]:
+@functools.cache
+def edge(neuron: str, dtype: str) -> tuple[Case, ...]:
     """Edge cases: unsymmetric shapes of every kind, decays 0 and 1 mixed, biases, thresholds, near misses."""
     rng = np.random.default_rng(20220530)
 
@@ -110,20 +113,21 @@ def edge(neuron: str, dtype: Any) -> list[Case]:
         cases.append(
             replace(drawn_case, spikes=spikes, weight=np.abs(drawn_case.weight) + drawn_case.dtype.type(0.5))
         )
-    return cases
+    return tuple(cases)
 
 
-def large(neuron: str, dtype: Any, seed: int) -> list[Case]:
+@functools.lru_cache(8)
+def large(neuron: str, dtype: str, seed: int) -> tuple[Case, ...]:
     """Long and wide cases, drawn from `seed`: rounding adds up, low precision shows."""
     rng = np.random.default_rng([seed, 1])
     shapes = ((4, 100, 30, 20), (2, 300, 6, 8), (16, 20, 60, 12), (1, 512, 3, 4), (3, 33, 1, 17))
     flags = (("LongRun",), ("LongRun",), ("ManyInputs",), ("LongRun",), ("General",))
-    return [
+    return tuple(
         random_case(
             f"large-{k}", neuron, dtype, rng, shape, rate=0.15, decay=(0.8, 0.995), gain=0.5, flags=flag
         )
         for k, (shape, flag) in enumerate(zip(shapes, flags))
-    ]
+    )
 
 
 def _strategies() -> Any:
@@ -219,7 +223,10 @@ def drawn(
 
 
 def gradient_cases(
-    cases: list[Case], gradients: tuple[str, ...], decided: Callable[[Case], bool], rng: np.random.Generator
+    cases: Iterable[Case],
+    gradients: tuple[str, ...],
+    decided: Callable[[Case], bool],
+    rng: np.random.Generator,
 ) -> Iterator[Case]:
     """Backward cases made of forward cases whose spikes are all decided with room to spare."""
     for case in cases:
@@ -245,7 +252,9 @@ def with_gradient(case: Case, gradient: str, rng: np.random.Generator) -> Case:
     )
 
 
-def golden_gradients(neuron: str, gradients: tuple[str, ...], dtype: Any) -> list[Case]:
+@functools.cache
+def golden_gradients(neuron: str, gradients: tuple[str, ...], dtype: str) -> tuple[Case, ...]:
     """The tiny golden backward vectors of that layer and those choices."""
     entries = [e for e in HAND_GRADIENTS if e["neuron"] == neuron and e["gradient"] in gradients]
-    return sorted((from_entry(e, dtype) for e in entries), key=lambda case: "Unsymmetric" not in case.flags)
+    cases = (from_entry(entry, dtype) for entry in entries)
+    return tuple(sorted(cases, key=lambda case: "Unsymmetric" not in case.flags))

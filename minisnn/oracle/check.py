@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import replace
@@ -127,6 +128,16 @@ def check(
     return report
 
 
+@functools.lru_cache(16)
+def _edge_gradients(
+    neuron: str, dtype: str, gradients: tuple[str, ...], bound: str, convention: tuple[str, ...]
+) -> tuple[Case, ...]:
+    """Backward cases made of the golden and edge cases, the same in every check."""
+    sources = batteries.golden(neuron, dtype) + batteries.edge(neuron, dtype)
+    judge = Judge(bound, convention)
+    return tuple(batteries.gradient_cases(sources, gradients, judge.decided, np.random.default_rng(3)))
+
+
 class _Run:
     """One check: the cases tried so far, and what came of them."""
 
@@ -198,9 +209,8 @@ class _Run:
     def backward(self, dtype: str) -> None:
         rng = np.random.default_rng([self.seed, 2])
         golden = batteries.golden_gradients(self.neuron, self.gradients, dtype)
-        sources = batteries.golden(self.neuron, dtype) + batteries.edge(self.neuron, dtype)
-        edge = batteries.gradient_cases(sources, self.gradients, self.judge.decided, rng)
-        failed = self.battery("golden gradient", golden) + self.battery("edge gradient", list(edge))
+        edge = _edge_gradients(self.neuron, dtype, self.gradients, self.judge.bound, self.judge.convention)
+        failed = self.battery("golden gradient", golden) + self.battery("edge gradient", edge)
         if failed or self.port.dead:
             return
 
@@ -216,7 +226,7 @@ class _Run:
         )
         self.battery("large gradient", list(large), repeat=False)
 
-    def battery(self, name: str, cases: list[Case], repeat: bool = True) -> int:
+    def battery(self, name: str, cases: Iterable[Case], repeat: bool = True) -> int:
         """Number of failing cases."""
         failed = 0
         for case in cases:
