@@ -147,12 +147,13 @@ def _add_train(commands: Any) -> None:
 
 def _train(args: argparse.Namespace) -> int:
     if args.resume is not None:
+        _refuse_changes(args)
         run = RunFolder.open(args.resume)
         config = run.config()
+        network_config, training = run.settings()
     else:
         config = _configuration(args)
-    network_config = NetworkConfig(**{**config["network"], "sizes": tuple(config["network"]["sizes"])})
-    training = TrainingConfig(**config["training"])
+        network_config, training = NetworkConfig(**config["network"]), TrainingConfig(**config["training"])
     module = solvers.get(training.solver, network_config.neuron)
     if args.threads is not None:
         if not hasattr(module, "set_threads"):
@@ -181,9 +182,8 @@ def _train(args: argparse.Namespace) -> int:
     try:
         history = train(network, data, training, run=run, quiet=args.quiet, on_epoch=report)
     except KeyboardInterrupt:
-        done = len(run.metrics())
         print(
-            f"minisnn: interrupted; {done} finished epochs are in {run.path} "
+            f"minisnn: interrupted; {run.finished_epochs()} finished epochs are in {run.path} "
             f"(go on with: minisnn train --resume {run.path})",
             file=sys.stderr,
         )
@@ -220,6 +220,22 @@ def _train(args: argparse.Namespace) -> int:
     return 0
 
 
+# Options that change nothing about a run, so that they may go with --resume.
+_ANY_TIME = {"run", "resume", "data_dir", "threads", "json", "quiet"}
+
+
+def _refuse_changes(args: argparse.Namespace) -> None:
+    """A run goes on as it began: name the options that would change it."""
+    parser = _parser()
+    defaults = vars(parser.parse_args(["train"]))
+    changed = [
+        name for name, value in vars(args).items() if name not in _ANY_TIME and value != defaults[name]
+    ]
+    if changed:
+        options = ", ".join("--" + name.replace("_", "-") for name in changed)
+        raise InputError(f"--resume goes on with the run as it is; it takes no {options}")
+
+
 def _configuration(args: argparse.Namespace) -> dict[str, Any]:
     """Everything a run depends on, from the recipe of the data set and the options given."""
     if args.dataset not in RECIPES:
@@ -242,8 +258,7 @@ def _configuration(args: argparse.Namespace) -> dict[str, Any]:
         "learn_decay",
         "dtype",
     )
-    n_inputs, n_classes = {"yin-yang": (4, 3)}.get(args.dataset, (784, 10))
-    network["sizes"] = (n_inputs, *(args.hidden or recipe.hidden), n_classes)
+    network["sizes"] = (recipe.n_inputs, *(args.hidden or recipe.hidden), recipe.n_classes)
     return {
         "dataset": args.dataset,
         "data": data,
@@ -258,7 +273,7 @@ def _warn_about_activity(metrics: EpochMetrics, n_hidden: int) -> None:
         (metrics.silent_neurons, "never fire"),
         (metrics.always_firing, "fire for every sample"),
     ):
-        if count > n_hidden / 2:
+        if count > n_hidden / 10:
             print(f"minisnn: warning: {count} of {n_hidden} hidden neurons {what}", file=sys.stderr)
 
 

@@ -97,7 +97,7 @@ def draw_activity(
     answer = int(activity.logits[0].argmax())
     readout.set(ylabel="readout (thresholds)", xlabel="time (steps)")
     readout.legend(loc="upper left", fontsize="small", ncols=5, title="class")
-    inputs.set_title(f"One sample of class {label}, classified as {answer}; dots mark spikes")
+    inputs.set_title(f"One sample of class {label}, classified as {answer}; ticks and dots mark spikes")
     return figure
 
 

@@ -16,6 +16,8 @@ class Recipe:
 
     Parameters
     ----------
+    n_inputs, n_classes : int
+        Of the data set.
     hidden : tuple of int
         Neurons of the hidden layers.
     n_steps : int
@@ -24,17 +26,21 @@ class Recipe:
         Fields of `TrainingConfig` and `NetworkConfig` that differ from the defaults there.
     """
 
+    n_inputs: int
+    n_classes: int
     hidden: tuple[int, ...]
     n_steps: int
     training: dict[str, Any] = field(default_factory=dict)
     network: dict[str, Any] = field(default_factory=dict)
 
 
-_IMAGES = Recipe((200,), 100, {"epochs": 10, "lr": 1e-3}, {"logit_scale": 0.1})
+_IMAGES = Recipe(784, 10, (200,), 100, {"epochs": 10, "lr": 1e-3}, {"logit_scale": 0.1})
 
 RECIPES = {
     # Chosen on 5000 points drawn with another seed; the test points were not looked at.
     "yin-yang": Recipe(
+        4,
+        3,
         (120,),
         100,
         {"epochs": 80, "lr": 2e-3},

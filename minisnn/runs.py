@@ -17,11 +17,14 @@ from numpy.typing import NDArray
 
 from .errors import DataError, InputError
 from .files import read_npz, write_npz, write_text
-from .network import Network
+from .network import Network, NetworkConfig
 from .optimiser import Adam
-from .training import EpochMetrics
+from .training import EpochMetrics, TrainingConfig
 
 __all__ = ["RunFolder"]
+
+# What config.json says about a run.
+ENTRIES = ("dataset", "data", "product", "training", "network")
 
 
 class RunFolder:
@@ -77,14 +80,26 @@ class RunFolder:
         """Contents of ``config.json``."""
         path = self.path / "config.json"
         try:
-            config = json.loads(path.read_text())
+            config: dict[str, Any] = json.loads(path.read_text())
         except (FileNotFoundError, NotADirectoryError):
             raise DataError(f"{self.path} is no run folder: it has no config.json") from None
         except ValueError as error:
             raise DataError(f"{path} is not valid JSON: {error}") from None
-        if not isinstance(config, dict) or not {"dataset", "training", "network"} <= set(config):
-            raise DataError(f"{path} must hold dataset, training and network")
+        missing = [key for key in ENTRIES if not isinstance(config, dict) or key not in config]
+        if missing:
+            raise DataError(f"{path} must hold {', '.join(ENTRIES)}; missing: {', '.join(missing)}")
         return config
+
+    def settings(self) -> tuple[NetworkConfig, TrainingConfig]:
+        """Network and training of ``config.json``, checked."""
+        config = self.config()
+        try:
+            network = NetworkConfig(**{**config["network"], "sizes": tuple(config["network"]["sizes"])})
+            return network, TrainingConfig(**config["training"])
+        except (TypeError, KeyError, ValueError) as error:
+            raise DataError(
+                f"{self.path / 'config.json'} is not of this version of minisnn: {error}"
+            ) from None
 
     def checkpoint(self) -> dict[str, NDArray[Any]]:
         """Arrays of the last finished epoch."""
@@ -92,6 +107,10 @@ class RunFolder:
         if not path.exists():
             raise DataError(f"{self.path} holds no finished epoch yet: it has no checkpoint.npz")
         return read_npz(path)
+
+    def finished_epochs(self) -> int:
+        """Number of epochs that are safe in the checkpoint."""
+        return int(self.checkpoint()["epoch"]) if (self.path / "checkpoint.npz").exists() else 0
 
     def network(self) -> Network:
         """Network of the last finished epoch."""

@@ -156,6 +156,15 @@ def test_a_run_is_not_written_over(capsys):
     assert "run exists already: give --out a new folder, or --resume run to go on" in capsys.readouterr().err
 
 
+def test_a_run_goes_on_as_it_began(capsys):
+    assert main(["train", *SMALL, "--out", "run", "--quiet"]) == 0
+    assert main(["train", "--resume", "run", "--epochs", "5", "--no-learn-decay"]) == 2
+    assert (
+        "--resume goes on with the run as it is; it takes no --epochs, --learn-decay"
+        in capsys.readouterr().err
+    )
+
+
 def test_an_unwritable_folder(tmp_path, capsys):
     (tmp_path / "file").write_text("not a folder")
     assert main(["train", *SMALL, "--out", "file/run", "--quiet"]) == 2

@@ -25,7 +25,7 @@ def train_config(**change):
 
 
 def run_config():
-    return {"dataset": "yin-yang", "training": {}, "network": {}}
+    return {"dataset": "yin-yang", "data": {}, "product": "auto", "training": {}, "network": {}}
 
 
 def bits(network):
@@ -159,8 +159,15 @@ def test_run_folders(tmp_path, monkeypatch, data):
     with pytest.raises(DataError, match="not valid JSON"):
         RunFolder.open(first)
     (first / "config.json").write_text(json.dumps({"dataset": 1}))
-    with pytest.raises(DataError, match="must hold dataset"):
+    with pytest.raises(
+        DataError, match="must hold dataset, data, product, training, network; missing: data, product"
+    ):
         RunFolder.open(first)
+    (first / "config.json").write_text(
+        json.dumps(run_config() | {"network": {"sizes": [4, 5, 3], "colour": "red"}})
+    )
+    with pytest.raises(DataError, match="not of this version of minisnn: .*colour"):
+        RunFolder.open(first).settings()
 
 
 def test_a_checkpoint_that_cannot_be_written_leaves_the_last_one(data, tmp_path, monkeypatch):
