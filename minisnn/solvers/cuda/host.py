@@ -1,0 +1,198 @@
+"""Host side of the fused GPU solver: shapes, buffers and launches, for any NumPy-like namespace.
+
+`FusedSolver` gets the namespace and the function that launches a kernel. `minisnn.solvers.cupy_parallel` gives
+CuPy; a test gives NumPy and the same kernels compiled as C++, and so tests this file's index arithmetic too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from ...model import Array, Gradients, ReadoutTrace, Trace
+from ...spikes import SpikeEvents
+
+__all__ = ["FusedSolver"]
+
+
+class FusedSolver:
+    """The functions of a single-spike solver, on the arrays of one namespace.
+
+    Parameters
+    ----------
+    xp : namespace
+        NumPy or CuPy.
+    launch : callable
+        ``launch(name, dtype, n_threads, arguments)`` runs a kernel of `minisnn.solvers.cuda.kernels`.
+    """
+
+    def __init__(self, xp: Any, launch: Callable[[str, Any, int, tuple[Any, ...]], None]) -> None:
+        self.xp = xp
+        self.launch = launch
+
+    def to_device(self, values: Any) -> Any:
+        """Arrays or `SpikeEvents` in the namespace of this solver."""
+        if isinstance(values, SpikeEvents):
+            return SpikeEvents._unchecked(
+                self.xp.asarray(values.indptr),
+                self.xp.asarray(values.indices),
+                values.n_steps,
+                values.n_neurons,
+                values.counts,
+            )
+        return (
+            self.xp.ascontiguousarray(self.xp.asarray(values)) if np.ndim(values) else self.xp.asarray(values)
+        )
+
+    def next_input(self, trace: Trace) -> Array:
+        """What the next layer reads of this one: its raster."""
+        return trace.spikes
+
+    def input_current_backward(self, grad_current: Array, spikes: Any, weight: Array) -> Array:
+        """Gradient of Eq. 1 by the weight: a gather in fixed order for events, a matrix product for rasters."""
+        xp, (n_in, n_out) = self.xp, weight.shape
+        if not isinstance(spikes, SpikeEvents):
+            flat = spikes.reshape(-1, n_in).astype(weight.dtype, copy=False)
+            return flat.T @ grad_current.reshape(-1, n_out)
+        events = xp.arange(len(spikes.indices), dtype=xp.int64)
+        order = xp.argsort(spikes.indices, kind="stable")
+        rows = (xp.searchsorted(spikes.indptr, events, side="right") - 1)[order].astype(xp.int64)
+        neurons = xp.arange(n_in + 1, dtype=xp.int32)
+        first = xp.searchsorted(spikes.indices[order], neurons, side="left").astype(xp.int64)
+        grad_weight = xp.empty_like(weight)
+        self.launch(
+            "gather_events", weight.dtype, n_in * n_out, (first, rows, grad_current, grad_weight, n_in, n_out)
+        )
+        return grad_weight
+
+    def _integrate(
+        self, spikes: Any, weight: Array, bias: Array, decay: Array, threshold: float
+    ) -> tuple[Array, Array]:
+        """Eqs. 1 to 5: membrane (B, T, n_out) and spike times (B, n_out)."""
+        xp, n_out, dtype = self.xp, weight.shape[1], weight.dtype
+        batch, n_steps, n_in = map(int, spikes.shape)
+        times = xp.empty((batch, n_out), dtype=xp.int32)
+        stride = int(decay.ndim > 0)
+        sizes = (batch, n_steps, n_out)
+        theta = dtype.type(threshold)
+        if isinstance(spikes, SpikeEvents):
+            membrane = xp.empty(sizes, dtype=dtype)
+            inputs = (spikes.indptr, spikes.indices, weight)
+            arguments = (membrane, times, *inputs, bias, decay, stride, theta, *sizes)
+            self.launch("integrate_events", dtype, batch * n_out, arguments)
+        else:
+            membrane = (spikes.reshape(-1, n_in).astype(dtype, copy=False) @ weight).reshape(sizes)
+            arguments = (membrane, times, bias, decay, stride, theta, *sizes)
+            self.launch("integrate_dense", dtype, batch * n_out, arguments)
+        return membrane, times
+
+    def _gradients(
+        self, trace: Trace | ReadoutTrace, current: Array, bias_part: Array, decay_part: Array
+    ) -> Gradients:
+        """Sums over the batch, in fixed order, and the weight gradient (Eq. 10)."""
+        grad_decay = self._sum_rows(decay_part)
+        if trace.decay.ndim == 0:
+            grad_decay = self._sum_rows(grad_decay.reshape(-1, 1)).reshape(())
+        grad_weight = self.input_current_backward(current, trace.input, trace.weight)
+        return Gradients(grad_weight, self._sum_rows(bias_part), grad_decay, current, trace.weight)
+
+    def _sum_rows(self, values: Array) -> Array:
+        total = self.xp.empty(values.shape[1], dtype=values.dtype)
+        self.launch("sum_rows", values.dtype, values.shape[1], (values, total, *values.shape))
+        return total
+
+    def single_spike_forward(
+        self, spikes: Any, weight: Array, bias: Array, decay: Array, threshold: float, workspace: Any = None
+    ) -> Trace:
+        """The single-spike layer, Eqs. 1 to 5."""
+        spikes, weight, bias, decay = map(self.to_device, (spikes, weight, bias, decay))
+        membrane, times = self._integrate(spikes, weight, bias, decay, threshold)
+        return Trace(spikes, weight, bias, decay, threshold, membrane, "single-spike", times)
+
+    def single_spike_backward(
+        self,
+        trace: Trace,
+        grad_spikes: Array | Gradients | None,
+        grad_membrane: Array | None,
+        surrogate_scale: float,
+        gradient: str,
+        keep_current: bool = True,
+        workspace: Any = None,
+    ) -> Gradients:
+        """Backward through the single-spike layer, Eqs. 6 to 10."""
+        membrane, dtype = trace.membrane, trace.membrane.dtype
+        if isinstance(grad_spikes, Gradients):
+            grad_spikes = grad_spikes.spikes
+        # An absent gradient still needs an address; the kernel does not read it.
+        given = [membrane if g is None else self.to_device(g) for g in (grad_spikes, grad_membrane)]
+        current = self.xp.empty_like(membrane)
+        batch, n_steps, n_out = membrane.shape
+        bias_part, decay_part = (self.xp.empty((batch, n_out), dtype=dtype) for _ in range(2))
+        arguments = (
+            *(membrane, trace.spike_times, given[0], int(grad_spikes is not None)),
+            *(given[1], int(grad_membrane is not None), trace.decay, int(trace.decay.ndim > 0)),
+            *(dtype.type(trace.threshold), dtype.type(surrogate_scale), int(gradient == "gated")),
+            *(current, bias_part, decay_part, batch, n_steps, n_out),
+        )
+        self.launch("single_spike_backward", dtype, batch * n_out, arguments)
+        return self._gradients(trace, current, bias_part, decay_part)
+
+    def readout_forward(
+        self,
+        spikes: Any,
+        weight: Array,
+        bias: Array,
+        decay: Array,
+        readout: str,
+        logit_scale: float,
+        workspace: Any = None,
+    ) -> ReadoutTrace:
+        """The readout: Eqs. 1 and 2 with its own parameters, then Eq. 17."""
+        spikes, weight, bias, decay = map(self.to_device, (spikes, weight, bias, decay))
+        membrane, _ = self._integrate(spikes, weight, bias, decay, 0.0)
+        batch, n_steps, n_out = membrane.shape
+        value = self.xp.empty((batch, n_out), dtype=membrane.dtype)
+        peaks = self.xp.empty((batch, n_out), dtype=self.xp.int64)
+        arguments = (membrane, value, peaks, int(readout == "sum"), batch, n_steps, n_out)
+        self.launch("over_time", membrane.dtype, batch * n_out, arguments)
+        return ReadoutTrace(
+            *(spikes, weight, bias, decay, readout, logit_scale, membrane, logit_scale * value),
+            peaks if readout == "max" else None,
+        )
+
+    def readout_backward(self, trace: ReadoutTrace, grad_logits: Array, workspace: Any = None) -> Gradients:
+        """Backward through the readout: Eq. 18, then Eqs. 9 and 10."""
+        membrane = trace.membrane
+        batch, n_steps, n_out = membrane.shape
+        grad_value = trace.logit_scale * self.to_device(grad_logits)
+        is_sum = trace.peak_times is None
+        # The sum has no peaks; the kernel reads the zeros and ignores them.
+        peaks = self.xp.zeros((batch, n_out), dtype=self.xp.int64) if is_sum else trace.peak_times
+        current = self.xp.empty_like(membrane)
+        bias_part, decay_part = (self.xp.empty((batch, n_out), dtype=membrane.dtype) for _ in range(2))
+        arguments = (
+            *(membrane, peaks, grad_value, int(is_sum), trace.decay, int(trace.decay.ndim > 0)),
+            *(current, bias_part, decay_part, batch, n_steps, n_out),
+        )
+        self.launch("readout_backward", membrane.dtype, batch * n_out, arguments)
+        return self._gradients(trace, current, bias_part, decay_part)
+
+    def adam_update(
+        self,
+        parameter: Array,
+        gradient: Array,
+        mean: Array,
+        square: Array,
+        step: int,
+        rate: float,
+        betas: tuple[float, float],
+        epsilon: float,
+    ) -> None:
+        """One step of Adam in place on `parameter`, `mean` and `square`; `step` counts from 1."""
+        beta1, beta2 = betas
+        numbers = (rate, beta1, beta2, epsilon, 1 - beta1**step, 1 - beta2**step)
+        real = parameter.dtype.type
+        arguments = (parameter, gradient, mean, square, *map(real, numbers), np.int64(parameter.size))
+        self.launch("adam", parameter.dtype, parameter.size, arguments)
