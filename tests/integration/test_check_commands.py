@@ -1,0 +1,104 @@
+"""The commands check and vectors: exit codes, files, errors of one line."""
+
+import argparse
+import json
+
+import pytest
+
+from minisnn.errors import InputError
+from minisnn.oracle import commands
+
+PORT = """
+import numpy as np
+
+def forward(spikes, weight, bias, decay, threshold):
+    v = np.zeros((len(spikes), len(bias)), dtype=weight.dtype)
+    times = np.full(v.shape, spikes.shape[1])
+    for t in range(spikes.shape[1]):
+        v = decay * v + (spikes[:, t] @ weight + bias)
+        times[(v > threshold) & (times == spikes.shape[1])] = t
+    return times, None
+
+def wrong(*arguments):
+    return forward(*arguments)[0] * 0, None
+"""
+
+
+@pytest.fixture
+def parse(tmp_path, monkeypatch):
+    (tmp_path / "port_0815.py").write_text(PORT)
+    monkeypatch.chdir(tmp_path)
+    parser = argparse.ArgumentParser()
+    subparsers = parser.add_subparsers(dest="command")
+    commands.add_check_parser(subparsers)
+    commands.add_vectors_parser(subparsers)
+    return parser.parse_args
+
+
+@pytest.mark.parametrize("where", ["port_0815", "port_0815.py"])
+def test_right_port(parse, where, capsys, tmp_path):
+    arguments = [
+        "check",
+        f"{where}:forward",
+        "--examples",
+        "5",
+        "--dtype",
+        "float32",
+        "--json",
+        "report.json",
+    ]
+    assert commands.run_check(parse(arguments)) == 0
+    assert "PASS: single-spike, float32" in capsys.readouterr().out
+    assert json.loads((tmp_path / "report.json").read_text())["passed"] is True
+
+
+def test_wrong_port(parse, capsys, tmp_path):
+    arguments = [
+        "check",
+        "port_0815:wrong",
+        "--examples",
+        "5",
+        "--dtype",
+        "float32",
+        "--save",
+        "out/found",
+        "--json",
+        "r.json",
+    ]
+    assert commands.run_check(parse(arguments)) == 1
+    out = capsys.readouterr().out
+    assert "FAIL" in out
+    assert "the smallest found" in out
+    assert sorted(path.name for path in (tmp_path / "out" / "found").iterdir()) == [
+        "finding_1.npz",
+        "test_finding_1.py",
+    ]
+    assert "port_0815:wrong" in (tmp_path / "out" / "found" / "test_finding_1.py").read_text()
+    assert json.loads((tmp_path / "r.json").read_text())["findings"][0]["direction"] == "forward"
+
+
+def test_wrong_use_is_one_line(parse):
+    for arguments in (["port_0815:nothing"], ["port_0815:forward", "--examples", "0"], ["nowhere_0815:f"]):
+        with pytest.raises(InputError) as caught:
+            commands.run_check(parse(["check", *arguments]))
+        assert "\n" not in str(caught.value)
+    with pytest.raises(InputError, match="give a folder"):
+        commands.run_vectors(parse(["vectors"]))
+
+
+def test_files_that_cannot_be_written(parse, tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(InputError, match="cannot make the folder"):
+        commands.run_vectors(parse(["vectors", "file/below"]))
+    with pytest.raises(InputError, match="cannot write"):
+        commands.run_vectors(parse(["vectors", "--check", "--json", "no/such/folder.json"]))
+
+
+def test_vectors_are_written_and_checked(parse, capsys, tmp_path):
+    assert commands.run_vectors(parse(["vectors", "golden", "--json", "written.json"])) == 0
+    assert "manifest.json" in json.loads((tmp_path / "written.json").read_text())["files"]
+    assert commands.run_vectors(parse(["vectors", "golden", "--check"])) == 0
+    (tmp_path / "golden" / "forward.json").write_text("{}")
+    assert commands.run_vectors(parse(["vectors", "golden", "--check"])) == 1
+    assert "forward.json: not current" in capsys.readouterr().out
+    assert commands.run_vectors(parse(["vectors", "--check"])) == 0
