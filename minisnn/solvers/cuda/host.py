@@ -77,15 +77,17 @@ class FusedSolver:
         stride = int(decay.ndim > 0)
         sizes = (batch, n_steps, n_out)
         theta = dtype.type(threshold)
+        events: tuple[Any, ...]
         if isinstance(spikes, SpikeEvents):
             membrane = xp.empty(sizes, dtype=dtype)
-            inputs = (spikes.indptr, spikes.indices, weight)
-            arguments = (membrane, times, *inputs, bias, decay, stride, theta, *sizes)
-            self.launch("integrate_events", dtype, batch * n_out, arguments)
+            events = (spikes.indptr, spikes.indices, weight)
+            name = "integrate_events"
         else:
             membrane = (spikes.reshape(-1, n_in).astype(dtype, copy=False) @ weight).reshape(sizes)
-            arguments = (membrane, times, bias, decay, stride, theta, *sizes)
-            self.launch("integrate_dense", dtype, batch * n_out, arguments)
+            events, name = (), "integrate_dense"
+        self.launch(
+            name, dtype, batch * n_out, (membrane, times, *events, bias, decay, stride, theta, *sizes)
+        )
         return membrane, times
 
     def _gradients(
@@ -183,16 +185,28 @@ class FusedSolver:
         self,
         parameter: Array,
         gradient: Array,
-        mean: Array,
-        square: Array,
+        first: Array,
+        second: Array,
+        lr: float,
+        beta1: float,
+        beta2: float,
+        eps: float,
         step: int,
-        rate: float,
-        betas: tuple[float, float],
-        epsilon: float,
+        weight_decay: float,
     ) -> None:
-        """One step of Adam in place on `parameter`, `mean` and `square`; `step` counts from 1."""
-        beta1, beta2 = betas
-        numbers = (rate, beta1, beta2, epsilon, 1 - beta1**step, 1 - beta2**step)
+        """Take one step of Adam, in place: the bits of `minisnn.optimiser.adam_update`."""
         real = parameter.dtype.type
-        arguments = (parameter, gradient, mean, square, *map(real, numbers), np.int64(parameter.size))
+        # Differences and powers in double precision, as Python forms them, then rounded once.
+        numbers = (
+            lr,
+            beta1,
+            1 - beta1,
+            beta2,
+            1 - beta2,
+            1 - beta1**step,
+            1 - beta2**step,
+            eps,
+            weight_decay,
+        )
+        arguments = (parameter, gradient, first, second, *map(real, numbers), np.int64(parameter.size))
         self.launch("adam", parameter.dtype, parameter.size, arguments)

@@ -165,18 +165,19 @@ extern "C" __global__ void gather_events(
     grad_weight[cell] = sum;
 }
 
-// One step of Adam, in place; `correction1` and `correction2` are 1 - beta^step.
+// One step of Adam, in place; `rest1` is 1 - beta1, `correction1` 1 - beta1^step.
 extern "C" __global__ void adam(
-    real* parameter, const real* gradient, real* mean, real* square, real rate, real beta1, real beta2,
-    real epsilon, real correction1, real correction2, int64 size)
+    real* parameter, const real* gradient, real* first, real* second, real lr, real beta1, real rest1,
+    real beta2, real rest2, real correction1, real correction2, real eps, real weight_decay, int64 size)
 {
     CELL(size)
-    const real g = gradient[cell];
-    const real m = beta1 * mean[cell] + ((real)1 - beta1) * g;
-    const real s = beta2 * square[cell] + ((real)1 - beta2) * (g * g);
-    mean[cell] = m;
-    square[cell] = s;
-    parameter[cell] -= rate * (m / correction1) / (sqrt(s / correction2) + epsilon);
+    const real g = gradient[cell], p = parameter[cell];
+    const real m = beta1 * first[cell] + rest1 * g;
+    const real s = beta2 * second[cell] + rest2 * (g * g);
+    first[cell] = m;
+    second[cell] = s;
+    const real move = (m / correction1) / (sqrt(s / correction2) + eps);
+    parameter[cell] = p - lr * (move + weight_decay * p);
 }
 """
 
