@@ -52,11 +52,14 @@ def prepare(spikes: Spikes) -> tuple[Spikes, bool]:
     """The input in the form whose product is faster, and whether that is events (otherwise BLAS)."""
     product = event_products.get_product()
     if product == "auto":
-        # A raster is sampled: reading all of it would cost as much as the decision saves.
-        part = spikes if isinstance(spikes, SpikeEvents) else spikes[:: max(1, len(spikes) // 8)]
-        n_events = part.n_events if isinstance(part, SpikeEvents) else int(np.count_nonzero(part))
-        cells = part.shape[0] * part.shape[1] * part.shape[2]
-        product = "events" if n_events < event_products.DENSE_FROM * cells else "dense"
+        if isinstance(spikes, SpikeEvents):
+            size = spikes.shape[0] * spikes.shape[1] * spikes.shape[2]
+            is_dense = spikes.n_events >= event_products.DENSE_FROM_EVENTS * size
+        else:
+            # A sample of the raster: reading all of it would cost as much as the decision saves.
+            part = spikes[:: max(1, len(spikes) // 8)]
+            is_dense = int(np.count_nonzero(part)) >= event_products.DENSE_FROM * part.size
+        product = "dense" if is_dense else "events"
     return (event_products.as_events(spikes), True) if product == "events" else (spikes, False)
 
 
@@ -82,18 +85,20 @@ def _forward_pass(
         times = spike_times[b]
         times[:] = never
         for t in range(n_steps):
-            for j in range(n_out):
-                v[j] = decay[j] * v[j] + bias[j]
             row = potential[b, t]
             if by_events:
+                for j in range(n_out):
+                    v[j] = decay[j] * v[j] + bias[j]
                 r = b * n_steps + t
                 add_event_rows(v, weight, indices, indptr[r], indptr[r + 1])
+                for j in range(n_out):
+                    row[j] = v[j]
             else:
                 for j in range(n_out):
-                    v[j] += row[j]
+                    v[j] = decay[j] * v[j] + (row[j] + bias[j])
+                    row[j] = v[j]
             step = np.int32(t)
             for j in range(n_out):
-                row[j] = v[j]
                 # Eqs. 3 to 5 at once: the spike is the smallest step with a crossing.
                 times[j] = min(times[j], step if v[j] > theta else never)
 
@@ -160,12 +165,10 @@ def _backward_pass(
             project_sample(sample_rows, double_sum, weight, times, False)
         elif source == PROJECTED:
             project_sample(sample_rows, grad[b], weight, times, gated)
-        elif source == DENSE:
-            sample_rows[:] = grad[b]
         base = indptr[b * n_steps]
         often = fires_often(indptr[(b + 1) * n_steps] - base, len(grad_weight))
         # Rows that nobody reads again need no room of their own: two that take turns stay in cache.
-        take_turns = by_events and not (keep or often or source in (PROJECTED, DENSE))
+        take_turns = by_events and not (keep or often or source == PROJECTED)
         later = nothing  # gI[t+1]
         for t in range(n_steps - 1, -1, -1):
             v = potential[b, t]
@@ -182,10 +185,21 @@ def _backward_pass(
                             gs[j] += factor * weight[o, j]
                 for j in range(n_out):
                     row[j] = gs[j]
-            if gated and source != NOWHERE:
-                step = np.int32(t)
+            step = np.int32(t)
+            if source == DENSE:
+                incoming = grad[b, t]
+                if gated:
+                    for j in range(n_out):
+                        inner[j] += incoming[j] if step < times[j] else zero  # Eqs. 6 and 7
+                else:
+                    for j in range(n_out):
+                        inner[j] += incoming[j]
                 for j in range(n_out):
-                    inner[j] += row[j] if step < times[j] else zero  # Eqs. 6 and 7
+                    outer[j] += inner[j]
+                    row[j] = outer[j]
+            elif gated and source != NOWHERE:
+                for j in range(n_out):
+                    inner[j] += row[j] if step < times[j] else zero
                 for j in range(n_out):
                     outer[j] += inner[j]
                     row[j] = outer[j]
