@@ -253,7 +253,7 @@ class _Run:
         direction = "backward" if case.backward else "forward"
         self.tried[battery] = self.tried.get(battery, 0) + 1
         self.count[direction] += 1
-        if not case.backward:
+        if record.readable and not case.backward:
             self.neuron_steps += int(np.prod(case.shape))
         self.judged += record.verdict.judged
         self.undecided += record.verdict.undecided

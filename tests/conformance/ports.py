@@ -4,8 +4,6 @@ Each is written from the equations in plain NumPy and imports nothing of minisnn
 (forward, backward) with the signatures of `minisnn.oracle.check`.
 """
 
-import math
-
 import numpy as np
 
 
@@ -290,7 +288,3 @@ def tie_fires(spikes, weight, bias, decay, threshold):
     membrane = loop(spikes @ weight + bias, decay)
     above = membrane >= threshold
     return above & (np.cumsum(above, axis=1) == 1), membrane
-
-
-def decay_of(tau, dt=1.0):
-    return math.exp(-dt / tau)
