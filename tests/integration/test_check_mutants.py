@@ -82,11 +82,11 @@ def test_mutant_is_caught_by_the_right_rule(mutant):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("mutant", MUTANTS, ids=lambda m: m.name)
-def test_mutant_is_caught_with_default_options_within_a_minute(mutant):
-    started = time.monotonic()
-    _assert_caught(mutant, check(mutant.forward, mutant.backward, neuron=mutant.neuron))
-    assert time.monotonic() - started < 60
+def test_mutants_are_caught_with_default_options_within_a_minute_each():
+    for mutant in MUTANTS:
+        started = time.monotonic()
+        _assert_caught(mutant, check(mutant.forward, mutant.backward, neuron=mutant.neuron))
+        assert time.monotonic() - started < 60, mutant.name
 
 
 @pytest.mark.parametrize(("layer", "neuron"), [(Layer(), "single-spike"), (MultiLayer(), "multi-spike")])
@@ -152,7 +152,7 @@ def _check_suspect(suspect, neuron, backward, **options):
 
 @pytest.mark.parametrize(
     ("suspect", "neuron", "backward"),
-    SUSPECTS[::7],
+    SUSPECTS[::16],
     ids=lambda v: v.text[:40] if hasattr(v, "text") else str(v),
 )
 def test_known_mistakes_are_told_apart(suspect, neuron, backward):
@@ -160,8 +160,6 @@ def test_known_mistakes_are_told_apart(suspect, neuron, backward):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    ("suspect", "neuron", "backward"), SUSPECTS, ids=lambda v: v.text[:40] if hasattr(v, "text") else str(v)
-)
-def test_all_known_mistakes_are_told_apart(suspect, neuron, backward):
-    _check_suspect(suspect, neuron, backward)
+def test_all_known_mistakes_are_told_apart():
+    for suspect, neuron, backward in SUSPECTS:
+        _check_suspect(suspect, neuron, backward)
