@@ -13,12 +13,14 @@ from ..errors import InputError, SolverUnavailableError, unknown_name
 
 __all__ = ["ALL", "get", "names", "why_unavailable"]
 
-# Name, module, neurons it computes, package it needs beyond the core.
+# Name, module, neurons it computes.
 ALL: dict[str, tuple[str, tuple[str, ...]]] = {
     "numpy-sequential": ("numpy_sequential", ("single-spike", "multi-spike")),
     "numpy-parallel": ("numpy_parallel", ("single-spike",)),
     "numba-sequential": ("numba_sequential", ("single-spike", "multi-spike")),
     "numba-parallel": ("numba_parallel", ("single-spike",)),
+    "cupy-sequential": ("cupy_sequential", ("single-spike", "multi-spike")),
+    "cupy-parallel": ("cupy_parallel", ("single-spike",)),
 }
 NEURONS = ("single-spike", "multi-spike")
 

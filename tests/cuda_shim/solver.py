@@ -78,7 +78,7 @@ class NanFilled:
         return cls.empty(array.shape, array.dtype)
 
 
-_solver = FusedSolver(NanFilled(), launch)
+_solver = FusedSolver(NanFilled(), np.asarray, launch)
 next_input = _solver.next_input
 single_spike_forward = _solver.single_spike_forward
 single_spike_backward = _solver.single_spike_backward

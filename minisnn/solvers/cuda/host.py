@@ -13,42 +13,44 @@ import numpy as np
 
 from ...model import Array, Gradients, ReadoutTrace, Trace
 from ...spikes import SpikeEvents
+from .device import DeviceArrays, where_parameters_live
 
 __all__ = ["FusedSolver"]
 
 
-class FusedSolver:
+class FusedSolver(DeviceArrays):
     """The functions of a single-spike solver, on the arrays of one namespace.
 
     Parameters
     ----------
     xp : namespace
-        NumPy or CuPy.
+        CuPy; in tests something with NumPy's functions.
+    get : callable
+        Copies an array of `xp` to a NumPy array.
     launch : callable
         ``launch(name, dtype, n_threads, arguments)`` runs a kernel of `minisnn.solvers.cuda.kernels`.
     """
 
-    def __init__(self, xp: Any, launch: Callable[[str, Any, int, tuple[Any, ...]], None]) -> None:
-        self.xp = xp
+    def __init__(
+        self,
+        xp: Any,
+        get: Callable[[Any], Any],
+        launch: Callable[[str, Any, int, tuple[Any, ...]], None],
+    ) -> None:
+        super().__init__(xp, get)
         self.launch = launch
 
-    def to_device(self, values: Any) -> Any:
-        """Arrays or `SpikeEvents` in the namespace of this solver."""
-        if isinstance(values, SpikeEvents):
-            return SpikeEvents._unchecked(
-                self.xp.asarray(values.indptr),
-                self.xp.asarray(values.indices),
-                values.n_steps,
-                values.n_neurons,
-                values.counts,
-            )
-        return (
-            self.xp.ascontiguousarray(self.xp.asarray(values)) if np.ndim(values) else self.xp.asarray(values)
-        )
-
-    def next_input(self, trace: Trace) -> Array:
-        """What the next layer reads of this one: its raster."""
-        return trace.spikes
+    @where_parameters_live
+    def next_input(self, trace: Trace) -> SpikeEvents:
+        """What the next layer reads of this one: at most one event a neuron."""
+        xp, (batch, n_steps, n) = self.xp, trace.potential.shape
+        times = trace.spike_times.astype(xp.int64)
+        rows = xp.arange(batch, dtype=xp.int64)[:, None] * n_steps + times
+        # Sorted by sample, step and neuron: the order of `SpikeEvents`.
+        cells = xp.sort((rows * n + xp.arange(n, dtype=xp.int64))[times < n_steps])
+        bounds = xp.arange(batch * n_steps + 1, dtype=xp.int64) * n
+        indptr = xp.searchsorted(cells, bounds, side="left").astype(xp.int64)
+        return SpikeEvents._unchecked(indptr, (cells % n).astype(xp.int32), n_steps, n, False)
 
     def input_current_backward(self, grad_current: Array, spikes: Any, weight: Array) -> Array:
         """Gradient of Eq. 1 by the weight: a gather in fixed order for events, a matrix product for rasters."""
@@ -56,9 +58,11 @@ class FusedSolver:
         if not isinstance(spikes, SpikeEvents):
             flat = spikes.reshape(-1, n_in).astype(weight.dtype, copy=False)
             return flat.T @ grad_current.reshape(-1, n_out)
-        events = xp.arange(len(spikes.indices), dtype=xp.int64)
-        order = xp.argsort(spikes.indices, kind="stable")
-        rows = (xp.searchsorted(spikes.indptr, events, side="right") - 1)[order].astype(xp.int64)
+        # Sorted by neuron, then by time: the key holds both, so no stable sort is needed.
+        n_events = spikes.n_events
+        key = spikes.indices.astype(xp.int64) * n_events + xp.arange(n_events, dtype=xp.int64)
+        order = xp.argsort(key)
+        rows = self.event_rows(spikes)[order]
         neurons = xp.arange(n_in + 1, dtype=xp.int32)
         first = xp.searchsorted(spikes.indices[order], neurons, side="left").astype(xp.int64)
         grad_weight = xp.empty_like(weight)
@@ -105,14 +109,15 @@ class FusedSolver:
         self.launch("sum_rows", values.dtype, values.shape[1], (values, total, *values.shape))
         return total
 
+    @where_parameters_live
     def single_spike_forward(
         self, spikes: Any, weight: Array, bias: Array, decay: Array, threshold: float, workspace: Any = None
     ) -> Trace:
         """The single-spike layer, Eqs. 1 to 5."""
-        spikes, weight, bias, decay = map(self.to_device, (spikes, weight, bias, decay))
         membrane, times = self._integrate(spikes, weight, bias, decay, threshold)
         return Trace(spikes, weight, bias, decay, threshold, membrane, "single-spike", times)
 
+    @where_parameters_live
     def single_spike_backward(
         self,
         trace: Trace,
@@ -128,7 +133,9 @@ class FusedSolver:
         if isinstance(grad_spikes, Gradients):
             grad_spikes = grad_spikes.spikes
         # An absent gradient still needs an address; the kernel does not read it.
-        given = [membrane if g is None else self.to_device(g) for g in (grad_spikes, grad_membrane)]
+        given = [
+            membrane if g is None else self.xp.ascontiguousarray(g) for g in (grad_spikes, grad_membrane)
+        ]
         current = self.xp.empty_like(membrane)
         batch, n_steps, n_out = membrane.shape
         bias_part, decay_part = (self.xp.empty((batch, n_out), dtype=dtype) for _ in range(2))
@@ -141,6 +148,7 @@ class FusedSolver:
         self.launch("single_spike_backward", dtype, batch * n_out, arguments)
         return self._gradients(trace, current, bias_part, decay_part)
 
+    @where_parameters_live
     def readout_forward(
         self,
         spikes: Any,
@@ -152,7 +160,6 @@ class FusedSolver:
         workspace: Any = None,
     ) -> ReadoutTrace:
         """The readout: Eqs. 1 and 2 with its own parameters, then Eq. 17."""
-        spikes, weight, bias, decay = map(self.to_device, (spikes, weight, bias, decay))
         membrane, _ = self._integrate(spikes, weight, bias, decay, 0.0)
         batch, n_steps, n_out = membrane.shape
         value = self.xp.empty((batch, n_out), dtype=membrane.dtype)
@@ -164,11 +171,12 @@ class FusedSolver:
             peaks if readout == "max" else None,
         )
 
+    @where_parameters_live
     def readout_backward(self, trace: ReadoutTrace, grad_logits: Array, workspace: Any = None) -> Gradients:
         """Backward through the readout: Eq. 18, then Eqs. 9 and 10."""
         membrane = trace.membrane
         batch, n_steps, n_out = membrane.shape
-        grad_value = trace.logit_scale * self.to_device(grad_logits)
+        grad_value = self.xp.ascontiguousarray(trace.logit_scale * grad_logits)
         is_sum = trace.peak_times is None
         # The sum has no peaks; the kernel reads the zeros and ignores them.
         peaks = self.xp.zeros((batch, n_out), dtype=self.xp.int64) if is_sum else trace.peak_times
@@ -208,5 +216,11 @@ class FusedSolver:
             eps,
             weight_decay,
         )
-        arguments = (parameter, gradient, first, second, *map(real, numbers), np.int64(parameter.size))
-        self.launch("adam", parameter.dtype, parameter.size, arguments)
+        given = parameter, first, second
+        there = [self.to_device(array) for array in (parameter, gradient, first, second)]
+        self.launch(
+            "adam", parameter.dtype, parameter.size, (*there, *map(real, numbers), np.int64(parameter.size))
+        )
+        for array, changed in zip(given, (there[0], *there[2:])):
+            if not self.on_device(array):
+                array[...] = self.to_host(changed)
