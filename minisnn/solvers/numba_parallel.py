@@ -29,7 +29,7 @@ from .event_products import (
     fires_often,
     most_events,
 )
-from .jit import kernel
+from .jit import fetch, kernel
 from .numba_adam import adam_update
 from .products import Spikes, matmul, matmul_transposed
 from .threads import one_blas_thread, run_shares, set_threads, shares
@@ -143,7 +143,7 @@ def _backward_pass(
 
     gS comes from `grad` (DENSE), from ``grad @ weight`` with (O, N) weight (PROJECTED), or by a recursion
     of one row (RECURSION, see `ReadoutGradients`). `rows` receives gI: (B, T, N) with `keep`, else (1, T, N)
-    to be used up sample by sample. `state` (4, N) and `double_sum` (T, O) are scratch.
+    to be used up sample by sample. `state` (5, N) and `double_sum` (T, O) are scratch.
     """
     n_steps, n_out = potential.shape[1:]
     inner, outer, nothing, gs = state[0], state[1], state[2], state[3]
@@ -152,6 +152,7 @@ def _backward_pass(
     summed = source == PROJECTED and not gated
     for b in range(first, last):
         state[:] = 0
+        state[4, 0] = fetch(potential[b])
         sample_rows = rows[b if keep else 0]
         times = spike_times[b]
         if summed:
@@ -262,7 +263,7 @@ def single_spike_backward(
             gradient == "gated", kept if keep else kept[k : k + 1], keep, by_events, indptr, indices,
             np.empty(n_in + 1, np.int64), np.empty(longest, np.int64),
             partial_weight[k], partial_bias[k], partial_decay[k],
-            np.empty((4, n_out), dtype), np.empty((n_steps, len(up.weight)), dtype), first, last,
+            np.empty((5, n_out), dtype), np.empty((n_steps, len(up.weight)), dtype), first, last,
         )  # fmt: skip
 
     with one_blas_thread():

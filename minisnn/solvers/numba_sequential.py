@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from ..model import Gradients, ReadoutTrace, Trace
 from . import event_products
 from .decays import decay_gradient, decay_row
-from .jit import kernel
+from .jit import fetch, kernel
 from .numba_adam import adam_update
 from .products import Spikes, matmul, matmul_transposed
 from .threads import run_shares, set_threads
@@ -114,12 +114,13 @@ def _single_spike_steps_backward(
     grad_spikes, grad_membrane, potential, spike_times, decay, theta, scale, gated,
     grad_current, bias_sums, decay_sums, state, first, last,
 ):  # fmt: skip
-    """Eqs. 6 to 9, from the last step to the first; an empty gradient counts as zero. `state` is (3, N)."""
+    """Eqs. 6 to 9, from the last step to the first; an empty gradient counts as zero. `state` is (4, N)."""
     n_steps, n_out = potential.shape[1:]
     inner, outer, g = state[0], state[1], state[2]
     one, zero = potential.dtype.type(1), potential.dtype.type(0)
     for b in range(first, last):
         state[:] = 0
+        state[3, 0] = fetch(potential[b])
         bias_sums[b, :] = 0
         decay_sums[b, :] = 0
         for t in range(n_steps - 1, -1, -1):
@@ -172,7 +173,7 @@ def single_spike_backward(
         _single_spike_steps_backward(
             grad_s, grad_v, potential, trace.spike_times, row, dtype.type(trace.threshold),
             dtype.type(surrogate_scale), gradient == "gated", grad_current, bias_sums, decay_sums,
-            np.empty((3, n_out), dtype), first, last,
+            np.empty((4, n_out), dtype), first, last,
         )  # fmt: skip
 
     run_shares(task, batch)
@@ -224,12 +225,13 @@ def _multi_spike_steps_backward(
     grad_spikes, grad_membrane, potential, decay, theta, scale, detach_reset,
     grad_current, bias_sums, decay_sums, state, first, last,
 ):  # fmt: skip
-    """Eqs. 15 and 16, from the last step to the first; an empty gradient counts as zero. `state` is (3, N)."""
+    """Eqs. 15 and 16, from the last step to the first; an empty gradient counts as zero. `state` is (4, N)."""
     n_steps, n_out = potential.shape[1:]
     gu, gv, fired = state[0], state[1], state[2]
     one, zero = potential.dtype.type(1), potential.dtype.type(0)
     for b in range(first, last):
         state[:] = 0
+        state[3, 0] = fetch(potential[b])
         bias_sums[b, :] = 0
         decay_sums[b, :] = 0
         for t in range(n_steps - 1, -1, -1):
@@ -280,7 +282,7 @@ def multi_spike_backward(
     def task(_: int, first: int, last: int) -> None:
         _multi_spike_steps_backward(
             grad_s, grad_v, potential, row, dtype.type(trace.threshold), dtype.type(surrogate_scale),
-            detach_reset, grad_current, bias_sums, decay_sums, np.empty((3, n_out), dtype), first, last,
+            detach_reset, grad_current, bias_sums, decay_sums, np.empty((4, n_out), dtype), first, last,
         )  # fmt: skip
 
     run_shares(task, batch)
