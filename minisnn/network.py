@@ -6,6 +6,7 @@ A network is its configuration and a dictionary of parameters: ``hidden1.weight`
 
 from __future__ import annotations
 
+import copy
 import json
 import math
 from dataclasses import asdict, dataclass, field
@@ -184,6 +185,18 @@ class Network:
     def learns(self, name: str) -> bool:
         """Whether training changes the parameter of that name."""
         return self.config.learn_decay or not name.endswith(".decay")
+
+    def on_device(self, solver: str) -> Network:
+        """Copy of the network whose parameters are where the solver computes; itself where that is the CPU.
+
+        What such a copy computes stays there too; the module's ``to_host`` brings it back.
+        """
+        module = self._solver(solver)
+        if not hasattr(module, "to_device"):
+            return self
+        there = copy.copy(self)
+        there.parameters = module.to_device(self.parameters)
+        return there
 
     def forward(
         self,

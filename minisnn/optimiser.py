@@ -83,6 +83,8 @@ class Adam:
         self.steps = 0
         self.weight_decay = weight_decay
         self._update = getattr(solver, "adam_update", adam_update)
+        self._to_device = getattr(solver, "to_device", lambda arrays: arrays)
+        self._to_host = getattr(solver, "to_host", lambda arrays: arrays)
 
     def step(self, gradients: Parameters, lr: float) -> None:
         """Change the parameters in place, one step against `gradients`."""
@@ -101,9 +103,14 @@ class Adam:
         """Moments and step count as named arrays, for a checkpoint."""
         arrays: dict[str, NDArray[Any]] = {"adam/steps": np.array(self.steps)}
         for name in self.names:
-            arrays[f"adam/first/{name}"] = self.first[name]
-            arrays[f"adam/second/{name}"] = self.second[name]
+            arrays[f"adam/first/{name}"] = self._to_host(self.first[name])
+            arrays[f"adam/second/{name}"] = self._to_host(self.second[name])
         return arrays
+
+    def move(self, parameters: Parameters) -> None:
+        """Go on with `parameters` of the same values where the solver computes, the moments beside them."""
+        self.parameters = parameters
+        self.first, self.second = self._to_device(self.first), self._to_device(self.second)
 
     def load_arrays(self, arrays: dict[str, NDArray[Any]]) -> None:
         """Take over what `to_arrays` made; every name and shape is checked."""

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -131,6 +132,10 @@ def evaluate(network: Network, samples: Samples, *, solver: str = "numba-paralle
     -------
     evaluation : Evaluation
     """
+    module = solvers.get(solver, network.config.neuron)
+    to_device = getattr(module, "to_device", lambda arrays: arrays)
+    to_host = getattr(module, "to_host", lambda arrays: arrays)
+    network = network.on_device(solver)
     workspace = Workspace()
     loss, correct = 0.0, 0
     spikes = np.zeros(len(network.config.sizes) - 2)
@@ -138,12 +143,14 @@ def evaluate(network: Network, samples: Samples, *, solver: str = "numba-paralle
     for first in range(0, len(samples), _EVALUATION_BATCH):
         indices = np.arange(first, min(first + _EVALUATION_BATCH, len(samples)))
         labels = samples.labels[indices]
-        activity = network.forward(samples.batch(indices), solver=solver, workspace=workspace)
-        loss += softmax_cross_entropy(activity.logits, labels)[0] * len(indices)
-        correct += int((activity.logits.argmax(axis=1) == labels).sum())
+        batch = to_device(samples.batch(indices))
+        activity = network.forward(batch, solver=solver, workspace=workspace)
+        logits = to_host(activity.logits)
+        loss += softmax_cross_entropy(logits, labels)[0] * len(indices)
+        correct += int((logits.argmax(axis=1) == labels).sum())
         spikes += activity.spike_counts()
         for total, trace in zip(fired, activity.hidden):
-            total += (trace.spike_times < trace.potential.shape[1]).sum(axis=0)
+            total += to_host((trace.spike_times < trace.potential.shape[1]).sum(axis=0))
     n = len(samples)
     return Evaluation(
         loss / n,
@@ -194,6 +201,10 @@ def train(
     module = solvers.get(config.solver, network.config.neuron)
     optimiser = Adam(network.parameters, network.learns, module, config.weight_decay)
     history = run.restore(network, optimiser) if run is not None else []
+    to_host = getattr(module, "to_host", lambda arrays: arrays)
+    # On the CPU that is the network itself; on a device a copy, fetched after every epoch.
+    there = network.on_device(config.solver)
+    optimiser.move(there.parameters)
     steps_per_epoch = -(-len(dataset.train) // config.batch_size)
     workspace = Workspace()
     if config.solver.startswith("numba") and len(history) < config.epochs:
@@ -202,21 +213,24 @@ def train(
         started = time.perf_counter()
         loss, correct, seen, lr = 0.0, 0, 0, config.lr
         with _progress(steps_per_epoch, f"epoch {epoch + 1}/{config.epochs}", quiet) as bar:
-            for labels, spikes in _batches(dataset.train, config, epoch):
+            for labels, spikes in _batches(dataset.train, config, epoch, module):
                 lr = learning_rate(
                     config.schedule, config.lr, optimiser.steps, config.epochs * steps_per_epoch
                 )
-                batch_loss, gradients, activity = network.loss_and_gradients(
+                batch_loss, gradients, activity = there.loss_and_gradients(
                     spikes, labels, solver=config.solver, workspace=workspace
                 )
                 optimiser.step(gradients, lr)
                 loss += batch_loss * len(labels)
-                correct += int((activity.logits.argmax(axis=1) == labels).sum())
+                correct += int((to_host(activity.logits).argmax(axis=1) == labels).sum())
                 seen += len(labels)
                 bar.update()
                 bar.set_postfix(loss=f"{loss / seen:.4f}", accuracy=f"{correct / seen:.4f}", refresh=False)
         seconds = time.perf_counter() - started
-        test = evaluate(network, dataset.test, solver=config.solver)
+        test = evaluate(there, dataset.test, solver=config.solver)
+        if there is not network:
+            for name, array in there.parameters.items():
+                network.parameters[name][...] = to_host(array)
         metrics = EpochMetrics(
             epoch + 1,
             loss / seen,
@@ -238,15 +252,17 @@ def train(
 
 
 def _batches(
-    samples: Samples, config: TrainingConfig, epoch: int
+    samples: Samples, config: TrainingConfig, epoch: int, module: ModuleType
 ) -> Iterator[tuple[NDArray[np.int64], SpikeEvents]]:
     """Labels and events of every batch of an epoch; the next is prepared while the last is in use."""
     rng = np.random.default_rng([config.seed, epoch])
     order = rng.permutation(len(samples))
     chosen = [order[k : k + config.batch_size] for k in range(0, len(order), config.batch_size)]
 
+    to_device = getattr(module, "to_device", lambda arrays: arrays)
+
     def prepare(indices: NDArray[np.int64]) -> tuple[NDArray[np.int64], SpikeEvents]:
-        return samples.labels[indices], samples.batch(indices, rng)
+        return samples.labels[indices], to_device(samples.batch(indices, rng))
 
     # One worker takes the batches in order, so that augmentation draws its numbers in order too.
     with ThreadPoolExecutor(max_workers=1) as worker:
