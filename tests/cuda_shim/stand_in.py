@@ -81,7 +81,11 @@ class RawModule:
 class StandIn(types.ModuleType):
     ndarray = DeviceArray
     RawModule = RawModule
-    cuda = types.SimpleNamespace(is_available=lambda: True)
+    cuda = types.SimpleNamespace(
+        is_available=lambda: True,
+        Device=lambda: types.SimpleNamespace(synchronize=lambda: None),
+        runtime=types.SimpleNamespace(getDeviceProperties=lambda k: {"name": b"stand-in"}),
+    )
 
     def __init__(self):
         super().__init__("cupy")
