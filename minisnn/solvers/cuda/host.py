@@ -47,7 +47,9 @@ class FusedSolver(DeviceArrays):
         times = trace.spike_times.astype(xp.int64)
         rows = xp.arange(batch, dtype=xp.int64)[:, None] * n_steps + times
         # Sorted by sample, step and neuron: the order of `SpikeEvents`.
-        cells = xp.sort((rows * n + xp.arange(n, dtype=xp.int64))[times < n_steps])
+        cells = (rows * n + xp.arange(n, dtype=xp.int64))[times < n_steps]
+        if len(cells):  # nothing is promised about sorting nothing on the device
+            cells = xp.sort(cells)
         bounds = xp.arange(batch * n_steps + 1, dtype=xp.int64) * n
         indptr = xp.searchsorted(cells, bounds, side="left").astype(xp.int64)
         return SpikeEvents._unchecked(indptr, (cells % n).astype(xp.int32), n_steps, n, False)
@@ -60,6 +62,8 @@ class FusedSolver(DeviceArrays):
             return flat.T @ grad_current.reshape(-1, n_out)
         # Sorted by neuron, then by time: the key holds both, so no stable sort is needed.
         n_events = spikes.n_events
+        if n_events == 0:
+            return xp.zeros_like(weight)
         key = spikes.indices.astype(xp.int64) * n_events + xp.arange(n_events, dtype=xp.int64)
         order = xp.argsort(key)
         rows = self.event_rows(spikes)[order]
