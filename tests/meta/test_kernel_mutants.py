@@ -1,0 +1,63 @@
+"""Proof that the checks of the GPU kernels can fail: every kernel with one lie is caught."""
+
+import os
+
+import pytest
+
+from minisnn import oracle
+from minisnn.solvers.cuda import kernels
+from tests import ports
+from tests.cuda_shim import solver as shim
+from tests.cuda_shim import stand_in
+
+pytestmark = pytest.mark.skipif(
+    shim.COMPILER is None and not os.environ.get("CI"),
+    reason="g++ is missing, which runs the GPU kernels here",
+)
+LIES = {
+    "fires at the threshold": ("v > threshold", "v >= threshold"),
+    "keeps the last crossing": ("first == n_steps && v > threshold", "v > threshold"),
+    "forgets the bias": ("(current + constant)", "current"),
+    "reads the neighbour's decay": ("decay[n * decay_stride]", "decay[(n ? n - 1 : n) * decay_stride]"),
+    "skips the last event of a step": ("e < indptr[row + 1];", "e + 1 < indptr[row + 1];"),
+    "one sample for all": ("b = cell / n_out, n", "b = 0, n"),
+    "gate one step late": ("t < tau", "t <= tau"),
+    "one running sum": ("outer += inner", "outer = inner"),
+    "surrogate not squared": ("outer * (root * root)", "outer * root"),
+    "no decay in the gradient": ("g = grad_v + beta * g", "g = grad_v + g"),
+    "decay gradient without shift": ("g * before", "g * v"),
+    "batch sum leaves out a sample": ("r = 0; r < rows", "r = 1; r < rows"),
+    "weight gradient of the row before": ("current[rows[e] * n", "current[(rows[e] ? rows[e] - 1 : 0) * n"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("lie", [None, *LIES])
+def test_the_oracle_catches(lie, monkeypatch):
+    right = kernels.source
+    if lie is not None:
+        old, new = LIES[lie]
+        assert old in right("float32")
+        monkeypatch.setattr(kernels, "source", lambda dtype: right(dtype).replace(old, new))
+    shim.library.cache_clear()
+    try:
+        with stand_in.installed():
+            run = ports.forward_of("cupy-parallel"), ports.backward_of("cupy-parallel")
+            report = oracle.check(*as_events(run), examples=8)
+    finally:
+        shim.library.cache_clear()
+    assert report.passed == (lie is None), str(report)
+
+
+def as_events(functions):
+    """Let a port read its input as events, which have kernels of their own."""
+    from minisnn import SpikeEvents
+
+    forward, backward = functions
+
+    def run_forward(spikes, *rest):
+        return forward(SpikeEvents.from_raster(spikes), *rest)
+
+    def run_backward(spikes, *rest):
+        return backward(SpikeEvents.from_raster(spikes), *rest)
+
+    return run_forward, run_backward
