@@ -134,7 +134,9 @@ def _strategies() -> Any:
     try:
         import hypothesis
     except ImportError:
-        raise InputError("the checker draws its cases with hypothesis: pip install 'minisnn[check]'") from None
+        raise InputError(
+            "the checker draws its cases with hypothesis: pip install 'minisnn[check]'"
+        ) from None
     return hypothesis
 
 
