@@ -9,6 +9,7 @@ import minisnn
 from minisnn import Network, NetworkConfig
 from minisnn.solvers import event_products
 from minisnn.solvers.threads import get_threads, set_threads
+from minisnn.solvers.workspace import Workspace
 from tests.strategies import float_cases
 
 
@@ -22,6 +23,18 @@ def network_for(case, **choices):
         if not name.endswith("decay"):
             array[...] = rng.standard_normal(array.shape)
     return network, rng.integers(0, 3, len(case.spikes))
+
+
+class UnwrittenIsSeen(Workspace):
+    """Hands out every buffer full of NaN, so that a cell nobody writes shows in the result."""
+
+    def part(self, name):
+        return self._parts.setdefault(name, UnwrittenIsSeen())
+
+    def array(self, name, shape, dtype):
+        array = super().array(name, shape, dtype)
+        array.fill(np.nan)
+        return array
 
 
 def assert_same_bits(first, second):
@@ -65,7 +78,7 @@ def test_threads_and_workspaces_change_no_bit(solver, kind, data):
     case = data.draw(float_cases(dtype=np.float32))
     network, labels = network_for(case, gradient=data.draw(st.sampled_from(minisnn.model.GRADIENTS)))
     event_products.set_product(kind)
-    workspace = minisnn.solvers.workspace.Workspace()
+    workspace = Workspace()
     before = get_threads()
     try:
         results = []
@@ -75,10 +88,11 @@ def test_threads_and_workspaces_change_no_bit(solver, kind, data):
         # Buffers that hold the rubbish of an earlier, different batch change nothing either.
         network.loss_and_gradients(1 - case.spikes, labels, solver=solver, workspace=workspace)
         last = network.loss_and_gradients(case.spikes, labels, solver=solver, workspace=workspace)
+        nan = network.loss_and_gradients(case.spikes, labels, solver=solver, workspace=UnwrittenIsSeen())
     finally:
         set_threads(before)
         event_products.set_product("auto")
-    for other in (*results[1:], last):
+    for other in (*results[1:], last, nan):
         assert_same_bits(results[0], other)
 
 
