@@ -54,7 +54,15 @@ def write_text(path: str | Path, text: str) -> None:
 
 def write_npz(path: str | Path, arrays: Mapping[str, NDArray[Any]]) -> None:
     """Write named arrays as ``.npz`` without pickle, whole or not at all; equal arrays give equal bytes."""
-    write_atomically(path, lambda file: np.savez(file, allow_pickle=False, **arrays))
+
+    def write(file: BinaryIO) -> None:
+        # numpy.savez learned to refuse pickle after NumPy 2.0; the format is a zip of .npy files, without dates.
+        with zipfile.ZipFile(file, "w") as archive:
+            for name, array in arrays.items():
+                with archive.open(zipfile.ZipInfo(f"{name}.npy"), "w", force_zip64=True) as entry:
+                    np.lib.format.write_array(entry, np.asanyarray(array), allow_pickle=False)
+
+    write_atomically(path, write)
 
 
 def read_npz(path: str | Path) -> dict[str, NDArray[Any]]:

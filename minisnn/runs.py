@@ -110,7 +110,7 @@ class RunFolder:
 
     def finished_epochs(self) -> int:
         """Number of epochs that are safe in the checkpoint."""
-        return int(self.checkpoint()["epoch"]) if (self.path / "checkpoint.npz").exists() else 0
+        return int(self.checkpoint().get("epoch", 0)) if (self.path / "checkpoint.npz").exists() else 0
 
     def network(self) -> Network:
         """Network of the last finished epoch."""

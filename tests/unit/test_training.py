@@ -179,7 +179,7 @@ def test_a_checkpoint_that_cannot_be_written_leaves_the_last_one(data, tmp_path,
     def full(*args, **kwargs):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(np, "savez", full)
+    monkeypatch.setattr(np.lib.format, "write_array", full)
     with pytest.raises(OSError, match="No space left"):
         train(network, data, train_config(epochs=2), run=run)
     assert (run.path / "checkpoint.npz").read_bytes() == before
