@@ -18,8 +18,6 @@ from .cuda.host import FusedSolver
 
 cupy = load_cupy()
 
-NEURONS = ("single-spike",)
-
 
 @cache
 def _module(dtype: str) -> Any:

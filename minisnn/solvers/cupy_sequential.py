@@ -11,7 +11,6 @@ from .cuda.stepping import SteppingSolver
 
 cupy = load_cupy()
 
-NEURONS = ("single-spike", "multi-spike")
 
 _solver = SteppingSolver(cupy, cupy.asnumpy)
 next_input = _solver.next_input

@@ -40,8 +40,6 @@ __all__ = ["adam_update", "set_threads"]
 
 Floats = NDArray[np.floating[Any]]
 
-NEURONS = ("single-spike",)
-
 
 def next_input(trace: Trace) -> SpikeEvents:
     """What the next layer reads of this one: at most one event a neuron."""

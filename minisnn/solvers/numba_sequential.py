@@ -26,8 +26,6 @@ __all__ = ["adam_update", "set_threads"]
 
 Floats = NDArray[np.floating[Any]]
 
-NEURONS = ("single-spike", "multi-spike")
-
 
 def next_input(trace: Trace) -> Spikes:
     """What the next layer reads of this one: its raster (events, if those were asked for)."""

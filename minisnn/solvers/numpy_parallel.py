@@ -18,8 +18,6 @@ from ..model import Array, Gradients, ReadoutTrace, Trace
 from ..spikes import SpikeEvents
 from ..surrogate import fast_sigmoid_derivative, first_only_derivative
 
-NEURONS = ("single-spike",)
-
 
 def next_input(trace: Trace) -> Array:
     """What the next layer reads of this one: its raster."""

@@ -20,8 +20,6 @@ from .products import Spikes, matmul, matmul_transposed
 
 Floats = NDArray[np.floating[Any]]
 
-NEURONS = ("single-spike", "multi-spike")
-
 
 def next_input(trace: Trace) -> NDArray[Any]:
     """What the next layer reads of this one: its raster."""

@@ -13,8 +13,6 @@ import numpy as np
 from minisnn.solvers.cuda import kernels
 from minisnn.solvers.cuda.host import FusedSolver
 
-NEURONS = ("single-spike",)
-
 SHIM = """
 #include <cmath>
 using std::sqrt;
