@@ -245,7 +245,7 @@ def _configuration(args: argparse.Namespace) -> dict[str, Any]:
     def given(*names: str) -> dict[str, Any]:
         return {name: getattr(args, name) for name in names if getattr(args, name) is not None}
 
-    data = {"n_steps": recipe.n_steps} | given("n_steps", "encoding", "train_samples", "test_samples")
+    data = {"n_steps": 100} | recipe.data | given("n_steps", "encoding", "train_samples", "test_samples")
     training = recipe.training | {"solver": default_solver(args.neuron)}
     training |= given("epochs", "batch_size", "lr", "schedule", "weight_decay", "solver", "seed")
     network = recipe.network | given(

@@ -20,21 +20,20 @@ class Recipe:
         Of the data set.
     hidden : tuple of int
         Neurons of the hidden layers.
-    n_steps : int
-        T.
-    training, network : dict
-        Fields of `TrainingConfig` and `NetworkConfig` that differ from the defaults there.
+    data, training, network : dict
+        Options of `load_dataset`, and fields of `TrainingConfig` and `NetworkConfig`, that differ from the
+        defaults there.
     """
 
     n_inputs: int
     n_classes: int
     hidden: tuple[int, ...]
-    n_steps: int
+    data: dict[str, Any] = field(default_factory=dict)
     training: dict[str, Any] = field(default_factory=dict)
     network: dict[str, Any] = field(default_factory=dict)
 
 
-_IMAGES = Recipe(784, 10, (200,), 100, {"epochs": 10, "lr": 1e-3}, {"logit_scale": 0.1})
+_IMAGES = Recipe(784, 10, (200,), training={"epochs": 10, "lr": 1e-3}, network={"logit_scale": 0.1})
 
 RECIPES = {
     # Chosen on 5000 points drawn with another seed; the test points were not looked at.
@@ -42,9 +41,8 @@ RECIPES = {
         4,
         3,
         (120,),
-        100,
-        {"epochs": 80, "lr": 2e-3},
-        {"logit_scale": 0.05, "hidden_gain": 4.0, "surrogate_scale": 20.0},
+        training={"epochs": 80, "lr": 2e-3},
+        network={"logit_scale": 0.05, "hidden_gain": 4.0, "surrogate_scale": 20.0},
     ),
     "mnist": _IMAGES,
     "fashion-mnist": _IMAGES,
