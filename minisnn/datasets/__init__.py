@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from ..errors import DataError, InputError, unknown_name
 from .encoding import latency_linear, latency_log, pixel_times
 from .idx import FILES, find_idx, read_idx, read_images
+from .images import ImageSamples, augment_images
 from .samples import Dataset, EventSamples, Samples, encode_events
 from .yin_yang import yin_yang
 
@@ -23,7 +24,9 @@ __all__ = [
     "NAMES",
     "Dataset",
     "EventSamples",
+    "ImageSamples",
     "Samples",
+    "augment_images",
     "find",
     "latency_linear",
     "latency_log",
@@ -76,6 +79,7 @@ def load_dataset(
     encoding: str = "linear",
     train_samples: int | None = None,
     test_samples: int | None = None,
+    augment: Sequence[str] = (),
 ) -> Dataset:
     """Load a data set as spike events.
 
@@ -87,10 +91,12 @@ def load_dataset(
         Folder of the data set, or its parent; see `find`. Yin-Yang needs none.
     n_steps : int
         T.
-    encoding : {"linear", "log"}
-        Latency encoding of images; Yin-Yang is always encoded linearly.
+    encoding : {"linear", "sparse", "log"}
+        Latency encoding of images, see `pixel_times`; Yin-Yang is always encoded linearly.
     train_samples, test_samples : int, optional
         Take only the first so many samples of a part.
+    augment : sequence of {"flip", "shift", "noise"}
+        What happens to training images at random every time they are used, see `augment_images`.
 
     Returns
     -------
@@ -112,20 +118,25 @@ def load_dataset(
     if name not in NAMES:
         raise unknown_name("data set", name, NAMES)
     if name == "yin-yang":
+        if augment:
+            raise InputError(f"augmentation is for images, {name} has none")
         sizes = [_size("train_samples", train_samples, 20000), _size("test_samples", test_samples, 10000)]
         drawn = [yin_yang(size, seed) for size, seed in zip(sizes, (42, 0))]
         train, test = (_encode(*part, lambda x: latency_linear(x, n_steps), n_steps) for part in drawn)
         return Dataset(name, train, test, n_inputs=4, n_classes=3, n_steps=n_steps)
     folder = find(name, data_dir)
-    parts = []
+    parts: dict[str, Samples] = {}
     for part, wanted in (("train", train_samples), ("test", test_samples)):
         images, labels = read_images(folder, part)
         size = _size(f"{part}_samples", wanted, len(images))
-        parts.append(
-            _encode(images[:size], labels[:size], lambda x: pixel_times(x, n_steps, encoding), n_steps)
-        )
-    train, test = parts
-    return Dataset(name, train, test, n_inputs=train.spikes.n_neurons, n_classes=10, n_steps=n_steps)
+        images, labels = images[:size], labels[:size]
+        if part == "train" and augment:
+            parts[part] = ImageSamples(images, labels, n_steps, encoding, augment)
+        else:
+            # What is the same in every epoch is encoded once.
+            flat = images.reshape(size, -1)
+            parts[part] = _encode(flat, labels, lambda x: pixel_times(x, n_steps, encoding), n_steps)
+    return Dataset(name, **parts, n_inputs=images[0].size, n_classes=10, n_steps=n_steps)
 
 
 def _encode(

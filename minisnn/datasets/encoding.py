@@ -1,4 +1,4 @@
-"""From intensities to spike times: the two latency encodings of the paper."""
+"""From intensities to spike times: the two latency encodings of the paper, and the first without background."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from ..errors import InputError, unknown_name
 
 __all__ = ["ENCODINGS", "latency_linear", "latency_log", "pixel_times"]
 
-ENCODINGS = ("linear", "log")
+ENCODINGS = ("linear", "sparse", "log")
 
 
 def latency_linear(intensity: NDArray[np.floating[Any]], n_steps: int) -> NDArray[np.int32]:
@@ -71,12 +71,36 @@ def latency_log(pixels: NDArray[np.uint8], n_steps: int) -> NDArray[np.int32]:
 
 
 def pixel_times(pixels: NDArray[np.uint8], n_steps: int, encoding: str) -> NDArray[np.int32]:
-    """Spike times of bytes by the name of the encoding, ``"linear"`` (of p / 255) or ``"log"``."""
+    """Spike times of the bytes of images, by the name of the encoding.
+
+    Parameters
+    ----------
+    pixels : uint8 array
+        Bytes p.
+    n_steps : int
+        T.
+    encoding : {"linear", "sparse", "log"}
+        `latency_linear` of p / 255; the same with pixels of value 0 silent; `latency_log`.
+
+    Returns
+    -------
+    spike_times : int32, shape of `pixels`
+        In steps, ``n_steps`` for never.
+
+    Examples
+    --------
+    >>> pixels = np.array([255, 100, 0], dtype=np.uint8)
+    >>> [pixel_times(pixels, 100, name).tolist() for name in ("linear", "sparse", "log")]
+    [[0, 60, 99], [0, 60, 100], [16, 40, 100]]
+    """
     if encoding not in ENCODINGS:
         raise unknown_name("encoding", encoding, ENCODINGS)
     if encoding == "log":
         return latency_log(pixels, n_steps)
-    return _look_up(latency_linear(np.arange(256) / 255, n_steps), pixels)
+    table = latency_linear(np.arange(256) / 255, n_steps)
+    if encoding == "sparse":
+        table[0] = n_steps
+    return _look_up(table, pixels)
 
 
 def _look_up(table: NDArray[np.int32], pixels: NDArray[np.uint8]) -> NDArray[np.int32]:

@@ -72,7 +72,7 @@ def find_idx(folder: Path, name: str) -> Path | None:
 
 
 def read_images(folder: Path, part: str) -> tuple[NDArray[np.uint8], NDArray[Any]]:
-    """Images (samples, pixels) uint8 and labels (samples,) of one part, ``"train"`` or ``"test"``."""
+    """Images (samples, height, width) uint8 and labels (samples,) of one part, ``"train"`` or ``"test"``."""
     paths = [find_idx(folder, name) for name in FILES[part]]
     for path, name in zip(paths, FILES[part]):
         if path is None:
@@ -88,4 +88,4 @@ def read_images(folder: Path, part: str) -> tuple[NDArray[np.uint8], NDArray[Any
         raise DataError(f"{paths[0]} holds no images")
     if labels.max() > 9:
         raise DataError(f"{paths[1]}: labels must lie in 0 ... 9, got {labels.max()}")
-    return images.reshape(len(images), -1), labels.astype(np.int64)
+    return images, labels.astype(np.int64)

@@ -68,6 +68,9 @@ def test_latency_encodings_at_every_byte():
     assert linear[0] == 99
     assert linear[255] == 0
     assert np.array_equal(linear, np.floor((1 - np.arange(256) / 255) * 99))
+    sparse = pixel_times(bytes_, 100, "sparse")
+    assert sparse[0] == 100
+    assert np.array_equal(sparse[1:], linear[1:])
     log = pixel_times(bytes_, 100, "log")
     p = np.arange(1.0, 256)
     exact = np.rint(20000 * np.log(p / (p - 0.2)))
@@ -88,7 +91,7 @@ def test_wrong_encodings():
     ]:
         with pytest.raises(InputError, match=message):
             call()
-    assert ENCODINGS == ("linear", "log")
+    assert ENCODINGS == ("linear", "sparse", "log")
 
 
 @pytest.mark.parametrize("zipped", [True, False])

@@ -1,0 +1,128 @@
+"""Images kept as bytes: augmented and encoded a batch at a time.
+
+Augmentation works on the bytes, before the encoding, so that a shifted image has the spike times it would have
+had if it had been taken there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..checks import checked_labels
+from ..errors import InputError, unknown_name
+from ..spikes import SpikeEvents
+from .encoding import pixel_times
+
+__all__ = ["AUGMENTATIONS", "ImageSamples", "augment_images"]
+
+AUGMENTATIONS = ("flip", "shift", "noise")
+
+# Standard deviation of "noise", in grey levels of 255.
+_NOISE = 8.0
+
+
+def augment_images(
+    images: NDArray[np.uint8], augment: Sequence[str], rng: np.random.Generator
+) -> NDArray[np.uint8]:
+    """Change every image a little, at random.
+
+    Parameters
+    ----------
+    images : (B, height, width) uint8
+        Left unchanged.
+    augment : sequence of {"flip", "shift", "noise"}
+        Mirrored left to right with probability 1/2; moved by -1, 0 or 1 pixel along each axis, what comes in
+        from outside being 0; normal noise of standard deviation 8 grey levels on every pixel that is not 0.
+    rng : numpy.random.Generator
+        Where the random numbers come from.
+
+    Returns
+    -------
+    augmented : (B, height, width) uint8
+
+    Examples
+    --------
+    >>> image = np.array([[[1, 2], [3, 4]]], dtype=np.uint8)
+    >>> augment_images(image, ["flip"], np.random.default_rng(2))
+    array([[[2, 1],
+            [4, 3]]], dtype=uint8)
+    """
+    batch, height, width = images.shape
+    if "flip" in augment:
+        flips = np.asarray(rng.random((batch, 1, 1)) < 0.5)
+        images = np.where(flips, images[:, :, ::-1], images)
+    if "shift" in augment:
+        framed = np.pad(images, ((0, 0), (1, 1), (1, 1)))
+        down, right = rng.integers(0, 3, size=(2, batch, 1, 1))
+        rows, columns = down + np.arange(height)[:, None], right + np.arange(width)
+        images = framed[np.arange(batch)[:, None, None], rows, columns]
+    if "noise" in augment:
+        noise = rng.standard_normal(images.shape, dtype=np.float32) * np.float32(_NOISE)
+        noisy = np.clip(np.rint(images + noise), 0, 255).astype(np.uint8)
+        images = np.where(images > 0, noisy, images)
+    return images
+
+
+class ImageSamples:
+    """Labelled images that are augmented, if at all, and encoded when a batch of them is asked for.
+
+    Parameters
+    ----------
+    images : (samples, height, width) uint8
+    labels : (samples,) int64
+        Their classes.
+    n_steps : int
+        T.
+    encoding : str
+        See `minisnn.datasets.pixel_times`.
+    augment : sequence of str
+        See `augment_images`; applied only where `batch` is given random numbers.
+
+    Raises
+    ------
+    InputError
+        For images of another shape or dtype, an unknown augmentation, or labels that do not fit.
+
+    Examples
+    --------
+    >>> samples = ImageSamples(np.array([[[255, 0]]], dtype=np.uint8), np.array([7]), n_steps=5)
+    >>> samples.batch(np.array([0])).first_spike_times()
+    array([[0, 4]], dtype=int32)
+    """
+
+    def __init__(
+        self,
+        images: NDArray[np.uint8],
+        labels: NDArray[np.int64],
+        n_steps: int,
+        encoding: str = "linear",
+        augment: Sequence[str] = (),
+    ) -> None:
+        if images.ndim != 3 or images.dtype != np.uint8:
+            raise InputError(
+                f"images must be uint8 of shape (samples, height, width), got {images.dtype} of shape {images.shape}"
+            )
+        for name in augment:
+            if name not in AUGMENTATIONS:
+                raise unknown_name("augmentation", name, AUGMENTATIONS)
+        self.images = images
+        self.labels = checked_labels(labels, len(images), 2**31)
+        self.n_steps = n_steps
+        self.encoding = encoding
+        self.augment = tuple(augment)
+        pixel_times(images[:1], n_steps, encoding)  # says now what is wrong with them
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def batch(self, indices: NDArray[np.integer[Any]], rng: np.random.Generator | None = None) -> SpikeEvents:
+        """Events of the images with these numbers; with `rng` they are augmented first."""
+        chosen = self.images[np.asarray(indices)]
+        if rng is not None and self.augment:
+            chosen = augment_images(chosen, self.augment, rng)
+        times = pixel_times(chosen.reshape(len(chosen), -1), self.n_steps, self.encoding)
+        return SpikeEvents.from_spike_times(times, self.n_steps)
