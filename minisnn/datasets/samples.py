@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any, Protocol
 
 import numpy as np
@@ -13,7 +14,7 @@ from ..checks import checked_labels
 from ..errors import InputError
 from ..spikes import SpikeEvents
 
-__all__ = ["Dataset", "EventSamples", "Samples", "encode_events"]
+__all__ = ["Dataset", "EventSamples", "Samples", "Subset", "encode_events", "folds", "split"]
 
 # Samples encoded at a time: keeps the scratch of a whole training set to a few megabytes.
 _CHUNK = 2048
@@ -67,6 +68,52 @@ class EventSamples:
 
 
 @dataclass(frozen=True, eq=False)
+class Subset:
+    """Some of the samples of a part, as a part of its own.
+
+    Parameters
+    ----------
+    samples : Samples
+        Where they are taken from; nothing is copied.
+    indices : (n,) integers
+        Their numbers there, at least one.
+
+    Examples
+    --------
+    >>> samples = EventSamples(SpikeEvents.from_spike_times(np.array([[0], [1]]), n_steps=2), np.array([0, 1]))
+    >>> part = Subset(samples, np.array([1]))
+    >>> len(part), part.labels, part.batch(np.array([0])).indptr
+    (1, array([1]), array([0, 0, 1]))
+    """
+
+    samples: Samples
+    indices: NDArray[np.integer[Any]]
+
+    def __post_init__(self) -> None:
+        indices = np.asarray(self.indices)
+        if indices.dtype.kind not in "iu" or indices.ndim != 1 or not indices.size:
+            raise InputError(f"indices must be at least one integer, got {self.indices!r}")
+        if indices.min() < 0 or indices.max() >= len(self.samples):
+            raise InputError(
+                f"indices must lie in 0 ... {len(self.samples) - 1}, got {indices.min()} ... {indices.max()}"
+            )
+        object.__setattr__(self, "indices", indices)
+
+    @cached_property
+    def labels(self) -> NDArray[np.int64]:
+        """(len(self),) classes."""
+        labels: NDArray[np.int64] = self.samples.labels[self.indices]
+        return labels
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+    def batch(self, indices: NDArray[np.integer[Any]], rng: np.random.Generator | None = None) -> SpikeEvents:
+        """Events of the samples with these numbers, counted within the subset."""
+        return self.samples.batch(self.indices[np.asarray(indices)], rng)
+
+
+@dataclass(frozen=True, eq=False)
 class Dataset:
     """A data set with its training and test part, as events.
 
@@ -78,6 +125,8 @@ class Dataset:
         The two parts.
     n_inputs, n_classes, n_steps : int
         Input neurons, classes, and T.
+    validation : Samples, optional
+        Samples to choose the best epoch by; see `split` and `folds`.
     """
 
     name: str
@@ -86,6 +135,98 @@ class Dataset:
     n_inputs: int
     n_classes: int
     n_steps: int
+    validation: Samples | None = None
+
+
+def split(dataset: Dataset, n_validation: int, seed: int = 0) -> Dataset:
+    """Hold some training samples out for validation.
+
+    Every class keeps its share in both parts, to the nearest sample. Validation samples are not augmented.
+
+    Parameters
+    ----------
+    dataset : Dataset
+        Without a validation part; left unchanged.
+    n_validation : int
+        How many training samples to hold out.
+    seed : int
+        Which ones.
+
+    Returns
+    -------
+    dataset : Dataset
+        With `train` and `validation` as parts of the training samples, and `test` as it was.
+
+    Raises
+    ------
+    InputError
+        If there is a validation part already, or nothing would be left in one of the parts.
+
+    Examples
+    --------
+    >>> spikes = SpikeEvents.from_spike_times(np.zeros((8, 1), dtype=int), n_steps=2)
+    >>> part = EventSamples(spikes, np.array([0, 0, 0, 0, 0, 0, 1, 1]))
+    >>> data = split(Dataset("own", part, part, 1, 2, 2), n_validation=4)
+    >>> data.train.labels, data.validation.labels
+    (array([0, 0, 0, 1]), array([0, 0, 0, 1]))
+    """
+    labels, rng = _labels_to_part(dataset, seed)
+    if not isinstance(n_validation, (int, np.integer)) or not 1 <= n_validation < len(labels):
+        raise InputError(
+            f"validation samples must number 1 ... {len(labels) - 1} of the {len(labels)} for training, "
+            f"got {n_validation!r}"
+        )
+    classes, counts = np.unique(labels, return_counts=True)
+    # Largest remainder, in whole numbers: n_validation * counts / len(labels), rounded to add up.
+    taken, left_over = np.divmod(int(n_validation) * counts, len(labels))
+    taken[np.argsort(-left_over, kind="stable")[: int(n_validation) - int(taken.sum())]] += 1
+    chosen = [rng.permutation(np.flatnonzero(labels == c))[:n] for c, n in zip(classes, taken)]
+    return _parted(dataset, np.concatenate(chosen))
+
+
+def folds(dataset: Dataset, k: int, seed: int = 0) -> list[Dataset]:
+    """Divide the training samples into k folds, each of which validates a training on the others.
+
+    Parameters
+    ----------
+    dataset : Dataset
+        Without a validation part; left unchanged.
+    k : int
+        Number of folds, at least 2 and at most the size of the smallest class.
+    seed : int
+        Which sample goes where.
+
+    Returns
+    -------
+    datasets : list of Dataset
+        One for every fold; sizes of folds differ by one sample at most, and so do the counts of any class.
+
+    Raises
+    ------
+    InputError
+        If there is a validation part already, or k does not fit.
+    """
+    labels, rng = _labels_to_part(dataset, seed)
+    classes, counts = np.unique(labels, return_counts=True)
+    if not isinstance(k, (int, np.integer)) or not 2 <= k <= counts.min():
+        smallest = f"class {classes[counts.argmin()]} has {counts.min()} training samples"
+        raise InputError(f"folds must number at least 2 and at most {counts.min()} ({smallest}), got {k!r}")
+    # Class after class is dealt out like cards, going on with the fold after the last.
+    dealt = np.concatenate([rng.permutation(np.flatnonzero(labels == c)) for c in classes])
+    return [_parted(dataset, dealt[fold::k]) for fold in range(k)]
+
+
+def _labels_to_part(dataset: Dataset, seed: int) -> tuple[NDArray[np.int64], np.random.Generator]:
+    if dataset.validation is not None:
+        raise InputError(f"{dataset.name} has a validation part already: split the data set as it was loaded")
+    # Three numbers, so that no other use of the same seed draws the same.
+    return dataset.train.labels, np.random.default_rng([seed, 0, 1])
+
+
+def _parted(dataset: Dataset, validation: NDArray[np.int64]) -> Dataset:
+    kept = np.setdiff1d(np.arange(len(dataset.train)), validation)
+    train, held_out = Subset(dataset.train, kept), Subset(dataset.train, np.sort(validation))
+    return replace(dataset, train=train, validation=held_out)
 
 
 def encode_events(
