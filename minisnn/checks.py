@@ -31,7 +31,7 @@ def checked_float(
     """`value` as a Python float between `low` and `high`."""
     try:
         number = float(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         raise InputError(f"{name} must be a number, got {value!r}") from None
     if not (math.isfinite(number) and low <= number <= high) or (open_low and number == low):
         above = f"> {low:g}" if open_low else f">= {low:g}"

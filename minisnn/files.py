@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import struct
 import tempfile
 import zipfile
 import zlib
@@ -14,6 +15,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .errors import DataError
+
+# What zipfile, zlib and NumPy raise on files that are not what they say; a shape beyond memory among it.
+_UNREADABLE = (
+    OSError, ValueError, EOFError, KeyError, RuntimeError, MemoryError, OverflowError, struct.error,
+    zipfile.BadZipFile, zlib.error,
+)  # fmt: skip
 
 __all__ = ["read_npz", "write_atomically", "write_npz", "write_text"]
 
@@ -73,10 +80,14 @@ def read_npz(path: str | Path) -> dict[str, NDArray[Any]]:
             if not isinstance(archive, np.lib.npyio.NpzFile):
                 raise DataError(f"{path} is a single array, not an .npz file")
             with archive:
-                return {name: archive[name] for name in archive.files}
+                arrays = {name: archive[name] for name in archive.files}
     except FileNotFoundError:
         raise DataError(f"{path} does not exist") from None
     except DataError:
         raise
-    except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile, zlib.error) as error:
-        raise DataError(f"{path} is not a readable .npz file: {error}") from None
+    except _UNREADABLE as error:
+        raise DataError(f"{path} is not a readable .npz file: {' '.join(str(error).split())}") from None
+    for name, array in arrays.items():
+        if not isinstance(array, np.ndarray):  # NumPy hands out the bytes of what is no .npy file
+            raise DataError(f"{path} is not a readable .npz file: entry {name} is not an array")
+    return arrays

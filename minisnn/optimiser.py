@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from types import ModuleType
 from typing import Any
 
@@ -12,9 +12,10 @@ from numpy.typing import NDArray
 
 from .errors import InputError, unknown_name
 
-__all__ = ["SCHEDULES", "Adam", "adam_update", "learning_rate"]
+__all__ = ["MILESTONES", "SCHEDULES", "Adam", "adam_update", "checked_milestones", "learning_rate"]
 
 SCHEDULES = ("constant", "cosine", "milestones")
+MILESTONES = (0.5, 0.75)
 Parameters = dict[str, NDArray[Any]]
 
 
@@ -121,28 +122,48 @@ class Adam:
                     raise InputError(
                         f"entry adam/{kind}/{name} of shape {moments[name].shape} is missing or differs"
                     )
+                if not np.isfinite(array).all() or (kind == "second" and (array < 0).any()):
+                    raise InputError(f"entry adam/{kind}/{name} must be finite, and not negative if second")
                 moments[name] = array.copy()
-        if "adam/steps" not in arrays:
-            raise InputError("entry adam/steps is missing")
-        self.steps = int(arrays["adam/steps"])
+        steps = arrays.get("adam/steps")
+        if steps is None or steps.shape != () or steps.dtype.kind not in "iu" or steps < 0:
+            raise InputError("entry adam/steps must be a whole number >= 0")
+        self.steps = int(steps)
 
 
-def learning_rate(schedule: str, lr: float, step: int, n_steps: int) -> float:
+def checked_milestones(milestones: Iterable[float]) -> tuple[float, ...]:
+    """`milestones` as rising shares of a training, between 0 and 1."""
+    try:
+        shares = tuple(float(share) for share in milestones)
+    except (TypeError, ValueError):
+        shares = ()
+    if not shares or not all(low < high for low, high in zip((0.0, *shares), (*shares, 1.0))):
+        raise InputError(f"milestones must be rising shares between 0 and 1, got {milestones!r}")
+    return shares
+
+
+def learning_rate(
+    schedule: str, lr: float, step: int, n_steps: int, milestones: tuple[float, ...] = MILESTONES
+) -> float:
     """Learning rate of a step.
 
     Parameters
     ----------
     schedule : {"constant", "cosine", "milestones"}
-        Constant; half a cosine from `lr` down to 0; or a tenth of it after 50 % and again after 75 %.
+        Constant; half a cosine from `lr` down to 0; or a tenth of it after every milestone.
     lr : float
         At the start.
     step, n_steps : int
         Step to come, from 0, of all steps of the run.
+    milestones : tuple of float
+        Shares of the steps, rising.
 
     Examples
     --------
     >>> [round(learning_rate("cosine", 1.0, k, 4), 3) for k in range(4)]
     [1.0, 0.854, 0.5, 0.146]
+    >>> [learning_rate("milestones", 1.0, k, 4, milestones=(0.25, 0.75)) for k in range(4)]
+    [1.0, 0.1, 0.1, 0.01]
     """
     progress = step / max(n_steps, 1)
     if schedule == "constant":
@@ -150,5 +171,5 @@ def learning_rate(schedule: str, lr: float, step: int, n_steps: int) -> float:
     if schedule == "cosine":
         return lr * 0.5 * (1 + math.cos(math.pi * progress))
     if schedule == "milestones":
-        return lr * (1.0 if progress < 0.5 else 0.1 if progress < 0.75 else 0.01)
+        return lr / 10.0 ** sum(progress >= share for share in milestones)
     raise unknown_name("schedule", schedule, SCHEDULES)

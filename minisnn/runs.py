@@ -1,7 +1,9 @@
-"""A run folder: configuration, one line of metrics an epoch, and the checkpoint.
+"""A run folder: configuration, one line of metrics an epoch, the checkpoint, and the best epoch's parameters.
 
 ``config.json`` is written once, ``metrics.jsonl`` and ``checkpoint.npz`` after every epoch, each whole or not
 at all. The checkpoint holds only what the next step depends on, so that two runs of one seed write equal bytes.
+Where there are validation samples, ``best-<epoch>.npz`` holds the parameters of the best epoch so far; it is
+written before the checkpoint that names it, and removed after the checkpoint that names another.
 """
 
 from __future__ import annotations
@@ -16,10 +18,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .errors import DataError, InputError
+from .evaluation import EpochMetrics, chosen_epoch
 from .files import read_npz, write_npz, write_text
 from .network import Network, NetworkConfig
 from .optimiser import Adam
-from .training import EpochMetrics, TrainingConfig
+from .training import TrainingConfig
 
 __all__ = ["RunFolder"]
 
@@ -59,7 +62,8 @@ class RunFolder:
         """
         if out is not None:
             path = Path(out)
-            if path.exists() and (not path.is_dir() or any(path.iterdir())):
+            # A file half-written when a process was killed is nothing.
+            if path.exists() and (not path.is_dir() or any(set(path.iterdir()) - set(_half_written(path)))):
                 raise InputError(
                     f"{path} exists already: give --out a new folder, or --resume {path} to go on"
                 )
@@ -83,7 +87,9 @@ class RunFolder:
             config: dict[str, Any] = json.loads(path.read_text())
         except (FileNotFoundError, NotADirectoryError):
             raise DataError(f"{self.path} is no run folder: it has no config.json") from None
-        except ValueError as error:
+        except OSError as error:
+            raise DataError(f"{path} cannot be read: {error.strerror}") from None
+        except (ValueError, RecursionError) as error:
             raise DataError(f"{path} is not valid JSON: {error}") from None
         missing = [key for key in ENTRIES if not isinstance(config, dict) or key not in config]
         if missing:
@@ -96,7 +102,7 @@ class RunFolder:
         try:
             network = NetworkConfig(**{**config["network"], "sizes": tuple(config["network"]["sizes"])})
             return network, TrainingConfig(**config["training"])
-        except (TypeError, KeyError, ValueError) as error:
+        except (TypeError, KeyError, ValueError, OverflowError) as error:
             raise DataError(
                 f"{self.path / 'config.json'} is not of this version of minisnn: {error}"
             ) from None
@@ -110,11 +116,27 @@ class RunFolder:
 
     def finished_epochs(self) -> int:
         """Number of epochs that are safe in the checkpoint."""
-        return int(self.checkpoint().get("epoch", 0)) if (self.path / "checkpoint.npz").exists() else 0
+        if not (self.path / "checkpoint.npz").exists():
+            return 0
+        return _count(self.checkpoint(), "epoch", self.path / "checkpoint.npz")
+
+    def chosen_epoch(self) -> int:
+        """The epoch that `network` is of: the best so far on the validation samples, the last without them."""
+        return _count(self.checkpoint(), "chosen_epoch", self.path / "checkpoint.npz")
 
     def network(self) -> Network:
-        """Network of the last finished epoch."""
-        return Network.from_arrays(self.checkpoint(), self.path / "checkpoint.npz")
+        """Network of the chosen epoch."""
+        path, arrays = self.path / "checkpoint.npz", self.checkpoint()
+        last, chosen = _count(arrays, "epoch", path), _count(arrays, "chosen_epoch", path)
+        network = Network.from_arrays(arrays, path)
+        if chosen == last:
+            return network
+        path = self._best(chosen)
+        arrays = read_npz(path)
+        best = Network.from_arrays(arrays, path)
+        if best.config != network.config or _count(arrays, "epoch", path) != chosen:
+            raise DataError(f"{path} does not belong to this run: it is of another network or epoch")
+        return best
 
     def metrics(self) -> list[EpochMetrics]:
         """Metrics of the finished epochs."""
@@ -122,38 +144,106 @@ class RunFolder:
         if not path.exists():
             return []
         try:
-            values = [json.loads(line) for line in path.read_text().splitlines()]
-            return [EpochMetrics(**{**v, "spikes_per_layer": tuple(v["spikes_per_layer"])}) for v in values]
-        except (ValueError, TypeError, KeyError) as error:
+            history = [_checked_metrics(json.loads(line)) for line in path.read_text().splitlines()]
+        except OSError as error:
+            raise DataError(f"{path} cannot be read: {error.strerror}") from None
+        except (ValueError, TypeError, KeyError, RecursionError) as error:
             raise DataError(f"{path} is damaged: {error}") from None
+        if [metrics.epoch for metrics in history] != list(range(1, len(history) + 1)):
+            raise DataError(f"{path} is damaged: its lines must be of epoch 1, 2, 3 and so on")
+        return history
 
     def save_epoch(self, network: Network, optimiser: Adam, history: list[EpochMetrics]) -> None:
-        """Write the metrics so far, then the checkpoint: what it holds is what counts after an interruption."""
+        """Write what the last epoch of `history` left behind; `network` and `optimiser` are as it left them.
+
+        The checkpoint comes last: what it holds is what counts after an interruption.
+
+        Raises
+        ------
+        OSError
+            If it cannot be written; the previous checkpoint, and all it names, is then still there.
+        """
+        epoch, chosen = len(history), chosen_epoch(history)
         lines = [json.dumps(asdict(metrics)) + "\n" for metrics in history]
-        write_text(self.path / "metrics.jsonl", "".join(lines))
-        arrays = network.to_arrays() | optimiser.to_arrays() | {"epoch": np.array(len(history))}
-        write_npz(self.path / "checkpoint.npz", arrays)
+        counts = {"epoch": np.array(epoch), "chosen_epoch": np.array(chosen.epoch)}
+        try:
+            if chosen.epoch == epoch and chosen.validation_accuracy is not None:
+                write_npz(self._best(epoch), network.to_arrays() | {"epoch": np.array(epoch)})
+            write_text(self.path / "metrics.jsonl", "".join(lines))
+            write_npz(self.path / "checkpoint.npz", network.to_arrays() | optimiser.to_arrays() | counts)
+            self._tidy(chosen.epoch)
+        except OSError as error:
+            raise OSError(
+                f"cannot save epoch {epoch} in {self.path}: {error.strerror or error}; the epochs before it are "
+                f"safe (go on with: minisnn train --resume {self.path})"
+            ) from error
 
     def restore(self, network: Network, optimiser: Adam) -> list[EpochMetrics]:
         """Bring network and optimiser to the last finished epoch; return its metrics and those before."""
         path = self.path / "checkpoint.npz"
         if not path.exists():
+            self._tidy()
             return []
         arrays = read_npz(path)
         stored = Network.from_arrays(arrays, path)
         if stored.config != network.config:
             raise DataError(f"{path} is of another network: {stored.config} instead of {network.config}")
+        epoch, chosen = _count(arrays, "epoch", path), _count(arrays, "chosen_epoch", path)
         try:
             optimiser.load_arrays(arrays)
-            epoch = int(arrays["epoch"])
-        except (InputError, KeyError, TypeError) as error:
+        except InputError as error:
             raise DataError(f"{path} is no training checkpoint: {error}") from None
-        for name, array in stored.parameters.items():
-            network.parameters[name][...] = array
         history = self.metrics()[:epoch]
         if len(history) != epoch:
             raise DataError(f"{self.path / 'metrics.jsonl'} must have {epoch} lines, got {len(history)}")
+        if chosen_epoch(history).epoch != chosen:
+            raise DataError(f"{path} and metrics.jsonl differ about the best epoch: one of them is damaged")
+        self._tidy(chosen)
+        for name, array in stored.parameters.items():
+            network.parameters[name][...] = array
         return history
+
+    def _best(self, epoch: int) -> Path:
+        """File with the parameters of an epoch that was the best so far."""
+        return self.path / f"best-{epoch}.npz"
+
+    def _tidy(self, chosen: int | None = None) -> None:
+        """Remove what the checkpoint does not name, and what a killed process left half-written."""
+        kept = None if chosen is None else self._best(chosen)
+        for path in (*_half_written(self.path), *self.path.glob("best-*.npz")):
+            if path != kept:
+                path.unlink()
+
+
+def _half_written(folder: Path) -> list[Path]:
+    return list(folder.glob(".*.part"))
+
+
+def _count(arrays: dict[str, NDArray[Any]], name: str, path: Path) -> int:
+    """Entry `name` as a whole number >= 1."""
+    array = arrays.get(name)
+    if array is None or array.dtype.kind not in "iu" or array.shape != () or array < 1:
+        raise DataError(f"{path} is no training checkpoint: entry {name} must be a whole number >= 1")
+    return int(array)
+
+
+def _checked_metrics(values: Any) -> EpochMetrics:
+    """Metrics of a line of metrics.jsonl, if every entry is there and a number, or numbers."""
+    if not isinstance(values, dict):
+        raise ValueError(f"a line must be an object, got {values!r}")
+    entries: dict[str, Any] = {}
+    for name, value in values.items():
+        per_layer = name.endswith("_per_layer")
+        entries[name] = tuple(value) if isinstance(value, list) else value
+        if value is None and name == "validation_accuracy":
+            continue
+        if isinstance(value, list) != per_layer:
+            raise ValueError(f"{name} must be {'a list' if per_layer else 'a number'}, got {value!r}")
+        if any(
+            isinstance(v, bool) or not isinstance(v, (int, float)) for v in (value if per_layer else [value])
+        ):
+            raise ValueError(f"{name} must hold numbers, got {value!r}")
+    return EpochMetrics(**entries)
 
 
 def _new_folder(parent: Path, dataset: str) -> Path:

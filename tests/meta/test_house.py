@@ -13,7 +13,7 @@ PACKAGE = Path(minisnn.__file__).parent
 # From the ground up; a module may import those before it, and its own package.
 ORDER = [
     "errors", "model", "surrogate", "spikes", "checks", "files", "solvers", "layers", "readout", "network",
-    "optimiser", "training", "runs", "datasets", "oracle", "bench", "recipes", "plotting", "cli",
+    "evaluation", "optimiser", "training", "runs", "datasets", "oracle", "bench", "recipes", "plotting", "cli",
 ]  # fmt: skip
 MODULES = [
     path

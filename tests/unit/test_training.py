@@ -125,7 +125,8 @@ def test_resuming_gives_the_bits_of_an_uninterrupted_run(data, tmp_path):
     assert (part.path / "checkpoint.npz").read_bytes() == (folder.path / "checkpoint.npz").read_bytes()
     # A finished run has nothing left to do, and metrics that ran ahead of the checkpoint are dropped.
     ahead = part.path / "metrics.jsonl"
-    ahead.write_text(ahead.read_text() + ahead.read_text().splitlines()[-1] + "\n")
+    last = json.loads(ahead.read_text().splitlines()[-1])
+    ahead.write_text(ahead.read_text() + json.dumps(last | {"epoch": 5}) + "\n")
     assert len(train(resumed, data, train_config(epochs=4), run=part)) == 4
 
 

@@ -1,0 +1,169 @@
+"""What a network does on samples it is not trained on, and what is written down about every epoch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from types import ModuleType
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from . import solvers
+from .network import Network
+from .readout import softmax_cross_entropy
+from .solvers.workspace import Workspace
+from .spikes import SpikeEvents
+
+if TYPE_CHECKING:
+    from .datasets import Samples
+
+__all__ = ["EpochMetrics", "Evaluation", "batches", "chosen_epoch", "evaluate"]
+
+_EVALUATION_BATCH = 256
+
+
+class _Counts:
+    """Neurons that say nothing, over all hidden layers."""
+
+    silent_per_layer: tuple[int, ...]
+    always_firing_per_layer: tuple[int, ...]
+
+    @property
+    def silent_neurons(self) -> int:
+        """Hidden neurons that fire for no sample."""
+        return sum(self.silent_per_layer)
+
+    @property
+    def always_firing(self) -> int:
+        """Hidden neurons that fire for every sample."""
+        return sum(self.always_firing_per_layer)
+
+
+@dataclass(frozen=True)
+class Evaluation(_Counts):
+    """What a network does on a set of samples it is not trained on.
+
+    Parameters
+    ----------
+    loss : float
+        Mean cross-entropy, in nats.
+    accuracy : float
+        Share of samples classified right, 0 to 1.
+    spikes_per_layer : tuple of float
+        Mean number of spikes per sample of every hidden layer.
+    silent_per_layer, always_firing_per_layer : tuple of int
+        Neurons of every hidden layer that fire for no sample, and for every one.
+    """
+
+    loss: float
+    accuracy: float
+    spikes_per_layer: tuple[float, ...]
+    silent_per_layer: tuple[int, ...]
+    always_firing_per_layer: tuple[int, ...]
+
+    @property
+    def spikes_per_sample(self) -> float:
+        """Mean number of hidden spikes per sample."""
+        return sum(self.spikes_per_layer)
+
+
+@dataclass(frozen=True)
+class EpochMetrics(_Counts):
+    """One line of metrics.jsonl.
+
+    Accuracies are shares, 0 to 1; `validation_accuracy` is None where nothing was held out for validation.
+    Spikes and counts of neurons are those on the test samples; `seconds` is the time of training alone,
+    without evaluation.
+    """
+
+    epoch: int
+    train_loss: float
+    train_accuracy: float
+    validation_accuracy: float | None
+    test_accuracy: float
+    spikes_per_sample: float
+    spikes_per_layer: tuple[float, ...]
+    silent_per_layer: tuple[int, ...]
+    always_firing_per_layer: tuple[int, ...]
+    learning_rate: float
+    seconds: float
+
+
+def chosen_epoch(history: Sequence[EpochMetrics]) -> EpochMetrics:
+    """The epoch a training stands for: the first of the best validation accuracy, or the last without validation.
+
+    The test samples have no say in it.
+    """
+    if history[-1].validation_accuracy is None:
+        return history[-1]
+    return max(history, key=lambda metrics: metrics.validation_accuracy or 0.0)
+
+
+def evaluate(network: Network, samples: Samples, *, solver: str = "numba-parallel") -> Evaluation:
+    """Loss, accuracy and activity of a network on samples.
+
+    Parameters
+    ----------
+    network : Network
+        Left unchanged.
+    samples : Samples
+        One part of a data set.
+    solver : str
+        One of ``minisnn.solvers.names(network.config.neuron)``.
+
+    Returns
+    -------
+    evaluation : Evaluation
+    """
+    module = solvers.get(solver, network.config.neuron)
+    to_host = getattr(module, "to_host", lambda arrays: arrays)
+    network = network.on_device(solver)
+    workspace = Workspace()
+    loss, correct = 0.0, 0
+    spikes = np.zeros(len(network.config.sizes) - 2)
+    fired = [np.zeros(n, dtype=np.int64) for n in network.config.sizes[1:-1]]
+    n = len(samples)
+    chosen = [np.arange(k, min(k + _EVALUATION_BATCH, n)) for k in range(0, n, _EVALUATION_BATCH)]
+    for labels, batch in batches(samples, chosen, module):
+        activity = network.forward(batch, solver=solver, workspace=workspace)
+        logits = to_host(activity.logits)
+        loss += softmax_cross_entropy(logits, labels)[0] * len(labels)
+        correct += int((logits.argmax(axis=1) == labels).sum())
+        spikes += activity.spike_counts()
+        for total, trace in zip(fired, activity.hidden):
+            total += to_host((trace.spike_times < trace.potential.shape[1]).sum(axis=0))
+    return Evaluation(
+        loss / n,
+        correct / n,
+        tuple(float(s) / n for s in spikes),
+        tuple(int((total == 0).sum()) for total in fired),
+        tuple(int((total == n).sum()) for total in fired),
+    )
+
+
+def batches(
+    samples: Samples,
+    chosen: Sequence[NDArray[np.int64]],
+    module: ModuleType,
+    rng: np.random.Generator | None = None,
+) -> Iterator[tuple[NDArray[np.int64], SpikeEvents]]:
+    """Labels and events of batches of samples, where the solver `module` computes.
+
+    The next batch is prepared while the last is in use; `rng` drives augmentation, None turns it off.
+    """
+    to_device = getattr(module, "to_device", lambda arrays: arrays)
+    labels = samples.labels
+
+    def prepare(indices: NDArray[np.int64]) -> tuple[NDArray[np.int64], SpikeEvents]:
+        return labels[indices], to_device(samples.batch(indices, rng))
+
+    # One worker takes the batches in order, so that augmentation draws its numbers in order too.
+    with ThreadPoolExecutor(max_workers=1) as worker:
+        upcoming = worker.submit(prepare, chosen[0])
+        for indices in chosen[1:]:
+            ready, upcoming = upcoming.result(), worker.submit(prepare, indices)
+            yield ready
+        yield upcoming.result()

@@ -1,0 +1,173 @@
+"""The best epoch is chosen on validation samples alone, ends up in the network, and survives interruptions."""
+
+import os
+from dataclasses import asdict, replace
+
+import numpy as np
+import pytest
+
+from minisnn import Network, NetworkConfig, datasets
+from minisnn.datasets.samples import Subset, split
+from minisnn.errors import DataError, InputError
+from minisnn.evaluation import chosen_epoch, evaluate
+from minisnn.runs import RunFolder
+from minisnn.training import TrainingConfig, train
+
+NETWORK = NetworkConfig((4, 12, 3), hidden_gain=4.0)
+# A learning rate this large makes the accuracy jump about, so that the best epoch is not the last.
+CONFIG = TrainingConfig(epochs=6, batch_size=32, lr=0.1, schedule="constant")
+ENTRIES = {"dataset": "yin-yang", "data": {}, "product": "auto", "training": {}, "network": {}}
+
+
+@pytest.fixture(scope="module")
+def data():
+    whole = datasets.load_dataset("yin-yang", n_steps=20, train_samples=300, test_samples=100)
+    return split(whole, 60, seed=3)
+
+
+def bits(network):
+    return {name: array.tobytes() for name, array in network.parameters.items()}
+
+
+def timeless(history):
+    return [asdict(metrics) | {"seconds": 0} for metrics in history]
+
+
+def contents(folder):
+    return {p.name: p.read_bytes() for p in folder.iterdir() if p.suffix == ".npz"}
+
+
+def test_the_network_ends_with_the_first_best_epoch(data, tmp_path):
+    network, run = Network.random(NETWORK, seed=1), RunFolder.create(ENTRIES, tmp_path / "run")
+    after = []
+    history = train(network, data, CONFIG, run=run, on_epoch=lambda _: after.append(bits(network)))
+    accuracies = [metrics.validation_accuracy for metrics in history]
+    best = chosen_epoch(history)
+    assert best.epoch == accuracies.index(max(accuracies)) + 1 < CONFIG.epochs
+    assert bits(network) == after[best.epoch - 1] == bits(run.network())
+    assert evaluate(network, data.validation).accuracy == best.validation_accuracy
+    assert evaluate(network, data.test).accuracy == best.test_accuracy
+    assert set(contents(run.path)) == {"checkpoint.npz", f"best-{best.epoch}.npz"}
+    assert run.chosen_epoch() == best.epoch
+    assert bits(Network.load(run.path / f"best-{best.epoch}.npz")) == bits(network)
+
+
+def test_of_equals_the_first_is_chosen(data):
+    (metrics,) = train(Network.random(NETWORK, seed=1), data, replace(CONFIG, epochs=1))
+    history = [
+        replace(metrics, epoch=k + 1, validation_accuracy=a) for k, a in enumerate((0.5, 0.7, 0.6, 0.7))
+    ]
+    assert chosen_epoch(history).epoch == 2
+    unvalidated = [replace(m, validation_accuracy=None, test_accuracy=1 / m.epoch) for m in history]
+    assert chosen_epoch(unvalidated).epoch == 4
+
+
+def test_the_test_samples_have_no_say(data):
+    results = []
+    for test in (data.test, Subset(data.train, np.arange(40))):
+        network = Network.random(NETWORK, seed=1)
+        history = train(network, replace(data, test=test), CONFIG)
+        results.append((bits(network), chosen_epoch(history).epoch))
+        assert history[0].validation_accuracy is not None
+    assert results[0] == results[1]
+
+
+def test_without_validation_the_last_epoch_counts(data, tmp_path):
+    network, run = Network.random(NETWORK, seed=1), RunFolder.create(ENTRIES, tmp_path / "run")
+    after = []
+    plain = replace(data, validation=None)
+    history = train(network, plain, CONFIG, run=run, on_epoch=lambda _: after.append(bits(network)))
+    assert bits(network) == after[-1] == bits(run.network())
+    assert [metrics.validation_accuracy for metrics in history] == [None] * CONFIG.epochs
+    assert set(contents(run.path)) == {"checkpoint.npz"}
+    with pytest.raises(InputError, match="goes on with a validation part if it began with one"):
+        train(network, data, replace(CONFIG, epochs=7), run=run)
+
+
+class StopError(Exception):
+    pass
+
+
+def interrupted(data, folder, epochs):
+    """Train into a folder, stopping after each of these epochs; returns what the last training returned."""
+    run = RunFolder.create(ENTRIES, folder)
+
+    def stop(metrics):
+        if metrics.epoch in epochs:
+            raise StopError
+
+    for _ in epochs:
+        with pytest.raises(StopError):
+            train(Network.random(NETWORK, seed=1), data, CONFIG, run=run, on_epoch=stop)
+    network = Network.random(NETWORK, seed=50)
+    return network, train(network, data, CONFIG, run=run)
+
+
+@pytest.mark.parametrize("epochs", [(1,), (2, 5), (6,), (1, 2, 3, 4, 5, 6)])
+def test_an_interrupted_training_ends_in_the_same_bits(data, tmp_path, epochs):
+    whole = Network.random(NETWORK, seed=1)
+    history = train(whole, data, CONFIG, run=RunFolder.create(ENTRIES, tmp_path / "whole"))
+    network, again = interrupted(data, tmp_path / "part", epochs)
+    assert bits(network) == bits(whole)
+    assert timeless(again) == timeless(history)
+    assert contents(tmp_path / "part") == contents(tmp_path / "whole")
+
+
+@pytest.mark.parametrize("failing", ["best-", "metrics.jsonl", "checkpoint.npz"])
+@pytest.mark.parametrize("epoch", range(1, 5))
+def test_a_fault_between_two_files_leaves_what_the_checkpoint_names(
+    data, tmp_path, monkeypatch, failing, epoch
+):
+    """Whichever of the files of an epoch could not be written, the run is that of the epochs before."""
+    whole = Network.random(NETWORK, seed=1)
+    states = []
+    complete = RunFolder.create(ENTRIES, tmp_path / "whole")
+    train(
+        whole, data, CONFIG, run=complete, on_epoch=lambda _: states.append(bits(complete.network()))
+    )  # fmt: skip
+    run = RunFolder.create(ENTRIES, tmp_path / "run")
+    done, replaced = [], os.replace
+
+    def full(source, target):
+        if len(done) == epoch and target.name.startswith(failing):
+            raise OSError(28, "No space left on device")
+        replaced(source, target)
+
+    with monkeypatch.context() as patch:
+        patch.setattr("os.replace", full)
+        try:
+            train(Network.random(NETWORK, seed=1), data, CONFIG, run=run, on_epoch=done.append)
+        except OSError as error:
+            assert str(error).startswith(f"cannot save epoch {epoch + 1} in ")
+            assert "No space left on device; the epochs before it are safe" in str(error)
+        else:
+            assert failing == "best-", "not every epoch is the best"
+            return
+    assert run.finished_epochs() == epoch
+    assert bits(run.network()) == states[epoch - 1]
+    assert not list(run.path.glob(".*.part"))
+    network = Network.random(NETWORK, seed=1)
+    train(network, data, CONFIG, run=run)
+    assert bits(network) == bits(whole)
+    assert contents(run.path) == contents(complete.path)
+
+
+def test_a_best_file_that_is_not_of_this_run(data, tmp_path):
+    run = RunFolder.create(ENTRIES, tmp_path / "run")
+    network = Network.random(NETWORK, seed=1)
+    best = chosen_epoch(train(network, data, CONFIG, run=run)).epoch
+    path = run.path / f"best-{best}.npz"
+    good = path.read_bytes()
+    Network.random(NetworkConfig((4, 13, 3)), seed=1).save(path)
+    with pytest.raises(DataError, match=rf"best-{best}.npz does not belong to this run"):
+        run.network()
+    network.save(path)
+    with pytest.raises(DataError, match=rf"best-{best}.npz is no training checkpoint: entry epoch"):
+        run.network()
+    for damaged in (b"", good[:-30], b"PK" + good[5:], np.random.default_rng(0).bytes(500)):
+        path.write_bytes(damaged)
+        with pytest.raises(DataError, match=rf"best-{best}.npz is not a readable .npz file"):
+            train(network, data, CONFIG, run=run)
+    path.unlink()
+    with pytest.raises(DataError, match=rf"best-{best}.npz does not exist"):
+        train(network, data, CONFIG, run=run)
