@@ -24,7 +24,7 @@ from .model import READOUTS, Gradients, ReadoutTrace, Trace
 from .readout import softmax_cross_entropy, softmax_cross_entropy_backward
 from .spikes import SpikeEvents, check_raster
 
-__all__ = ["Activity", "Network", "NetworkConfig"]
+__all__ = ["Activity", "Network", "NetworkConfig", "Outcome"]
 
 Parameters = dict[str, NDArray[Any]]
 
@@ -137,6 +137,29 @@ class Activity:
         return np.array([_count_spikes(trace) for trace in self.hidden], dtype=np.int64)
 
 
+@dataclass(frozen=True, eq=False)
+class Outcome:
+    """What is left of an `Activity` where a solver keeps no trace.
+
+    Parameters
+    ----------
+    logits : (B, n_classes)
+        Of Eq. 17.
+    spike_times : tuple of (B, N) int32
+        Of every hidden layer; ``n_steps`` is never.
+    n_steps : int
+        T.
+    """
+
+    logits: NDArray[Any]
+    spike_times: tuple[NDArray[np.int32], ...]
+    n_steps: int
+
+    def spike_counts(self) -> NDArray[np.int64]:
+        """(n_hidden_layers,) number of spikes of every hidden layer, summed over the batch."""
+        return np.array([(times < self.n_steps).sum() for times in self.spike_times], dtype=np.int64)
+
+
 def _count_spikes(trace: Trace) -> int:
     if trace.neuron == "single-spike":
         return int((trace.spike_times < trace.potential.shape[1]).sum())
@@ -239,8 +262,7 @@ class Network:
         )
         for potential in (*(trace.potential for trace in hidden), readout.membrane):
             check_overflow(potential)
-        if not np.isfinite(readout.logits).all():
-            raise OverflowError(f"the logits left the range of {config.dtype}: scale weights down")
+        _check_logits(readout.logits)
         return Activity(hidden, readout)
 
     def backward(
@@ -289,6 +311,45 @@ class Network:
         loss, probabilities = softmax_cross_entropy(activity.logits, labels)
         grad_logits = softmax_cross_entropy_backward(probabilities, labels)
         return loss, self.backward(activity, grad_logits, solver=solver, workspace=workspace), activity
+
+    def training_step(
+        self,
+        spikes: NDArray[Any] | SpikeEvents,
+        labels: NDArray[Any],
+        *,
+        solver: str = "numba-parallel",
+        workspace: Any = None,
+    ) -> tuple[float, Parameters, Activity | Outcome]:
+        """As `loss_and_gradients`, by the fastest way the solver has.
+
+        A solver may take a whole network at once and keep no trace of it (`minisnn.solvers.numba_step`).
+        """
+        config, module = self.config, self._solver(solver)
+        whole = getattr(module, "training_step", None) if config.neuron == "single-spike" else None
+        if whole is not None:
+            signal = self._checked_input(spikes)
+            labels = checked_labels(labels, len(signal), config.sizes[-1])
+            step = whole(
+                signal,
+                labels,
+                [self._layer(name) for name in config.layers],
+                threshold=config.threshold,
+                surrogate_scale=config.surrogate_scale,
+                gradient=config.gradient,
+                readout=config.readout,
+                logit_scale=config.logit_scale,
+                workspace=workspace,
+            )
+            if step is not None:
+                for potential in step.last_potential:
+                    check_overflow(potential[:, None])
+                _check_logits(step.logits)
+                gradients: Parameters = {}
+                for name, values in zip(config.layers, step.gradients):
+                    gradients |= dict(zip((f"{name}.weight", f"{name}.bias", f"{name}.decay"), values))
+                loss, _ = softmax_cross_entropy(step.logits, labels)
+                return loss, gradients, Outcome(step.logits, step.spike_times, signal.shape[1])
+        return self.loss_and_gradients(spikes, labels, solver=solver, workspace=workspace)
 
     # ---- files ----------------------------------------------------------------------------------
 
@@ -349,6 +410,11 @@ class Network:
 
 def _part(workspace: Any, name: str) -> Any:
     return None if workspace is None else workspace.part(name)
+
+
+def _check_logits(logits: NDArray[Any]) -> None:
+    if not np.isfinite(logits).all():
+        raise OverflowError(f"the logits left the range of {logits.dtype}: scale weights down")
 
 
 def _named(layer: str, gradients: Gradients) -> Parameters:

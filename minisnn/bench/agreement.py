@@ -22,7 +22,7 @@ from ..readout import softmax_cross_entropy, softmax_cross_entropy_backward
 from ..spikes import SpikeEvents
 from ..surrogate import fast_sigmoid_derivative
 
-__all__ = ["disagreement", "layer_disagreement", "same_bits"]
+__all__ = ["disagreement", "layer_disagreement", "same_bits", "step_disagreement"]
 
 Floats = NDArray[np.float64]
 
@@ -105,6 +105,25 @@ def same_bits(
             return f"gradient of {name}: bits differ from {other}"
     if results[0][0] != results[1][0]:
         return f"loss: expected {results[1][0]!r} as from {other}, got {results[0][0]!r}"
+    return None
+
+
+def step_disagreement(network: Network, spikes: Any, labels: NDArray[np.int64], solver: str) -> str | None:
+    """Where a training step taken at once differs from the one layer by layer; None where it does not.
+
+    Spikes and logits must have the same bits. The softmax is rounded by another exponential, which every
+    gradient is proportional to: they may differ by a thousand roundings of the largest.
+    """
+    loss, gradients, outcome = network.training_step(spikes, labels, solver=solver)
+    expected_loss, expected, activity = network.loss_and_gradients(spikes, labels, solver=solver)
+    if not np.array_equal(outcome.logits, activity.logits) or loss != expected_loss:
+        return "the step taken at once has other logits than layer by layer"
+    if not np.array_equal(outcome.spike_counts(), activity.spike_counts()):
+        return "the step taken at once has other spikes than layer by layer"
+    for name, right in expected.items():
+        allowed = 1000 * np.finfo(right.dtype).eps * np.abs(right).max()
+        if np.abs(gradients[name] - right).max() > allowed:
+            return f"gradient of {name}: the step taken at once differs from layer by layer"
     return None
 
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from .. import solvers
 from ..errors import InputError
-from .agreement import disagreement, same_bits
+from .agreement import disagreement, same_bits, step_disagreement
 from .memory import peak_rss_mb
 from .timing import Contestant, GemmFloor, StepRunner, by_turns, milliseconds, settings
 from .workloads import Workload, make_batch, make_network
@@ -103,6 +103,8 @@ def measure_steps(
         sample = raster[:few] if way.product == "dense" else events[:few]
         with settings(way.product, way.threads):
             fault = disagreement(network, sample, labels[:few], way.solver)
+            if fault is None:
+                fault = step_disagreement(network, sample, labels[:few], way.solver)
             if fault is None and way.solver == "numba-sequential" and way.product == "dense":
                 fault = same_bits(network, sample, labels[:few], way.solver, "numpy-sequential")
         faults.append(fault)
@@ -151,6 +153,9 @@ def table(lines: Sequence[StepLine]) -> str:
             f"  {way.label:38s} {way.threads:7d} {line.median_ms:9.2f} {line.min_ms:9.2f} {line.max_ms:9.2f} "
             f"{line.forward_ms:9.2f} {line.backward_ms:9.2f} {peak:>8s} {cells[0]:>8s} {cells[1]:>7s} {cells[2]:>7s}"
         )
+    text.append(
+        "  forward, backward: layer by layer; the fused step takes both sample by sample and is one call"
+    )
     text.append(
         "  x: how many times faster than the gemm floor, (a) conventional stepped dense, (b) the same"
     )

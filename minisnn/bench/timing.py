@@ -109,25 +109,38 @@ class StepRunner:
         self.optimiser = Adam(self.network.parameters, self.network.learns, module)
         self.workspace = Workspace()
 
-    def __call__(self) -> tuple[float, float, float]:
-        """Take one step; returns seconds of the whole, of forward and of backward."""
-        network, solver = self.network, self.contestant.solver
+    def __call__(self) -> float:
+        """Take one step; returns seconds."""
         started = time.perf_counter()
-        activity = network.forward(self.signal, solver=solver, workspace=self.workspace)
-        forward = time.perf_counter()
+        _, gradients, _ = self.network.training_step(
+            self.signal, self.labels, solver=self.contestant.solver, workspace=self.workspace
+        )
+        self.optimiser.step(gradients, _LR)
+        return time.perf_counter() - started
+
+    def parts(self) -> tuple[float, float]:
+        """Seconds of the forward and of the backward pass, layer by layer.
+
+        They do not add up to a step where the solver takes all of it sample by sample.
+        """
+        network, solver, workspace = self.network, self.contestant.solver, self.workspace.part("layers")
+        started = time.perf_counter()
+        activity = network.forward(self.signal, solver=solver, workspace=workspace)
+        forward = time.perf_counter() - started
         _, probabilities = softmax_cross_entropy(activity.logits, self.labels)
         grad_logits = softmax_cross_entropy_backward(probabilities, self.labels)
-        before = time.perf_counter()
-        gradients = network.backward(activity, grad_logits, solver=solver, workspace=self.workspace)
-        backward = time.perf_counter()
-        self.optimiser.step(gradients, _LR)
-        return time.perf_counter() - started, forward - started, backward - before
+        started = time.perf_counter()
+        network.backward(activity, grad_logits, solver=solver, workspace=workspace)
+        return forward, time.perf_counter() - started
 
     def turn(self, n_timed: int = TURN) -> list[tuple[float, float, float]]:
-        """One untimed step, then `n_timed` timed ones."""
+        """One untimed step, then `n_timed` timed ones, with the times of the two passes, taken once."""
         with settings(self.contestant.product, self.contestant.threads):
             self()
-            return [self() for _ in range(n_timed)]
+            steps = [self() for _ in range(n_timed)]
+            self.parts()
+            parts = self.parts()
+            return [(step, *parts) for step in steps]
 
 
 class GemmFloor:

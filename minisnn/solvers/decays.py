@@ -14,7 +14,7 @@ Floats = NDArray[np.floating[Any]]
 
 def decay_row(decay: Floats, n_out: int) -> Floats:
     """Give every neuron its decay, (N,), also where one serves them all."""
-    return np.ascontiguousarray(np.broadcast_to(decay, (n_out,)))
+    return np.array(np.broadcast_to(decay, (n_out,)))
 
 
 def decay_gradient(sums: Floats, decay: Floats) -> Floats:

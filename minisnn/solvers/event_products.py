@@ -16,12 +16,14 @@ from ..errors import unknown_name
 from ..model import Trace
 from ..spikes import SpikeEvents
 from .jit import kernel
+from .products import Spikes
 from .threads import run_shares, shares
 
 __all__ = [
     "DENSE_FROM",
     "DENSE_FROM_EVENTS",
     "add_event_rows",
+    "add_partials",
     "add_row_to_events",
     "add_sample_gradient",
     "as_events",
@@ -30,6 +32,9 @@ __all__ = [
     "get_product",
     "matmul",
     "matmul_transposed",
+    "most_events",
+    "pointers",
+    "prepare",
     "set_product",
 ]
 
@@ -65,6 +70,28 @@ def set_product(product: str) -> None:
     _settings["product"] = product
 
 
+def prepare(spikes: Spikes) -> tuple[Spikes, bool]:
+    """The input in the form whose product is faster, and whether that is events (otherwise BLAS)."""
+    product = get_product()
+    if product == "auto":
+        if isinstance(spikes, SpikeEvents):
+            size = spikes.shape[0] * spikes.shape[1] * spikes.shape[2]
+            is_dense = spikes.n_events >= DENSE_FROM_EVENTS * size
+        else:
+            # A sample of the raster: reading all of it would cost as much as the decision saves.
+            part = spikes[:: max(1, len(spikes) // 8)]
+            is_dense = int(np.count_nonzero(part)) >= DENSE_FROM * part.size
+        product = "dense" if is_dense else "events"
+    return (as_events(spikes), True) if product == "events" else (spikes, False)
+
+
+def pointers(signal: Spikes, by_events: bool) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
+    """Row pointers and neurons of the events; of none where BLAS takes the input."""
+    if by_events and isinstance(signal, SpikeEvents):
+        return signal.indptr, signal.indices
+    return np.zeros(signal.shape[0] * signal.shape[1] + 1, np.int64), np.zeros(0, np.int32)
+
+
 @kernel
 def add_event_rows(row, weight, indices, start, stop):
     """``row += sum of weight[i]`` over the events ``indices[start:stop]``; row is (N,), weight (n_in, N)."""
@@ -78,12 +105,20 @@ def add_event_rows(row, weight, indices, start, stop):
                 (weight[p, j] + weight[q, j]) + (weight[r, j] + weight[s, j])
             )
         e += 8
-    while e + 1 < stop:
+    if e + 3 < stop:
+        a, b, c, d = indices[e], indices[e + 1], indices[e + 2], indices[e + 3]
+        for j in range(n_out):
+            row[j] += (weight[a, j] + weight[b, j]) + (weight[c, j] + weight[d, j])
+        e += 4
+    if e + 2 < stop:
+        a, b, c = indices[e], indices[e + 1], indices[e + 2]
+        for j in range(n_out):
+            row[j] += (weight[a, j] + weight[b, j]) + weight[c, j]
+    elif e + 1 < stop:
         a, b = indices[e], indices[e + 1]
         for j in range(n_out):
             row[j] += weight[a, j] + weight[b, j]
-        e += 2
-    if e < stop:
+    elif e < stop:
         a = indices[e]
         for j in range(n_out):
             row[j] += weight[a, j]

@@ -9,6 +9,8 @@ from numpy.typing import DTypeLike, NDArray
 
 __all__ = ["Workspace", "buffer"]
 
+_LINE = 64  # bytes
+
 
 class Workspace:
     """Named buffers, made when first asked for and handed out again afterwards.
@@ -41,7 +43,10 @@ class Workspace:
         n_bytes = int(np.prod(shape, dtype=np.int64)) * np.dtype(dtype).itemsize
         block = self._blocks.get(name)
         if block is None or block.size < n_bytes:
-            self._blocks[name] = block = np.empty(n_bytes, dtype=np.uint8)
+            # From the start of a cache line on: vector loads that cross lines cost a sixth of the speed.
+            room = np.empty(n_bytes + _LINE, dtype=np.uint8)
+            start = -room.ctypes.data % _LINE
+            self._blocks[name] = block = room[start : start + n_bytes]
         self._arrays[name] = array = block[:n_bytes].view(dtype).reshape(shape)
         return array
 

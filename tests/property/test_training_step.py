@@ -1,0 +1,125 @@
+"""A training step taken at once, sample by sample, is the one taken layer by layer."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from minisnn import Network, NetworkConfig, SpikeEvents
+from minisnn.errors import InputError
+from minisnn.network import Outcome
+from minisnn.solvers import event_products, threads
+from minisnn.solvers.workspace import Workspace
+from tests.property.test_bits import UnwrittenIsSeen
+
+
+@st.composite
+def steps(draw):
+    """A network of depth 1 to 3 with odd sizes, and a batch of events for it."""
+    rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+    sizes = tuple(draw(st.lists(st.sampled_from([1, 3, 8, 17, 40]), min_size=3, max_size=5)))
+    config = NetworkConfig(
+        sizes,
+        gradient=draw(st.sampled_from(["gated", "straight-through"])),
+        readout=draw(st.sampled_from(["max", "sum"])),
+        learn_decay=draw(st.booleans()),
+        surrogate_scale=draw(st.sampled_from([0.0, 10.0, 100.0])),
+        logit_scale=draw(st.sampled_from([0.1, 1.0])),
+        dtype=draw(st.sampled_from(["float32", "float64"])),
+    )
+    network = Network.random(config, seed=int(rng.integers(1000)))
+    for name in network.parameters:
+        if name.endswith("weight"):
+            network.parameters[name] *= np.dtype(config.dtype).type(3)
+        if name.endswith("bias"):
+            network.parameters[name] += rng.normal(0, 0.1, network.parameters[name].shape).astype(
+                config.dtype
+            )
+    batch, n_steps = draw(st.sampled_from([1, 3, 5, 9])), draw(st.sampled_from([1, 2, 7, 30]))
+    rate = draw(st.sampled_from([0.0, 0.05, 0.3, 1.0]))
+    raster = rng.random((batch, n_steps, sizes[0])) < rate
+    if draw(st.booleans()):
+        raster[:, 1:] = False  # all events in one step
+    return network, SpikeEvents.from_raster(raster), rng.integers(0, sizes[-1], batch)
+
+
+def relative(got, expected):
+    return float(np.abs(got - expected).max() / max(np.abs(expected).max(), 1e-30))
+
+
+@given(case=steps())
+def test_it_is_the_step_layer_by_layer(case):
+    network, events, labels = case
+    before = event_products.get_product()
+    event_products.set_product("events")
+    try:
+        loss, gradients, outcome = network.training_step(events, labels, workspace=UnwrittenIsSeen())
+        layered = network.loss_and_gradients(events, labels, solver="numba-parallel")
+    finally:
+        event_products.set_product(before)
+    assert isinstance(outcome, Outcome)
+    assert loss == layered[0]
+    assert np.array_equal(outcome.logits, layered[2].logits)
+    assert np.array_equal(outcome.spike_counts(), layered[2].spike_counts())
+    for times, trace in zip(outcome.spike_times, layered[2].hidden):
+        assert np.array_equal(times, trace.spike_times)
+    assert gradients.keys() == network.parameters.keys()
+    rounding = np.finfo(network.config.dtype).eps
+    for name, expected in layered[1].items():
+        assert gradients[name].shape == network.parameters[name].shape
+        assert relative(gradients[name], expected) < 1000 * rounding
+
+
+@given(case=steps())
+def test_it_has_the_gradients_of_the_definition(case):
+    network, events, labels = case
+    if network.config.dtype == "float32":
+        return
+    _, gradients, outcome = network.training_step(events, labels)
+    _, expected, activity = network.loss_and_gradients(events, labels, solver="numpy-sequential")
+    if not np.array_equal(outcome.spike_counts(), activity.spike_counts()):
+        return  # a potential within rounding of the threshold
+    for name, right in expected.items():
+        assert relative(gradients[name], right) < 1e-10
+
+
+@given(case=steps())
+def test_threads_workspaces_and_repeats_change_no_bit(case):
+    network, events, labels = case
+    workspace = Workspace()
+    before = threads.get_threads()
+    results = []
+    try:
+        for n_threads in (1, 2, 4, 2):
+            threads.set_threads(n_threads)
+            results.append(network.training_step(events, labels, workspace=workspace))
+    finally:
+        threads.set_threads(before)
+    for other in results[1:]:
+        assert all(np.array_equal(results[0][1][name], other[1][name]) for name in other[1])
+
+
+def test_dense_input_and_other_solvers_go_layer_by_layer():
+    network = Network.random(NetworkConfig((6, 5, 3)))
+    raster = np.ones((4, 8, 6), dtype=np.float32)
+    labels = np.array([0, 1, 2, 0])
+    for solver in ("numba-parallel", "numpy-parallel"):
+        loss, gradients, activity = network.training_step(raster, labels, solver=solver)
+        expected = network.loss_and_gradients(raster, labels, solver=solver)
+        assert not isinstance(activity, Outcome)
+        assert loss == expected[0]
+        assert all(np.array_equal(gradients[name], expected[1][name]) for name in gradients)
+
+
+def test_wrong_input_is_named_before_any_kernel_runs():
+    network = Network.random(NetworkConfig((6, 5, 3)))
+    events = SpikeEvents.from_spike_times(np.zeros((2, 6), np.int32), n_steps=4)
+    with pytest.raises(InputError, match="labels must be 2 integers"):
+        network.training_step(events, np.array([0]))
+    with pytest.raises(InputError, match=r"labels must lie in 0 \.\.\. 2, got 0 \.\.\. 3"):
+        network.training_step(events, np.array([0, 3]))
+    with pytest.raises(InputError, match=r"spikes must have shape \(batch, time, 6\)"):
+        network.training_step(SpikeEvents.from_spike_times(np.zeros((2, 5), np.int32), 4), np.array([0, 1]))
+    network.parameters["hidden1.weight"][:] = 3e38
+    with pytest.raises(OverflowError, match="left the range of float32"):
+        network.training_step(events, np.array([0, 1]))
