@@ -15,6 +15,17 @@ hypothesis.settings.register_profile(
 hypothesis.settings.load_profile("minisnn")
 
 
+@pytest.fixture(scope="session", autouse=True)
+def cache_of_its_own(tmp_path_factory):
+    """Tests neither read nor fill the user's cache; commands that tests start inherit this."""
+    before = os.environ.get("MINISNN_CACHE")
+    os.environ["MINISNN_CACHE"] = str(tmp_path_factory.mktemp("cache"))
+    yield
+    del os.environ["MINISNN_CACHE"]
+    if before is not None:
+        os.environ["MINISNN_CACHE"] = before
+
+
 @pytest.fixture
 def data_dir():
     """Folder with the real data sets, or a skip with its reason."""

@@ -1,0 +1,104 @@
+"""Encoded recordings kept on disk, so that a data set is binned once.
+
+A file of the cache is named by a digest of everything its content depends on: the parameters of the encoding,
+and name, size and time of last change of every file that was read (their content would take as long to digest
+as to encode). The same text stands in the file, so that a digest that two share is noticed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..errors import DataError, InputError
+from ..files import read_npz, write_npz
+from ..spikes import SpikeEvents
+from .samples import EventSamples
+
+__all__ = ["cache_folder", "cached"]
+
+_FORMAT = 1
+
+
+def cache_folder() -> Path:
+    """Where downloads and encoded data sets are kept: ``MINISNN_CACHE``, or ``minisnn`` in the user's cache."""
+    given = os.environ.get("MINISNN_CACHE")
+    if given:
+        return Path(given)
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "minisnn"
+
+
+def cached(
+    name: str,
+    parameters: Mapping[str, Any],
+    files: Sequence[Path],
+    make: Callable[[], EventSamples],
+) -> EventSamples:
+    """Samples from the cache, or made and put there.
+
+    Parameters
+    ----------
+    name : str
+        Of the data set and part; begins the file's name.
+    parameters : mapping
+        Everything else the samples depend on, as JSON can write it.
+    files : sequence of Path
+        What `make` reads.
+    make : callable
+        Makes the samples.
+
+    Returns
+    -------
+    samples : EventSamples
+        A file of the cache that cannot be read is made anew, with a warning; a cache that cannot be written
+        is done without.
+    """
+    stamps = [(str(path.resolve()), path.stat().st_size, path.stat().st_mtime_ns) for path in files]
+    key = json.dumps([_FORMAT, name, dict(parameters), stamps], sort_keys=True)
+    place = cache_folder() / "encoded" / f"{name}-{hashlib.sha256(key.encode()).hexdigest()[:32]}.npz"
+    if place.exists():
+        try:
+            return _read(place, key)
+        except InputError as error:
+            warnings.warn(f"encoding {name} again: {error}", stacklevel=2)
+    samples = make()
+    spikes = samples.spikes
+    arrays = {
+        "key": np.array(key),
+        "indptr": spikes.indptr,
+        "indices": spikes.indices,
+        "shape": np.array([spikes.n_steps, spikes.n_neurons, int(spikes.counts)]),
+        "labels": samples.labels,
+    }
+    try:
+        place.parent.mkdir(parents=True, exist_ok=True)
+        write_npz(place, arrays)
+    except OSError as error:
+        warnings.warn(f"{name} was encoded, but not kept: {error}", stacklevel=2)
+    return samples
+
+
+def _read(place: Path, key: str) -> EventSamples:
+    arrays = read_npz(place)
+    missing = {"key", "indptr", "indices", "shape", "labels"} - set(arrays)
+    if missing:
+        raise DataError(f"{place} is no encoded data set: {', '.join(sorted(missing))} missing")
+    if arrays["key"].shape != () or str(arrays["key"]) != key:
+        raise DataError(f"{place} was made from other files or parameters")
+    shape = arrays["shape"]
+    if shape.shape != (3,) or shape.dtype.kind not in "iu":
+        raise DataError(f"{place}: shape must be three integers, got {shape.dtype} of shape {shape.shape}")
+    try:
+        spikes = SpikeEvents(
+            arrays["indptr"], arrays["indices"], int(shape[0]), int(shape[1]), bool(shape[2])
+        )
+        return EventSamples(spikes, arrays["labels"])
+    except InputError as error:
+        raise DataError(f"{place} is damaged: {error}") from None

@@ -1,0 +1,78 @@
+"""Download of the image data sets, by pooch (extra ``download``), their published checksums verified."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from ..errors import DataError, InputError
+
+__all__ = ["IMAGES", "download_images"]
+
+# Base address, and the md5 of every file as published with the data set.
+IMAGES = {
+    "mnist": (
+        "https://ossci-datasets.s3.amazonaws.com/mnist/",
+        {
+            "train-images-idx3-ubyte.gz": "f68b3c2dcbeaaa9fbdd348bbdeb94873",
+            "train-labels-idx1-ubyte.gz": "d53e105ee54ea40749a09fcbcd1e9432",
+            "t10k-images-idx3-ubyte.gz": "9fb629c4189551a2d022fa330f9573f3",
+            "t10k-labels-idx1-ubyte.gz": "ec29112dd5afa0611ce80d1b7f02629c",
+        },
+    ),
+    "fashion-mnist": (
+        "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/",
+        {
+            "train-images-idx3-ubyte.gz": "8d4fb7e6c68d591d4c3dfef9ec88bf0d",
+            "train-labels-idx1-ubyte.gz": "25c81989df183df01b3e8a0aad5dffbe",
+            "t10k-images-idx3-ubyte.gz": "bef4ecab320f06d8554ea6380940ec79",
+            "t10k-labels-idx1-ubyte.gz": "bb300cfdad3c16e7a12a480ee83cd310",
+        },
+    ),
+}
+
+
+def download_images(name: str, folder: Path, *, progressbar: bool = True) -> Path:
+    """Fetch the four files of an image data set, unless they are there already and right.
+
+    Parameters
+    ----------
+    name : {"mnist", "fashion-mnist"}
+        The data set.
+    folder : Path
+        Where to put them; made if need be. A file is moved there when it is whole and its checksum right.
+    progressbar : bool
+        Show one on standard error.
+
+    Returns
+    -------
+    folder : Path
+
+    Raises
+    ------
+    InputError
+        Where pooch is not installed.
+    DataError
+        If a file cannot be fetched, or is not the published one.
+    """
+    try:
+        import pooch
+    except ModuleNotFoundError:
+        raise InputError(
+            f"pooch downloads {name} and is not installed: pip install 'minisnn[download]'"
+        ) from None
+    base, checksums = IMAGES[name]
+    store: Any = pooch.create(
+        path=folder, base_url=base, registry={file: f"md5:{md5}" for file, md5 in checksums.items()}
+    )
+    for file in checksums:
+        try:
+            store.fetch(file, progressbar=progressbar)
+        except (OSError, ValueError, RuntimeError) as error:
+            # Requests derives its errors from OSError; pooch raises ValueError for a wrong checksum.
+            reason = str(error).split("\n")[0]
+            raise DataError(
+                f"{file} of {name} could not be fetched from {base}: {reason}; "
+                f"put the files of the data set into {folder} instead"
+            ) from None
+    return folder

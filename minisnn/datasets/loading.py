@@ -1,0 +1,199 @@
+"""One way of loading every data set, by name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import InputError, unknown_name
+from . import nmnist, places, shd
+from .cache import cached
+from .encoding import latency_linear, pixel_times
+from .idx import read_images
+from .images import ImageSamples
+from .places import NAMES, find
+from .recordings import POLARITIES, encode_recordings
+from .samples import Dataset, EventSamples, Samples, encode_events
+from .yin_yang import yin_yang
+
+__all__ = ["load_dataset"]
+
+_IMAGES = ("mnist", "fashion-mnist")
+
+
+def load_dataset(
+    name: str,
+    data_dir: str | Path | None = None,
+    *,
+    n_steps: int | None = None,
+    train_samples: int | None = None,
+    test_samples: int | None = None,
+    encoding: str = "linear",
+    augment: Sequence[str] = (),
+    dt: float | None = None,
+    polarities: str = "merged",
+    counts: bool = False,
+    binning: str = "floor",
+    download: bool = False,
+) -> Dataset:
+    """Load a data set as spike events.
+
+    Parameters
+    ----------
+    name : str
+        One of `NAMES`.
+    data_dir : path, optional
+        Folder of the data set, or its parent; see `find`. Yin-Yang needs none.
+    n_steps : int, optional
+        T: 100, or 300 for N-MNIST and 500 for Spiking Heidelberg Digits.
+    train_samples, test_samples : int, optional
+        Take only the first so many samples of a part.
+    encoding : {"linear", "sparse", "log"}
+        Latency encoding of images, see `pixel_times`; Yin-Yang is always encoded linearly.
+    augment : sequence of {"flip", "shift", "noise"}
+        What happens to training images at random every time they are used, see `augment_images`.
+    dt : float, optional
+        Milliseconds a step, of recordings: 1 for N-MNIST, 2 for Spiking Heidelberg Digits.
+    polarities : {"merged", "kept"}
+        Of N-MNIST: 1156 inputs, or 2312.
+    counts, binning
+        Of recordings: see `encode_recordings`.
+    download : bool
+        Fetch the files if they are not there.
+
+    Returns
+    -------
+    dataset : Dataset
+
+    Raises
+    ------
+    InputError
+        For an unknown name (the nearest is suggested), more samples than there are, or an option that has no
+        meaning for the data set.
+    DataError
+        For missing, damaged or foreign files.
+
+    Examples
+    --------
+    >>> data = load_dataset("yin-yang", train_samples=100, test_samples=50)
+    >>> len(data.train), len(data.test), data.n_inputs, data.n_classes, data.n_steps
+    (100, 50, 4, 3, 100)
+    """
+    if name not in NAMES:
+        raise unknown_name("data set", name, NAMES)
+    sizes = {"train": train_samples, "test": test_samples}
+    of_images = {"encoding": encoding != "linear", "augment": bool(augment)}
+    of_recordings = {"dt": dt is not None, "counts": counts, "binning": binning != "floor"}
+    of_nmnist = {"polarities": polarities != "merged"}
+    if name == "yin-yang":
+        _refuse(name, of_images | of_recordings | of_nmnist | {"download": download})
+        return _load_yin_yang(sizes, 100 if n_steps is None else n_steps)
+    folder = places.download(name, data_dir) if download else find(name, data_dir)
+    if name in _IMAGES:
+        _refuse(name, of_recordings | of_nmnist)
+        return _load_images(name, folder, sizes, 100 if n_steps is None else n_steps, encoding, augment)
+    _refuse(name, of_images | (of_nmnist if name == "shd" else {}))
+    steps, milliseconds = (300, 1.0) if name == "nmnist" else (500, 2.0)
+    options = {
+        "n_steps": steps if n_steps is None else n_steps,
+        "dt": milliseconds if dt is None else dt,
+        "binning": binning,
+        "counts": counts,
+    }
+    if name == "nmnist":
+        return _load_nmnist(folder, sizes, polarities, options)
+    return _load_shd(folder, sizes, options)
+
+
+def _refuse(name: str, options: dict[str, bool]) -> None:
+    """Options that mean nothing here would otherwise be left out without a word."""
+    for option, given in options.items():
+        if given:
+            raise InputError(f"{option} has no meaning for {name}: leave it out")
+
+
+def _size(part: str, wanted: int | None, available: int) -> int:
+    if wanted is None:
+        return available
+    if not 1 <= wanted <= available:
+        raise InputError(f"{part}_samples must lie in 1 ... {available}, got {wanted}")
+    return wanted
+
+
+def _load_yin_yang(sizes: dict[str, int | None], n_steps: int) -> Dataset:
+    # The seeds of the published data set.
+    parts = []
+    for (part, wanted), available, seed in zip(sizes.items(), (20000, 10000), (42, 0)):
+        features, labels = yin_yang(_size(part, wanted, available), seed)
+        parts.append(_encode(features, labels, lambda x: latency_linear(x, n_steps), n_steps))
+    return Dataset("yin-yang", parts[0], parts[1], n_inputs=4, n_classes=3, n_steps=n_steps)
+
+
+def _load_images(
+    name: str,
+    folder: Path,
+    sizes: dict[str, int | None],
+    n_steps: int,
+    encoding: str,
+    augment: Sequence[str],
+) -> Dataset:
+    parts: dict[str, Samples] = {}
+    for part, wanted in sizes.items():
+        images, labels = read_images(folder, part)
+        size = _size(part, wanted, len(images))
+        images, labels = images[:size], labels[:size]
+        if part == "train" and augment:
+            parts[part] = ImageSamples(images, labels, n_steps, encoding, augment)
+        else:
+            # What is the same in every epoch is encoded once.
+            flat = images.reshape(size, -1)
+            parts[part] = _encode(flat, labels, lambda x: pixel_times(x, n_steps, encoding), n_steps)
+    return Dataset(name, **parts, n_inputs=images[0].size, n_classes=10, n_steps=n_steps)
+
+
+def _encode(
+    values: NDArray[Any],
+    labels: NDArray[Any],
+    encode: Callable[[NDArray[Any]], NDArray[np.int32]],
+    n_steps: int,
+) -> EventSamples:
+    return EventSamples(encode_events(values, encode, n_steps), labels)
+
+
+def _load_nmnist(
+    folder: Path, sizes: dict[str, int | None], polarities: str, options: dict[str, Any]
+) -> Dataset:
+    if polarities not in POLARITIES:
+        raise unknown_name("choice of polarities", polarities, POLARITIES)
+    n_inputs = nmnist.SIDE**2 * (2 if polarities == "kept" else 1)
+    parts = []
+    for part, wanted in sizes.items():
+        paths, labels = nmnist.list_recordings(folder, part)
+        size = _size(part, wanted, len(paths))
+        paths, labels = paths[:size], labels[:size]
+
+        def make(paths: list[Path] = paths, labels: NDArray[np.int64] = labels) -> EventSamples:
+            recordings = (nmnist.read_recording(path, polarities) for path in paths)
+            return EventSamples(encode_recordings(recordings, n_inputs, **options), labels)
+
+        parts.append(cached(f"nmnist-{part}", options | {"polarities": polarities}, paths, make))
+    return Dataset("nmnist", parts[0], parts[1], n_inputs, 10, options["n_steps"])
+
+
+def _load_shd(folder: Path, sizes: dict[str, int | None], options: dict[str, Any]) -> Dataset:
+    parts = []
+    for part, wanted in sizes.items():
+        path = folder / shd.FILES[part]
+
+        def make(path: Path = path) -> EventSamples:
+            recordings, labels = shd.read_shd(path)
+            return EventSamples(encode_recordings(recordings, shd.N_INPUTS, **options), labels)
+
+        samples = cached(f"shd-{part}", options, [path], make) if path.is_file() else make()
+        size = _size(part, wanted, len(samples))
+        parts.append(EventSamples(samples.spikes[:size], samples.labels[:size]))
+    return Dataset("shd", parts[0], parts[1], shd.N_INPUTS, shd.N_CLASSES, options["n_steps"])

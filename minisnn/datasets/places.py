@@ -1,0 +1,100 @@
+"""Where the files of a data set are: the folder given, ``MINISNN_DATA``, or the cache."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+from ..errors import DataError, unknown_name
+from . import nmnist, shd
+from .cache import cache_folder
+from .download import download_images
+from .idx import FILES as IDX_FILES
+from .idx import find_idx
+from .tonic_bridge import download_with_tonic
+
+__all__ = ["NAMES", "download", "find"]
+
+NAMES = ("yin-yang", "mnist", "fashion-mnist", "nmnist", "shd")
+
+_IDX = [file for part in IDX_FILES.values() for file in part]
+_SOURCES = {
+    "mnist": "the four idx files of MNIST, from http://yann.lecun.com/exdb/mnist or a mirror",
+    "fashion-mnist": "the four idx files of Fashion-MNIST, from https://github.com/zalandoresearch/fashion-mnist",
+    "nmnist": "N-MNIST, from https://www.garrickorchard.com/datasets/n-mnist",
+    "shd": "Spiking Heidelberg Digits, from https://zenkelab.org/datasets",
+}
+_WANTED = {
+    "mnist": f"{', '.join(_IDX)} (.gz or not)",
+    "fashion-mnist": f"{', '.join(_IDX)} (.gz or not)",
+    "nmnist": "Train/<digit>/<number>.bin and Test/<digit>/<number>.bin",
+    "shd": " and ".join(shd.FILES.values()),
+}
+
+
+def _has_idx(folder: Path) -> bool:
+    return any(find_idx(folder, file) for file in _IDX)
+
+
+_RECOGNISED: dict[str, Callable[[Path], bool]] = {
+    "mnist": _has_idx,
+    "fashion-mnist": _has_idx,
+    "nmnist": lambda folder: any((folder / part).is_dir() for part in nmnist.PARTS.values()),
+    "shd": lambda folder: any((folder / file).is_file() for file in shd.FILES.values()),
+}
+
+
+def find(name: str, data_dir: str | Path | None = None) -> Path:
+    """Folder with the files of a data set.
+
+    Parameters
+    ----------
+    name : {"mnist", "fashion-mnist", "nmnist", "shd"}
+        The data set.
+    data_dir : path, optional
+        Its folder, or the folder that folder is in; without it the environment variable ``MINISNN_DATA``, then
+        the cache, where downloads are.
+
+    Raises
+    ------
+    DataError
+        If no such folder has the files; the error names them and where to get them.
+    """
+    if name not in _RECOGNISED:
+        raise unknown_name("data set with files", name, _RECOGNISED)
+    given = data_dir if data_dir is not None else os.environ.get("MINISNN_DATA")
+    places = [cache_folder()] if data_dir is None else []
+    if given is not None:
+        places.insert(0, Path(given))
+    # Tonic puts its files into a folder named after its class.
+    for place in places:
+        for folder in (place / name, place, place / name / name.upper(), place / name.upper()):
+            if folder.is_dir() and _RECOGNISED[name](folder):
+                return folder
+    advice = f"put {_WANTED[name]} there: {_SOURCES[name]}"
+    if given is None:
+        raise DataError(
+            f"no folder for {name}: give --data-dir DIR or set MINISNN_DATA, and {advice}; "
+            f"or let --download fetch it into {cache_folder()}"
+        )
+    raise DataError(f"no {name} files in {given}: {advice}")
+
+
+def download(name: str, data_dir: str | Path | None = None) -> Path:
+    """Download a data set, unless it is there; returns its folder.
+
+    Parameters
+    ----------
+    name : {"mnist", "fashion-mnist", "nmnist", "shd"}
+        Images come by pooch (extra ``download``), recordings by tonic (extra ``data``).
+    data_dir : path, optional
+        Where `find` is to look first, and where to put the files; without it the cache.
+    """
+    if name not in _RECOGNISED:
+        raise unknown_name("data set to download", name, _RECOGNISED)
+    try:
+        return find(name, data_dir)
+    except DataError:
+        place = (cache_folder() if data_dir is None else Path(data_dir)) / name
+    return download_images(name, place) if _RECOGNISED[name] is _has_idx else download_with_tonic(name, place)

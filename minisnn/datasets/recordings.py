@@ -1,0 +1,152 @@
+"""Recordings of event sensors, in microseconds, to spike events in steps."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..checks import checked_float
+from ..errors import DataError, InputError, unknown_name
+from ..spikes import SpikeEvents
+
+__all__ = ["BINNINGS", "POLARITIES", "Recording", "encode_recordings", "pixel_neurons"]
+
+BINNINGS = ("floor", "round")
+POLARITIES = ("merged", "kept")
+
+# Times in microseconds and input neurons of every event, and what to call the recording in an error.
+Recording = tuple[NDArray[Any], NDArray[Any], str]
+
+
+def encode_recordings(
+    recordings: Iterable[Recording],
+    n_neurons: int,
+    *,
+    n_steps: int,
+    dt: float,
+    binning: str = "floor",
+    counts: bool = False,
+) -> SpikeEvents:
+    """Bin recordings into steps.
+
+    Parameters
+    ----------
+    recordings : iterable of (times, neurons, name)
+        Of every recording the times of its events in microseconds, never decreasing, and their input neurons
+        (both (n_events,)); `name` is used in errors. A recording without events is silent.
+    n_neurons : int
+        Input neurons.
+    n_steps : int
+        T. Events of step T and later are left out.
+    dt : float
+        Length of a step, in milliseconds.
+    binning : {"floor", "round"}
+        An event at time t belongs to step ``floor(t / dt)``, or to the step nearest to ``t / dt`` (the
+        published rule).
+    counts : bool
+        Keep how often an input fires within a step; otherwise it fires once in it or not.
+
+    Returns
+    -------
+    spikes : SpikeEvents
+        One sample for every recording.
+
+    Raises
+    ------
+    DataError
+        For times that run backwards, are negative or not finite, and for neurons that do not exist.
+
+    Examples
+    --------
+    >>> times, neurons = np.array([0, 1400, 1600, 1900]), np.array([1, 0, 0, 2])
+    >>> for binning in ("floor", "round"):
+    ...     events = encode_recordings([(times, neurons, "one")], 3, n_steps=3, dt=1, binning=binning)
+    ...     print(events.to_raster()[0].tolist())
+    [[0, 1, 0], [1, 0, 1], [0, 0, 0]]
+    [[0, 1, 0], [1, 0, 0], [1, 0, 1]]
+    """
+    if binning not in BINNINGS:
+        raise unknown_name("binning", binning, BINNINGS)
+    if not isinstance(n_steps, (int, np.integer)) or n_steps < 1:
+        raise InputError(f"n_steps must be a whole number >= 1, got {n_steps!r}")
+    checked_float("dt", dt, low=0, open_low=True)
+    pieces, lengths = [], []
+    for times, neurons, name in recordings:
+        _check(times, neurons, n_neurons, name)
+        in_steps = times / (1000 * dt)
+        steps = (np.floor(in_steps) if binning == "floor" else np.rint(in_steps)).astype(np.int64)
+        within = steps < n_steps
+        cells = np.sort(steps[within] * n_neurons + neurons[within])
+        if not counts:
+            cells = cells[np.concatenate([[True], cells[1:] != cells[:-1]])] if len(cells) else cells
+        pieces.append((cells % n_neurons).astype(np.int32))
+        lengths.append(np.bincount(cells // n_neurons, minlength=n_steps))
+    if not pieces:
+        raise InputError("there must be at least one recording, got none")
+    indptr = np.concatenate([[0], np.cumsum(np.concatenate(lengths))]).astype(np.int64)
+    return SpikeEvents._unchecked(indptr, np.concatenate(pieces), int(n_steps), n_neurons, counts)
+
+
+def _check(times: NDArray[Any], neurons: NDArray[Any], n_neurons: int, name: str) -> None:
+    if times.shape != neurons.shape or times.ndim != 1 or neurons.dtype.kind not in "iu":
+        raise DataError(
+            f"{name}: every event needs one time and one neuron, got {times.dtype} of shape {times.shape} and "
+            f"{neurons.dtype} of shape {neurons.shape}"
+        )
+    if not len(times):
+        return
+    if times.dtype.kind not in "iuf" or not np.isfinite(times).all():
+        raise DataError(f"{name}: times must be finite numbers, got {times.dtype}")
+    if times[0] < 0 or np.any(times[1:] < times[:-1]):
+        backwards = int(np.argmax(times[1:] < times[:-1])) + 1 if times[0] >= 0 else 0
+        raise DataError(
+            f"{name}: times must start at 0 or later and never run backwards, got {times[backwards]} us "
+            f"as event {backwards}"
+        )
+    if int(neurons.min()) < 0 or int(neurons.max()) >= n_neurons:
+        raise DataError(
+            f"{name}: events beyond the sensor: inputs must lie in 0 ... {n_neurons - 1}, "
+            f"got {neurons.min()} ... {neurons.max()}"
+        )
+
+
+def pixel_neurons(
+    x: NDArray[Any],
+    y: NDArray[Any],
+    polarity: NDArray[Any],
+    width: int,
+    height: int,
+    polarities: str,
+    name: str,
+) -> NDArray[np.int64]:
+    """Input neurons of the events of a sensor of pixels.
+
+    Parameters
+    ----------
+    x, y, polarity : (n_events,) integer
+        Column, row, and 0 or 1.
+    width, height : int
+        Of the sensor.
+    polarities : {"merged", "kept"}
+        ``y * width + x``; or the same plus ``width * height`` where the polarity is 1.
+    name : str
+        Of the recording, for errors.
+
+    Raises
+    ------
+    DataError
+        For events beyond the sensor.
+    """
+    if polarities not in POLARITIES:
+        raise unknown_name("choice of polarities", polarities, POLARITIES)
+    for what, values, size in (("x", x, width), ("y", y, height), ("polarity", polarity, 2)):
+        if len(values) and (int(values.min()) < 0 or int(values.max()) >= size):
+            raise DataError(
+                f"{name}: events beyond the sensor: {what} must lie in 0 ... {size - 1}, "
+                f"got {values.min()} ... {values.max()}"
+            )
+    pixel: NDArray[np.int64] = y.astype(np.int64) * width + x.astype(np.int64)
+    return pixel if polarities == "merged" else pixel + width * height * polarity.astype(np.int64)

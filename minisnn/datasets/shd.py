@@ -1,0 +1,94 @@
+"""Spiking Heidelberg Digits (Cramer et al. 2020) from its HDF5 files.
+
+``shd_train.h5`` and ``shd_test.h5``: ``spikes/times`` (seconds) and ``spikes/units``, a list of lists each,
+and ``labels``. The extra ``data`` brings h5py.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import DataError, InputError
+from .recordings import Recording
+
+__all__ = ["FILES", "N_CLASSES", "N_INPUTS", "read_shd"]
+
+FILES = {"train": "shd_train.h5", "test": "shd_test.h5"}
+N_INPUTS, N_CLASSES = 700, 20
+
+
+def read_shd(path: str | Path) -> tuple[list[Recording], NDArray[np.int64]]:
+    """Read one part.
+
+    Parameters
+    ----------
+    path : path
+        An HDF5 file of the set.
+
+    Returns
+    -------
+    recordings : list of (times in microseconds, input neurons, name)
+    labels : (n_recordings,) int64
+        0 ... 19: digits in English, then in German.
+
+    Raises
+    ------
+    DataError
+        If the file is missing, damaged, or has another layout.
+    InputError
+        Where h5py is not installed.
+    """
+    try:
+        import h5py
+    except ModuleNotFoundError:
+        raise InputError(
+            "Spiking Heidelberg Digits needs h5py, which is not installed: pip install 'minisnn[data]'"
+        ) from None
+    try:
+        with h5py.File(path, "r") as file:
+            times, units, labels = (_read(file, name) for name in ("spikes/times", "spikes/units", "labels"))
+    except DataError as error:
+        raise DataError(f"{path} {error}") from None
+    except (OSError, RuntimeError, KeyError, ValueError, TypeError, MemoryError) as error:
+        reason = str(error).split("\n")[0]
+        raise DataError(f"{path} cannot be read as HDF5: {reason}") from None
+    if not len(labels) or not len(times) == len(units) == len(labels):
+        raise DataError(
+            f"{path} must hold equally many times, units and labels, at least one of each, "
+            f"got {len(times)}, {len(units)} and {len(labels)}"
+        )
+    if labels.dtype.kind not in "iu" or labels.ndim != 1:
+        raise DataError(
+            f"{path}: labels must be a list of integers, got {labels.dtype} of shape {labels.shape}"
+        )
+    if int(labels.min()) < 0 or int(labels.max()) >= N_CLASSES:
+        raise DataError(
+            f"{path}: labels must lie in 0 ... {N_CLASSES - 1}, got {labels.min()} ... {labels.max()}"
+        )
+    recordings = [
+        (_microseconds(t, f"recording {k} of {path}"), np.asarray(u), f"recording {k} of {path}")
+        for k, (t, u) in enumerate(zip(times, units))
+    ]
+    return recordings, labels.astype(np.int64)
+
+
+def _read(file: Any, name: str) -> NDArray[Any]:
+    if name not in file or not hasattr(file[name], "shape"):
+        raise DataError(f"must hold spikes/times, spikes/units and labels; {name} is missing")
+    content: NDArray[Any] = file[name][()]
+    if getattr(content, "ndim", 0) == 0:
+        raise DataError(f"must hold a list in {name}, got a single value")
+    return content
+
+
+def _microseconds(seconds: Any, name: str) -> NDArray[np.float64]:
+    """Times in microseconds; the files hold half precision, which would overflow at 0.066 s."""
+    times = np.asarray(seconds)
+    if times.dtype.kind not in "f":
+        raise DataError(f"{name}: times must be seconds as floating point numbers, got {times.dtype}")
+    in_order: NDArray[np.float64] = times.astype(np.float64) * 1e6
+    return in_order

@@ -1,0 +1,112 @@
+"""Data sets of tonic as minisnn's events. Tonic (extra ``data``) is imported only to download."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..errors import DataError, InputError
+from .recordings import Recording, encode_recordings, pixel_neurons
+from .samples import EventSamples
+
+__all__ = ["download_with_tonic", "from_tonic"]
+
+# Data set and part to the class of tonic and the argument that chooses the part.
+_CLASSES = {"nmnist": "NMNIST", "shd": "SHD"}
+
+
+def from_tonic(
+    dataset: Any,
+    *,
+    n_steps: int,
+    dt: float = 1.0,
+    binning: str = "floor",
+    counts: bool = False,
+    polarities: str = "kept",
+    sensor_size: tuple[int, int, int] | None = None,
+) -> EventSamples:
+    """Turn a data set of tonic into samples.
+
+    Parameters
+    ----------
+    dataset : sized, indexable
+        Item k is (events, label): a structured array with the fields ``t`` (microseconds), ``x``, and where
+        the sensor has them ``y`` and ``p``; and an integer.
+    n_steps, dt, binning, counts
+        See `minisnn.datasets.encode_recordings`.
+    polarities : {"kept", "merged"}
+        Whether the polarity of an event chooses its input.
+    sensor_size : (width, height, polarities), optional
+        ``dataset.sensor_size`` if not given.
+
+    Returns
+    -------
+    samples : EventSamples
+        Input ``p * width * height + y * width + x``.
+
+    Raises
+    ------
+    InputError
+        If the sensor's size is not known, or there are no samples.
+    DataError
+        For recordings that do not fit the sensor.
+    """
+    size = sensor_size if sensor_size is not None else getattr(dataset, "sensor_size", None)
+    if size is None or len(size) != 3 or not all(isinstance(n, (int, np.integer)) and n >= 1 for n in size):
+        raise InputError(
+            f"sensor_size must be (width, height, polarities), and the data set does not say it; got {size!r}"
+        )
+    width, height, n_polarities = (int(n) for n in size)
+    if n_polarities == 1:
+        polarities = "merged"
+    n_neurons = width * height * (2 if polarities == "kept" else 1)
+    if n_polarities > 2:
+        raise InputError(f"sensor_size must have 1 or 2 polarities, got {n_polarities}")
+    labels: list[int] = []
+
+    def recordings() -> Iterator[Recording]:
+        for k in range(len(dataset)):
+            events, label = dataset[k]
+            name = f"recording {k}"
+            fields = getattr(getattr(events, "dtype", None), "names", None) or ()
+            if "t" not in fields or "x" not in fields:
+                raise DataError(
+                    f"{name}: events must be a structured array with fields t and x, got {fields}"
+                )
+            x = np.asarray(events["x"])
+            y = np.asarray(events["y"]) if "y" in fields else np.zeros(len(x), np.int64)
+            p = np.asarray(events["p"]).astype(np.int64) if "p" in fields else np.zeros(len(x), np.int64)
+            if n_polarities == 1:
+                p = np.zeros(len(x), np.int64)
+            if not isinstance(label, (int, np.integer)):
+                raise DataError(f"{name}: the label must be an integer, got {label!r}")
+            labels.append(int(label))
+            yield np.asarray(events["t"]), pixel_neurons(x, y, p, width, height, polarities, name), name
+
+    stream: Iterable[Recording] = recordings()
+    spikes = encode_recordings(stream, n_neurons, n_steps=n_steps, dt=dt, binning=binning, counts=counts)
+    return EventSamples(spikes, np.array(labels, dtype=np.int64))
+
+
+def download_with_tonic(name: str, folder: Path) -> Path:
+    """Let tonic download and verify a data set into `folder`; returns where its files are."""
+    try:
+        from tonic import datasets as tonic_datasets
+    except ModuleNotFoundError as error:
+        if error.name != "tonic":
+            raise
+        raise InputError(
+            f"tonic downloads {name} and is not installed: pip install 'minisnn[data]'"
+        ) from None
+    class_name = _CLASSES[name]
+    folder.mkdir(parents=True, exist_ok=True)
+    for train in (True, False):
+        try:
+            getattr(tonic_datasets, class_name)(save_to=str(folder), train=train)
+        except (OSError, RuntimeError) as error:
+            reason = str(error).split("\n")[0]
+            raise DataError(f"{name} could not be downloaded to {folder}: {reason}") from None
+    return folder / class_name
