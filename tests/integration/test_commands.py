@@ -1,15 +1,13 @@
 """The command as a user types it: training, evaluating, resuming, and one line for every mistake."""
 
+import dataclasses
 import json
-import os
-import signal
-import subprocess
-import sys
-import time
+import re
 
 import numpy as np
 import pytest
 
+from minisnn import SpikeEvents, datasets
 from minisnn.cli import main
 
 SMALL = [
@@ -35,16 +33,24 @@ def in_a_new_folder(tmp_path, monkeypatch):
 def test_train_and_evaluate(tmp_path, capsys):
     assert main(["train", *SMALL, "--out", "run", "--json", "result.json"]) == 0
     printed = capsys.readouterr().out
-    assert printed.count("epoch ") == 2
+    assert printed.count("\nepoch ") + printed.startswith("epoch ") == 2
+    assert re.search(
+        r"^training +epoch +validation +test +spikes/sample +silent +always +s/epoch$", printed, re.M
+    )
+    assert re.search(r"^run +2 +- +\d+\.\d\d ", printed, re.M)
     assert "yin-yang: test accuracy" in printed
     result = json.loads((tmp_path / "result.json").read_text())
     assert list(result) == [
-        "dataset", "neuron", "solver", "seed", "n_parameters", "epochs",
-        "test_accuracy", "spikes_per_sample", "seconds_per_epoch",
+        "dataset", "neuron", "solver", "seed", "n_parameters", "epochs", "chosen_epoch", "validation_accuracy",
+        "test_accuracy", "spikes_per_sample", "silent_neurons", "always_firing", "seconds_per_epoch", "run_dir",
     ]  # fmt: skip
     assert [list(epoch) for epoch in result["epochs"]] == 2 * [
-        ["epoch", "train_loss", "train_accuracy", "test_accuracy", "spikes_per_sample", "seconds"]
-    ]
+        [
+            "epoch", "train_loss", "train_accuracy", "validation_accuracy", "test_accuracy", "spikes_per_sample",
+            "seconds",
+        ]
+    ]  # fmt: skip
+    assert (result["chosen_epoch"], result["validation_accuracy"]) == (2, None)
     assert result["test_accuracy"] == result["epochs"][-1]["test_accuracy"]
     assert result["n_parameters"] == 4 * 10 + 20 + 30 + 6
     assert result["solver"] == "numba-parallel"
@@ -97,6 +103,67 @@ def test_options_reach_the_run(tmp_path):
     event_products.set_product("auto")
 
 
+def test_milestones_and_validation_reach_the_run(tmp_path):
+    options = (
+        "--schedule milestones --milestones 0.25 0.8 --validation 40 --epochs 4 --json result.json --quiet"
+    )
+    assert main(["train", *SMALL, *options.split(), "--out", "run"]) == 0
+    config = json.loads((tmp_path / "run" / "config.json").read_text())
+    assert config["training"]["milestones"] == [0.25, 0.8]
+    assert config["split"] == {"validation": 40}
+    lines = [json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
+    assert [line["learning_rate"] / lines[0]["learning_rate"] for line in lines] == pytest.approx(
+        [1, 0.1, 0.1, 0.01]
+    )
+    result = json.loads((tmp_path / "result.json").read_text())
+    accuracies = [line["validation_accuracy"] for line in lines]
+    best = accuracies.index(max(accuracies))
+    assert result["chosen_epoch"] == best + 1
+    assert result["validation_accuracy"] == accuracies[best]
+    assert result["test_accuracy"] == lines[best]["test_accuracy"]
+    assert result["spikes_per_sample"] == lines[best]["spikes_per_sample"]
+    assert main(["evaluate", "run", "--json", "evaluated.json"]) == 0
+    evaluated = json.loads((tmp_path / "evaluated.json").read_text())
+    assert (evaluated["epoch"], evaluated["accuracy"]) == (best + 1, result["test_accuracy"])
+
+
+def test_data_options_reach_the_loader(tmp_path, monkeypatch):
+    asked = []
+
+    def load(name, data_dir=None, **options):
+        asked.append(options)
+        return datasets.load_dataset("yin-yang", n_steps=20, train_samples=100, test_samples=20)
+
+    monkeypatch.setattr("minisnn.experiment.load_dataset", load)
+    options = (
+        "--augment flip shift --dt 2 --polarities kept --counts --binning round --download --encoding sparse "
+        "--n-steps 20 --hidden 7 --epochs 1 --out run --quiet"
+    )
+    assert main(["train", *options.split()]) == 0
+    assert main(["train", "--resume", "run", "--quiet"]) == 0
+    assert main(["evaluate", "run"]) == 0
+    expected = {
+        "augment": ["flip", "shift"], "dt": 2.0, "polarities": "kept", "counts": True, "binning": "round",
+        "download": True, "encoding": "sparse", "n_steps": 20,
+    }  # fmt: skip
+    assert asked == [expected] * 3
+
+
+def test_the_network_fits_what_was_loaded(tmp_path, monkeypatch):
+    """However many inputs the options leave a data set with, polarities kept apart for one."""
+    whole = datasets.load_dataset("yin-yang", n_steps=20, train_samples=100, test_samples=20)
+    wide = {}
+    for part in ("train", "test"):
+        spikes = getattr(whole, part).spikes
+        spikes = SpikeEvents(spikes.indptr, spikes.indices, spikes.n_steps, n_neurons=9)
+        wide[part] = datasets.EventSamples(spikes, getattr(whole, part).labels)
+    data = dataclasses.replace(whole, name="own", **wide, n_inputs=9)
+    monkeypatch.setattr("minisnn.experiment.load_dataset", lambda *args, **options: data)
+    assert main(["train", "--hidden", "7", "6", "--epochs", "1", "--out", "run", "--quiet"]) == 0
+    config = json.loads((tmp_path / "run" / "config.json").read_text())
+    assert config["network"]["sizes"] == [9, 7, 6, 3]
+
+
 def test_two_runs_of_one_seed_write_the_same_bytes(tmp_path):
     for name, threads in (("one", "1"), ("two", "4")):
         assert main(["train", *SMALL, "--out", name, "--threads", threads, "--quiet"]) == 0
@@ -127,6 +194,19 @@ MISTAKES = [
     (["train", "--hidden", "0"], "sizes must be at least (inputs, hidden, classes)"),
     (["train", "--n-steps", "0"], "n_steps must be a whole number >= 1, got 0"),
     (["train", "--train-samples", "0"], "train_samples must lie in 1 ... 20000, got 0"),
+    (["train", "--validation", "20000"], "must number 1 ... 19999 of the 20000 for training, got 20000"),
+    (["train", "--validation", "-1"], "must number 1 ... 19999 of the 20000 for training, got -1"),
+    (["train", "--folds", "1"], "--folds must be a whole number >= 2, got 1"),
+    (["train", "--folds", "7000"], "folds must number at least 2 and at most"),
+    (["train", "--folds", "2", "--validation", "9"], "--folds validates every training on its fold"),
+    (["train", "--seeds", "0"], "--seeds must be a whole number >= 1, got 0"),
+    (["train", "--milestones", "0.5"], "--milestones is for --schedule milestones, got cosine"),
+    (
+        ["train", "--schedule", "milestones", "--milestones", "0.5", "0.5"],
+        "must be rising shares between 0 and 1",
+    ),
+    (["train", "--schedule", "milestones", "--milestones", "1"], "must be rising shares between 0 and 1"),
+    (["train", "--augment", "flip"], "augment has no meaning for yin-yang"),
     (["train", "--threads", "0"], "threads must be a whole number >= 1, got 0"),
     (["train", "--solver", "numpy-parallel", "--threads", "2"], "has no threads to set"),
     (["train", "--solver", "numpy-parallel", "--product", "events"], "--product is for the compiled solvers"),
@@ -160,7 +240,7 @@ def test_a_run_goes_on_as_it_began(capsys):
     assert main(["train", *SMALL, "--out", "run", "--quiet"]) == 0
     assert main(["train", "--resume", "run", "--epochs", "5", "--no-learn-decay"]) == 2
     assert (
-        "--resume goes on with the run as it is; it takes no --epochs, --learn-decay"
+        "--resume goes on with the run as it is; it takes no --learn-decay, --epochs"
         in capsys.readouterr().err
     )
 
@@ -202,57 +282,3 @@ def test_check_and_vectors(capsys, tmp_path):
     assert main(["check", "port.py:nothing"]) == 2
     assert main(["vectors", "--check"]) == 0
     capsys.readouterr()
-
-
-def start(*arguments):
-    return subprocess.Popen(
-        [
-            sys.executable,
-            "-m",
-            "minisnn",
-            "train",
-            *SMALL,
-            "--epochs",
-            "400",
-            "--seed",
-            "2",
-            "--quiet",
-            *arguments,
-        ],
-        stderr=subprocess.PIPE,
-        text=True,
-        env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
-    )
-
-
-def wait_for_epochs(run, n, process):
-    deadline = time.monotonic() + 60
-    while time.monotonic() < deadline and process.poll() is None:
-        metrics = run / "metrics.jsonl"
-        if metrics.exists() and metrics.read_text().count("\n") >= n:
-            return
-        time.sleep(0.01)
-    raise AssertionError(f"no {n} epochs: {process.communicate()}")
-
-
-def test_ctrl_c_leaves_the_last_finished_epoch(tmp_path):
-    process = start("--out", "run")
-    wait_for_epochs(tmp_path / "run", 3, process)
-    process.send_signal(signal.SIGINT)
-    error = process.communicate(timeout=30)[1]
-    assert process.returncode == 130
-    assert error.count("\n") == 1, error
-    assert "go on with: minisnn train --resume run" in error
-    assert main(["evaluate", "run"]) == 0
-
-
-def test_kill_and_resume_give_the_bits_of_one_run(tmp_path):
-    config_options = ["--epochs", "12", "--seed", "2", "--quiet"]
-    assert main(["train", *SMALL, *config_options, "--out", "whole"]) == 0
-    process = start("--out", "killed", "--epochs", "12", "--lr", "0.002")
-    wait_for_epochs(tmp_path / "killed", 1, process)
-    process.kill()
-    process.communicate()
-    assert main(["train", "--resume", "killed", "--quiet"]) == 0
-    whole, killed = ((tmp_path / name / "checkpoint.npz").read_bytes() for name in ("whole", "killed"))
-    assert whole == killed
