@@ -5,6 +5,7 @@ import json
 import os
 import random
 import resource
+import shutil
 import signal
 import subprocess
 import sys
@@ -22,6 +23,7 @@ EPOCHS = "24"
 @pytest.fixture(autouse=True)
 def in_a_new_folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("minisnn.train_command._draw", lambda *_: None)  # pictures take most of the time
 
 
 def start(*arguments, **options):
@@ -114,12 +116,11 @@ def test_twenty_kills(tmp_path):
     print("epochs finished at each kill:", moments)
 
 
-@pytest.fixture
-def half_done(tmp_path):
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory):
     """A run that was interrupted, in the folder ``run``; the whole one is in the folder ``whole``."""
     fresh = [*SIZES.split(), "--epochs", "6"]
-    assert main(["train", *fresh, "--out", "whole"]) == 0
-    save, saved = RunFolder.save_epoch, []
+    save, saved, place = RunFolder.save_epoch, [], tmp_path_factory.mktemp("folders")
 
     def stop(self, *arguments):
         if len(saved) == 3:
@@ -128,8 +129,17 @@ def half_done(tmp_path):
         save(self, *arguments)
 
     with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(place)
+        patch.setattr("minisnn.train_command._draw", lambda *_: None)
+        assert main(["train", *fresh, "--out", "whole"]) == 0
         patch.setattr(RunFolder, "save_epoch", stop)
         assert main(["train", *fresh, "--out", "run"]) == 130
+    return place
+
+
+@pytest.fixture
+def half_done(folders, tmp_path):
+    shutil.copytree(folders, tmp_path, dirs_exist_ok=True)
     return tmp_path / "run"
 
 
@@ -162,9 +172,16 @@ def test_a_full_disk_leaves_the_previous_checkpoint(half_done, room):
     check_that_it_survived(half_done, error, before)
 
 
-@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EROFS, errno.EACCES, errno.EDQUOT])
-@pytest.mark.parametrize("call", ["tempfile.mkstemp", "os.fsync", "os.replace"])
-def test_faults_of_the_file_system(half_done, monkeypatch, capsys, number, call):
+@pytest.mark.parametrize(
+    ("call", "number"),
+    [
+        ("tempfile.mkstemp", errno.EROFS),
+        ("tempfile.mkstemp", errno.EACCES),
+        ("os.fsync", errno.ENOSPC),
+        ("os.replace", errno.EDQUOT),
+    ],
+)
+def test_faults_of_the_file_system(half_done, monkeypatch, capsys, call, number):
     before = arrays(half_done)
 
     def fail(*args, **kwargs):

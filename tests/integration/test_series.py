@@ -15,6 +15,7 @@ SMALL = ["train", *SIZES.split()]
 @pytest.fixture(autouse=True)
 def in_a_new_folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("minisnn.train_command._draw", lambda *_: None)  # pictures take most of the time
 
 
 def checkpoints(folder):
