@@ -23,6 +23,7 @@ from .evaluation import evaluate
 from .experiment import load
 from .files import write_text
 from .oracle.commands import add_check_parser, add_vectors_parser, run_check, run_vectors
+from .reproduce.commands import add_reproduce_parser, run_reproduce
 from .runs import RunFolder
 from .train_command import add_train_parser
 
@@ -79,6 +80,7 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("--solver", help="solver to use (default: the one of the run)")
     command.add_argument("--json", type=Path, metavar="FILE", help="write the result as JSON")
     command.set_defaults(run=_evaluate)
+    add_reproduce_parser(commands).set_defaults(run=run_reproduce)
     add_bench_parser(commands).set_defaults(run=run_bench)
     add_check_parser(commands).set_defaults(run=run_check)
     add_vectors_parser(commands).set_defaults(run=run_vectors)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from typing import Any
 
 from . import solvers
 
-__all__ = ["RECIPES", "Recipe", "default_solver"]
+__all__ = ["RECIPES", "Recipe", "default_solver", "published_recipes"]
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,8 @@ class Recipe:
     validation: int = 0
 
 
+# Steps of 2 ms, time constants of 10 and 20 ms.
+_DOUBLE_STEP = {"hidden_decay": math.exp(-2 / 10), "readout_decay": math.exp(-2 / 20)}
 _IMAGES = Recipe((200,), training={"epochs": 10, "lr": 1e-3}, network={"logit_scale": 0.1})
 
 RECIPES = {
@@ -43,6 +46,47 @@ RECIPES = {
     ),
     "mnist": _IMAGES,
     "fashion-mnist": _IMAGES,
+    "nmnist": Recipe((300,), training={"epochs": 30}, network={"logit_scale": 0.1}),
+    "shd": Recipe((300,), training={"epochs": 60}, network={"logit_scale": 0.1} | _DOUBLE_STEP),
+}
+
+
+def published_recipes(dataset: str) -> dict[str, Recipe]:
+    """The recipes of the paper for a data set, as ``"v1"`` and ``"v2"`` where that version has one.
+
+    Version 1: gated gradient, fixed decays, maximum of the readout, logarithmic latencies. Version 2: straight-through
+    gradient, learned decays, sum of the readout, linear latencies, learning rate a tenth at the milestones.
+    Recordings are counted in steps to which times are rounded. Version 2 trained up to 200 epochs.
+    """
+    return {
+        version: recipes[dataset]
+        for version, recipes in (("v1", _VERSION_1), ("v2", _VERSION_2))
+        if dataset in recipes
+    }
+
+
+def _version_1(hidden: int, epochs: int, lr: float, data: dict[str, Any], **network: Any) -> Recipe:
+    training = {"epochs": epochs, "lr": lr, "schedule": "constant"}
+    rules = {"gradient": "gated", "surrogate_scale": 100.0, "readout": "max", "learn_decay": False}
+    return Recipe((hidden,), data, training, rules | network)
+
+
+def _version_2(hidden: int, lr: float = 1e-3, data: dict[str, Any] | None = None, **network: Any) -> Recipe:
+    return Recipe((hidden,), data or {}, {"epochs": 200, "lr": lr, "schedule": "milestones"}, network)
+
+
+_COUNTED = {"counts": True, "binning": "round"}
+_VERSION_1 = {
+    "fashion-mnist": _version_1(200, 150, 2e-4, {"encoding": "log"}),
+    "nmnist": _version_1(200, 200, 2e-4, _COUNTED),
+    "shd": _version_1(200, 200, 1e-3, _COUNTED, **_DOUBLE_STEP),
+}
+_VERSION_2 = {
+    "yin-yang": _version_2(120, hidden_gain=4.0),
+    "mnist": _version_2(800),
+    "fashion-mnist": _version_2(1000),
+    "nmnist": _version_2(300, data=_COUNTED),
+    "shd": _version_2(300, 2e-4, _COUNTED, **_DOUBLE_STEP),
 }
 
 

@@ -133,11 +133,16 @@ class StepRunner:
         network.backward(activity, grad_logits, solver=solver, workspace=workspace)
         return forward, time.perf_counter() - started
 
-    def turn(self, n_timed: int = TURN) -> list[tuple[float, float, float]]:
-        """One untimed step, then `n_timed` timed ones, with the times of the two passes, taken once."""
+    def steps(self, n_timed: int = TURN) -> list[float]:
+        """One untimed step, then `n_timed` timed ones; seconds."""
         with settings(self.contestant.product, self.contestant.threads):
             self()
-            steps = [self() for _ in range(n_timed)]
+            return [self() for _ in range(n_timed)]
+
+    def turn(self, n_timed: int = TURN) -> list[tuple[float, float, float]]:
+        """As `steps`, with the times of the two passes, taken once."""
+        steps = self.steps(n_timed)
+        with settings(self.contestant.product, self.contestant.threads):
             self.parts()
             parts = self.parts()
             return [(step, *parts) for step in steps]

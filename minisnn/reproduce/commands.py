@@ -1,0 +1,137 @@
+"""The command ``minisnn reproduce``: both networks of the paper on one data set, one table, the figures."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+from ..errors import InputError, unknown_name
+from ..files import write_text
+
+__all__ = ["add_reproduce_parser", "run_reproduce"]
+
+DATASETS = ("yin-yang", "mnist", "fashion-mnist", "nmnist", "shd")
+QUICK = {"epochs": 2, "train_samples": 1000, "test_samples": 500, "hidden": 100}
+
+
+def add_reproduce_parser(subparsers: Any) -> argparse.ArgumentParser:
+    """Add the command ``reproduce`` to the subparsers of an argparse parser; run it with `run_reproduce`."""
+    parser: argparse.ArgumentParser = subparsers.add_parser(
+        "reproduce",
+        help="the paper's comparison: single-spike against conventional networks",
+        description="Train the single-spike and the conventional network of every recipe with the same seeds, initial "
+        "weights and budget; print and write one table beside the published figures, and draw the paper's figures. "
+        "Called again with the same --out, it goes on where it stopped.",
+    )
+    add = parser.add_argument
+    add("dataset", help=f"one of {', '.join(DATASETS)}")
+    add("--quick", action="store_true", help="a minute's budget: shows that it works, reproduces nothing")
+    add("--recipes", nargs="+", metavar="R", help="of v1, v2 (the paper's) and best (default: all there are)")
+    add("--seeds", type=int, default=1, metavar="N", help="trainings of each network (default 1)")
+    add(
+        "--folds",
+        type=int,
+        default=0,
+        metavar="K",
+        help="K-fold over the training part instead of the test part",
+    )
+    add("--epochs", type=int, metavar="E", help="instead of each recipe's")
+    add("--hidden", type=int, metavar="N", help="hidden neurons, instead of each recipe's")
+    add("--train-samples", type=int, metavar="N", help="only the first N training samples")
+    add("--test-samples", type=int, metavar="N", help="only the first N test samples")
+    add("--data-dir", type=Path, help="folder of the data set, or its parent (default: MINISNN_DATA)")
+    add("--out", type=Path, metavar="DIR", help="folder of runs and results (default reproduce/<dataset>)")
+    add("--json", type=Path, metavar="FILE", help="write the result as JSON there too")
+    add("--threads", type=int, metavar="N", help="threads of the compiled solvers")
+    add("--quiet", action="store_true", help="print the table only")
+    parser.set_defaults(run=run_reproduce)
+    return parser
+
+
+def run_reproduce(args: argparse.Namespace) -> int:
+    """Train, time, print, write, draw; returns the exit code."""
+    from ..recipes import RECIPES, published_recipes
+    from ..solvers import threads
+    from .comparison import Budget, compare
+    from .report import table
+
+    if args.dataset not in DATASETS:
+        raise unknown_name("data set", args.dataset, DATASETS)
+    recipes = published_recipes(args.dataset) | {"best": RECIPES[args.dataset]}
+    chosen = args.recipes or list(recipes)
+    for name in chosen:
+        if name not in recipes:
+            raise unknown_name(f"recipe for {args.dataset}", name, recipes)
+    for option in ("seeds", "epochs", "hidden"):
+        value = getattr(args, option)
+        if value is not None and value < 1:
+            raise InputError(f"--{option} must be a whole number >= 1, got {value}")
+    if args.folds < 0 or args.folds == 1:
+        raise InputError(f"--folds must be a whole number >= 2, got {args.folds}")
+    if args.threads is not None:
+        threads.set_threads(args.threads)
+    given = {name: getattr(args, name) for name in QUICK if getattr(args, name) is not None}
+    budget = Budget(args.seeds, args.folds, **((_quick(args.dataset) if args.quick else {}) | given))
+    out = args.out or Path("reproduce") / (args.dataset + ("-quick" if args.quick else ""))
+    comparisons = []
+    try:
+        for name in chosen:
+            comparisons.append(
+                compare(
+                    args.dataset, name, recipes[name], budget, out, data_dir=args.data_dir, quiet=args.quiet
+                )
+            )
+    except KeyboardInterrupt:
+        print(
+            f"minisnn: interrupted; what is finished is in {out} (go on with the same command)",
+            file=sys.stderr,
+        )
+        return 130
+    text = table(comparisons)
+    if args.quick:
+        text = f"--quick: this shows that it works; it reproduces nothing\n{text}"
+    print(text)
+    result = {
+        "dataset": args.dataset,
+        "quick": args.quick,
+        "comparisons": [one.to_json() for one in comparisons],
+    }
+    out.mkdir(parents=True, exist_ok=True)
+    write_text(out / "table.txt", text + "\n")
+    for path in (out / "result.json", args.json):
+        if path is not None:
+            write_text(path, json.dumps(result, indent=2) + "\n")
+    _draw(comparisons, out, args.data_dir)
+    return 0
+
+
+def _quick(dataset: str) -> dict[str, int]:
+    """The budget of ``--quick``, within what there is of the recordings."""
+    return QUICK if dataset not in ("nmnist", "shd") else QUICK | {"train_samples": 200, "test_samples": 50}
+
+
+def _draw(comparisons: list[Any], out: Path, data_dir: Path | None) -> None:
+    """Figures, where matplotlib is installed."""
+    try:
+        from . import pictures
+    except ModuleNotFoundError as error:
+        if error.name != "matplotlib":
+            raise
+        print("no pictures: matplotlib is not installed (pip install 'minisnn[plot]')", file=sys.stderr)
+        return
+    from .. import experiment
+    from ..runs import RunFolder
+    from .comparison import NEURONS
+
+    snapshots = {}
+    for one in comparisons:
+        if one.outcomes is None:
+            continue
+        runs = {neuron: RunFolder.open(one.outcomes[neuron][0]["run_dir"]) for neuron in NEURONS}
+        data = experiment.load(runs["single-spike"].config(), data_dir)
+        snapshots[one.recipe] = ({neuron: run.network() for neuron, run in runs.items()}, data)
+    for path in pictures.write_all(comparisons, snapshots, out):
+        print(f"picture {path}")

@@ -1,0 +1,74 @@
+"""The table of ``minisnn reproduce``, beside the published figures."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from .comparison import NEURONS, Comparison
+
+__all__ = ["table"]
+
+_HEAD = (
+    "recipe", "network", "neurons", "accuracy %", "published", "spikes/sample", "fewer %", "published",
+    "ms/step", "x (a)", "x (b)", "published",
+)  # fmt: skip
+_NOTES = (
+    "accuracy: mean +- s.d. over the trainings; fewer: hidden spikes saved against the conventional network of the",
+    "same recipe and budget. ms/step: median of training steps on the first batch, by turns in one run, conventional:",
+    "(a) stepped with dense products / (b) stepped from the same events; x: how many times faster than (a) and (b).",
+    "Published figures: arXiv 2205.15286, v1 and v2; speed on the authors' GPU.",
+)
+
+
+def table(comparisons: Sequence[Comparison]) -> str:
+    """All comparisons of a data set as text; what is absent says why."""
+    rows = [list(_HEAD)]
+    reasons = []
+    for one in comparisons:
+        if one.outcomes is None:
+            rows.append([one.recipe, "absent", *["-"] * (len(_HEAD) - 2)])
+            reasons.append(f"{one.recipe}: absent: {one.absent}")
+            continue
+        rows += [_row(one, neuron) for neuron in NEURONS]
+    widths = [max(map(len, column)) for column in zip(*rows)]
+    lines = ["  ".join(cell.ljust(w) for cell, w in zip(row, widths)).rstrip() for row in rows]
+    return "\n".join([*(_title(one) for one in comparisons if one.outcomes), *lines, *_NOTES, *reasons])
+
+
+def _title(one: Comparison) -> str:
+    trainings = len((one.outcomes or {})[NEURONS[0]])
+    epochs = len((one.outcomes or {})[NEURONS[0]][0]["epochs"])
+    where = (
+        f"accuracy on {one.folds} folds of {one.n_train} training samples"
+        if one.folds
+        else f"accuracy on {one.n_test} test samples"
+    )
+    return (
+        f"{one.dataset}, recipe {one.recipe}: {one.n_train} training samples, {epochs} epochs, "
+        f"{trainings} training{'s' if trainings > 1 else ''} of each network, {where}"
+    )
+
+
+def _row(one: Comparison, neuron: str) -> list[str]:
+    single = neuron == "single-spike"
+    accuracy, sd = one.mean(neuron, one.accuracy_key)
+    published = one.published
+    cells = [
+        one.recipe,
+        "-".join(map(str, one.sizes)),
+        neuron,
+        f"{100 * accuracy:.2f}" + ("" if sd is None else f" +- {100 * sd:.2f}"),
+        "-" if published is None else f"{published.single_spike if single else published.multi_spike:g}",
+        f"{one.mean(neuron, 'spikes_per_sample')[0]:.1f}",
+        f"{100 * one.fewer_spikes:.1f}" if single else "",
+        ("-" if published is None or published.fewer_spikes is None else f"{published.fewer_spikes:g}")
+        if single
+        else "",
+    ]
+    if one.speed is None:
+        return [*cells, *["-"] * 4]
+    if single:
+        dense, events = one.speed.ratios
+        gain = "-" if published is None or published.speed_up is None else f"{published.speed_up:g}"
+        return [*cells, f"{one.speed.single_spike[0]:.1f}", f"{dense:.1f}", f"{events:.1f}", gain]
+    return [*cells, f"{one.speed.dense[0]:.1f} / {one.speed.events[0]:.1f}", "1", "1", ""]

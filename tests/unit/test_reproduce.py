@@ -1,0 +1,134 @@
+"""The published recipes and figures, and the table that sets ours beside them."""
+
+import dataclasses
+import math
+
+import pytest
+
+from minisnn import NetworkConfig, TrainingConfig
+from minisnn.recipes import RECIPES, published_recipes
+from minisnn.reproduce.comparison import Budget, Comparison, Speed, configuration
+from minisnn.reproduce.published import PUBLISHED, Published
+from minisnn.reproduce.report import table
+
+SETS = ("yin-yang", "mnist", "fashion-mnist", "nmnist", "shd")
+
+
+def test_the_recipes_of_the_paper():
+    hidden = {(name, v): r.hidden[0] for name in SETS for v, r in published_recipes(name).items()}
+    assert hidden == {
+        ("fashion-mnist", "v1"): 200,
+        ("nmnist", "v1"): 200,
+        ("shd", "v1"): 200,
+        ("yin-yang", "v2"): 120,
+        ("mnist", "v2"): 800,
+        ("fashion-mnist", "v2"): 1000,
+        ("nmnist", "v2"): 300,
+        ("shd", "v2"): 300,
+    }
+    assert set(hidden) == set(PUBLISHED)
+    for name in SETS:
+        for version, recipe in published_recipes(name).items():
+            config = configuration(name, recipe, "single-spike", Budget())
+            network, training = NetworkConfig(**config["network"]), TrainingConfig(**config["training"])
+            first = version == "v1"
+            assert network.gradient == ("gated" if first else "straight-through")
+            assert network.surrogate_scale == (100 if first else 10)
+            assert network.readout == ("max" if first else "sum")
+            assert network.learn_decay is not first
+            assert network.logit_scale == 1
+            assert training.schedule == ("constant" if first else "milestones")
+            assert training.batch_size == 128
+            step = 2 if name == "shd" else 1
+            assert network.hidden_decay == pytest.approx(math.exp(-step / 10))
+            assert network.readout_decay == pytest.approx(math.exp(-step / 20))
+            assert network.hidden_gain == (4 if name == "yin-yang" else 1)
+            assert training.lr == (
+                (1e-3 if name == "shd" else 2e-4) if first else (2e-4 if name == "shd" else 1e-3)
+            )
+            if name in ("nmnist", "shd"):
+                assert config["data"] == {"counts": True, "binning": "round"}
+    assert set(RECIPES) == set(SETS)
+
+
+def test_both_networks_get_the_same_but_for_the_neuron():
+    budget = Budget(seeds=2, epochs=5, train_samples=100, hidden=9)
+    single, multi = (
+        configuration("fashion-mnist", RECIPES["fashion-mnist"], neuron, budget)
+        for neuron in ("single-spike", "multi-spike")
+    )
+    assert single["network"].pop("neuron") == "single-spike"
+    assert multi["network"].pop("neuron") == "multi-spike"
+    assert single["network"] == multi["network"]
+    assert single["network"]["sizes"] == (1, 9, 1)
+    assert {**single["training"], "solver": ""} == {**multi["training"], "solver": ""}
+    assert single["training"]["epochs"] == 5
+    assert single["series"] == multi["series"] == {"seeds": 2, "folds": 0}
+    assert single["data"]["train_samples"] == 100
+
+
+def runs(accuracies, spikes, validation=None):
+    return [
+        {
+            "test_accuracy": a,
+            "validation_accuracy": validation,
+            "spikes_per_sample": s,
+            "seconds_per_epoch": 1.0,
+            "epochs": [{}] * 7,
+        }
+        for a, s in zip(accuracies, spikes)
+    ]
+
+
+COMPARISON = Comparison(
+    "fashion-mnist",
+    "v1",
+    Published(81.0, 85.0, 83.0, 3.9),
+    (784, 200, 10),
+    60000,
+    10000,
+    0,
+    {"single-spike": runs([0.80, 0.82], [10.0, 20.0]), "multi-spike": runs([0.85, 0.85], [100.0, 50.0])},
+    Speed((5.0, 4.0, 9.0), (50.0, 49.0, 60.0), (10.0, 9.0, 12.0)),
+)
+
+
+def test_the_table_by_hand():
+    lines = table([COMPARISON, Comparison("fashion-mnist", "v2", absent="no files")]).splitlines()
+    assert lines[0] == (
+        "fashion-mnist, recipe v1: 60000 training samples, 7 epochs, 2 trainings of each network, "
+        "accuracy on 10000 test samples"
+    )
+    assert lines[2].split() == [
+        "v1", "784-200-10", "single-spike", "81.00", "+-", "1.41", "81", "15.0", "80.0", "83",
+        "5.0", "10.0", "2.0", "3.9",
+    ]  # fmt: skip
+    assert lines[3].split() == [
+        "v1", "784-200-10", "multi-spike", "85.00", "+-", "0.00", "85", "75.0", "50.0", "/", "10.0", "1", "1",
+    ]  # fmt: skip
+    assert lines[4].split()[:3] == ["v2", "absent", "-"]
+    assert lines[-1] == "v2: absent: no files"
+
+
+def test_the_result_as_json():
+    values = COMPARISON.to_json()
+    assert values["fewer_spikes"] == pytest.approx(0.8)
+    assert values["single-spike_test_accuracy_mean"] == pytest.approx(0.81)
+    assert values["multi-spike_spikes_per_sample_sd"] == pytest.approx(35.355, rel=1e-4)
+    assert "single-spike_validation_accuracy_mean" not in values
+    assert (values["speed"]["x_dense"], values["speed"]["x_events"]) == (10, 2)
+
+
+def test_folds_count_on_the_folds():
+    folded = dataclasses.replace(
+        COMPARISON,
+        folds=5,
+        outcomes={
+            "single-spike": runs([0.5], [1.0], validation=0.7),
+            "multi-spike": runs([0.5], [0.0], validation=0.9),
+        },
+    )
+    text = table([folded])
+    assert "accuracy on 5 folds of 60000 training samples" in text
+    assert "70.00" in text
+    assert math.isnan(folded.fewer_spikes)
