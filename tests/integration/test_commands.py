@@ -149,6 +149,22 @@ def test_data_options_reach_the_loader(tmp_path, monkeypatch):
     assert asked == [expected] * 3
 
 
+def test_layers_that_say_nothing_are_warned_about(tmp_path, capsys):
+    """A small layer too, in which a tenth of all neurons would never be reached."""
+    options = "--hidden 30 3 --lr 1e-9 --epochs 1 --validation 20 --out run --quiet"
+    assert main(["train", *SMALL, *options.split()]) == 0
+    warnings = capsys.readouterr().err.splitlines()
+    line = json.loads((tmp_path / "run" / "metrics.jsonl").read_text())
+    expected = [
+        f"minisnn: warning: {count} of {size} neurons of hidden{k} {what}"
+        for key, what in (("silent", "never fire"), ("always_firing", "fire for every sample"))
+        for k, (size, count) in enumerate(zip((30, 3), line[f"{key}_per_layer"]), start=1)
+        if count > size / 10
+    ]
+    assert warnings == expected
+    assert any("of 3 neurons of hidden2" in warning for warning in warnings)
+
+
 def test_the_network_fits_what_was_loaded(tmp_path, monkeypatch):
     """However many inputs the options leave a data set with, polarities kept apart for one."""
     whole = datasets.load_dataset("yin-yang", n_steps=20, train_samples=100, test_samples=20)

@@ -1,9 +1,14 @@
 """Training: Adam, schedules, determinism, run folders, resuming."""
 
+import io
 import json
+import re
+import sys
+from functools import partial
 
 import numpy as np
 import pytest
+import tqdm
 
 from minisnn import Network, NetworkConfig, datasets, optimiser, solvers
 from minisnn.errors import DataError, InputError
@@ -73,6 +78,8 @@ def test_schedules():
     assert rates["cosine"][0] == 1.0
     assert rates["cosine"][4] == pytest.approx(0.5)
     assert all(a > b for a, b in zip(rates["cosine"], rates["cosine"][1:]))
+    two = [optimiser.learning_rate("milestones", 1.0, k, 4, milestones=(0.25, 0.75)) for k in range(4)]
+    assert two == [1.0, 0.1, 0.1, 0.01]
     with pytest.raises(InputError, match="did you mean 'cosine'"):
         optimiser.learning_rate("cosin", 1.0, 0, 1)
 
@@ -198,6 +205,47 @@ def test_evaluation_counts(data):
     assert (extreme.always_firing, extreme.silent_neurons) == (6, 6)
 
 
+@pytest.mark.parametrize("neuron", ["single-spike", "multi-spike"])
+def test_silent_and_always_firing_neurons_are_counted_in_every_layer(data, neuron):
+    network = Network.random(NetworkConfig((4, 12, 8, 5, 3), hidden_gain=4.0, neuron=neuron), seed=1)
+    for layer, n_always, n_silent in (("hidden1", 1, 2), ("hidden2", 3, 4), ("hidden3", 5, 0)):
+        bias = network.parameters[f"{layer}.bias"]
+        bias[:n_always], bias[n_always : n_always + n_silent] = 20, -20
+    result = evaluate(network, data.test, solver="numpy-sequential")
+    activity = network.forward(data.test.batch(np.arange(len(data.test))), solver="numpy-sequential")
+    fired = [trace.spikes.any(axis=1) for trace in activity.hidden]
+    assert result.always_firing_per_layer == tuple(int(f.all(axis=0).sum()) for f in fired)
+    assert result.silent_per_layer == tuple(int((~f.any(axis=0)).sum()) for f in fired)
+    assert result.always_firing_per_layer >= (1, 3, 5)
+    assert all(n >= least for n, least in zip(result.silent_per_layer, (2, 4, 0)))
+    assert result.silent_neurons == sum(result.silent_per_layer)
+
+
+class Terminal(io.StringIO):
+    def isatty(self):
+        return True
+
+
+def test_the_progress_bar_says_loss_accuracy_spikes_and_speed(data, monkeypatch):
+    """Drawn where standard error is a terminal; it changes nothing else."""
+    networks = [Network.random(NETWORK, seed=1) for _ in range(2)]
+    with monkeypatch.context() as patch:
+        patch.setattr("tqdm.tqdm", partial(tqdm.tqdm, mininterval=0, miniters=1))
+        patch.setattr("sys.stderr", Terminal())
+        (metrics,) = train(networks[0], data, train_config(epochs=1), quiet=False)
+        drawn = sys.stderr.getvalue().split("\r")
+    last = next(line for line in reversed(drawn) if "300/300" in line)
+    assert "epoch 1/1: 100%" in last
+    assert f"loss {metrics.train_loss:.4f}, accuracy {100 * metrics.train_accuracy:.2f} %, " in last
+    assert re.search(r"\d+\.\d spikes/sample", last)
+    assert re.search(r"\d samples/s", last)
+    with monkeypatch.context() as patch:
+        patch.setattr("sys.stderr", Terminal())
+        train(networks[1], data, train_config(epochs=1), quiet=True)
+        assert sys.stderr.getvalue() == ""
+    assert bits(networks[0]) == bits(networks[1])
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
@@ -207,6 +255,12 @@ def test_evaluation_counts(data):
         ({"seed": -1}, "seed"),
         ({"schedule": "step"}, "unknown schedule"),
         ({"weight_decay": -1}, "weight_decay"),
+        ({"milestones": ()}, r"milestones must be rising shares between 0 and 1, got \(\)"),
+        ({"milestones": (0.5, 0.2)}, "milestones must be rising shares"),
+        ({"milestones": (0, 0.2)}, "milestones must be rising shares"),
+        ({"milestones": (0.5, float("nan"))}, "milestones must be rising shares"),
+        ({"milestones": "half"}, "milestones must be rising shares"),
+        ({"milestones": 0.5}, "milestones must be rising shares"),
     ],
 )
 def test_wrong_training_configurations(change, message):
