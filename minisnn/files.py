@@ -80,7 +80,7 @@ def read_npz(path: str | Path) -> dict[str, NDArray[Any]]:
             if not isinstance(archive, np.lib.npyio.NpzFile):
                 raise DataError(f"{path} is a single array, not an .npz file")
             with archive:
-                kinds = {entry.compress_type for entry in archive.zip.infolist()}
+                kinds = {entry.compress_type for entry in (archive.zip.infolist() if archive.zip else ())}
                 if not kinds <= {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED}:
                     raise DataError(f"{path} is not a readable .npz file: NumPy does not compress this way")
                 arrays = {name: archive[name] for name in archive.files}
