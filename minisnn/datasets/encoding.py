@@ -1,4 +1,4 @@
-"""From intensities to spike times: the two latency encodings of the paper, and the first without background."""
+"""From intensities to spike times, as the paper does it, and from time series to events at threshold crossings."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import InputError, unknown_name
+from ..spikes import SpikeEvents
 
-__all__ = ["ENCODINGS", "latency_linear", "latency_log", "pixel_times"]
+__all__ = ["ENCODINGS", "latency_linear", "latency_log", "pixel_times", "threshold_crossings"]
 
 ENCODINGS = ("linear", "sparse", "log")
 
@@ -101,6 +102,73 @@ def pixel_times(pixels: NDArray[np.uint8], n_steps: int, encoding: str) -> NDArr
     if encoding == "sparse":
         table[0] = n_steps
     return _look_up(table, pixels)
+
+
+def threshold_crossings(series: NDArray[Any], thresholds: NDArray[Any]) -> SpikeEvents:
+    """Encode time series as events: a neuron fires when its channel crosses its threshold in its direction.
+
+    Channel c has two neurons for its k-th threshold: number ``2 (c K + k)`` fires in every step in which the
+    channel has risen above the threshold since the step before, the next number in every step in which it has
+    fallen back. As for a neuron, a value equal to the threshold is not above it. Nothing fires in step 0: there
+    is no step before.
+
+    Parameters
+    ----------
+    series : (B, T, C) integer or float
+        T values of C channels for each of B samples, in any unit.
+    thresholds : (K,) or (C, K), integer or float
+        The same for all channels, or those of every channel; in the unit of `series`.
+
+    Returns
+    -------
+    events : SpikeEvents
+        Of shape (B, T, 2 C K).
+
+    Raises
+    ------
+    InputError
+        For another shape, no sample, step, channel or threshold, or values that are not finite numbers.
+
+    Examples
+    --------
+    >>> series = np.array([[[0], [3], [5], [1]]])
+    >>> threshold_crossings(series, [2, 4]).to_raster()
+    array([[[0, 0, 0, 0],
+            [1, 0, 0, 0],
+            [0, 0, 1, 0],
+            [0, 1, 0, 1]]], dtype=uint8)
+    """
+    series, thresholds = _numbers("series", series), _numbers("thresholds", thresholds)
+    if series.ndim != 3 or not series.size:
+        raise InputError(f"series must have shape (samples, steps, channels), none empty, got {series.shape}")
+    batch, n_steps, channels = series.shape
+    if thresholds.ndim not in (1, 2) or not thresholds.size or thresholds.shape[:-1] not in ((), (channels,)):
+        raise InputError(
+            f"thresholds must have shape (K,) or ({channels}, K) with K >= 1, got {thresholds.shape}"
+        )
+    thresholds = np.broadcast_to(thresholds, (channels, thresholds.shape[-1]))
+    found = []
+    # A threshold at a time: scratch stays as large as the series.
+    for k in range(thresholds.shape[1]):
+        above = series > thresholds[:, k]
+        for down, crossed in enumerate((above[:, 1:] & ~above[:, :-1], above[:, :-1] & ~above[:, 1:])):
+            sample, step, channel = np.nonzero(crossed)
+            found.append((sample, step + 1, 2 * (channel * thresholds.shape[1] + k) + down))
+    sample, step, neuron = (np.concatenate(column) for column in zip(*found))
+    return SpikeEvents.from_lists(sample, step, neuron, (batch, n_steps, 2 * thresholds.size))
+
+
+def _numbers(name: str, values: Any) -> NDArray[Any]:
+    try:
+        array = np.asarray(values)
+    except ValueError:  # rows of different lengths
+        raise InputError(f"{name} must be an array of numbers, got rows of different lengths") from None
+    if array.dtype.kind not in "iuf":
+        raise InputError(f"{name} must be whole or real numbers, got {array.dtype}")
+    if not np.isfinite(array).all():
+        place = tuple(int(k) for k in np.unravel_index(int(np.argmin(np.isfinite(array))), array.shape))
+        raise InputError(f"{name} must be finite, got {array[place]} at {place}")
+    return array
 
 
 def _look_up(table: NDArray[np.int32], pixels: NDArray[np.uint8]) -> NDArray[np.int32]:

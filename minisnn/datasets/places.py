@@ -9,9 +9,9 @@ from pathlib import Path
 from ..errors import DataError, unknown_name
 from . import nmnist, shd
 from .cache import cache_folder
-from .download import download_images
 from .idx import FILES as IDX_FILES
 from .idx import find_idx
+from .pooch_download import download_images
 from .tonic_bridge import download_with_tonic
 
 __all__ = ["NAMES", "download", "find"]

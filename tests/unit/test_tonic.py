@@ -1,0 +1,124 @@
+"""Data sets of tonic as events; where tonic is installed, its own reader is the witness for ours."""
+
+import numpy as np
+import pytest
+
+from minisnn import datasets
+from minisnn.datasets.nmnist import read_bin
+from minisnn.errors import DataError, InputError
+from tests.unit.test_recordings import naive_raster, write_nmnist
+
+EVENTS = np.dtype([("t", int), ("x", int), ("y", int), ("p", int)])
+
+
+class Camera:
+    """Two recordings of a 3 x 2 camera, as a data set of tonic gives them."""
+
+    sensor_size = (3, 2, 2)
+    recordings = (
+        (np.array([(0, 0, 0, 1), (1200, 2, 1, 0), (1900, 2, 1, 0)], dtype=EVENTS), 4),
+        (np.array([(2500, 1, 1, 1)], dtype=EVENTS), np.int64(7)),
+    )
+
+    def __len__(self):
+        return 2
+
+    def __getitem__(self, k):
+        return self.recordings[k]
+
+
+class Microphone(Camera):
+    """The same without rows: events have x and a polarity that is always 1, as those of the Heidelberg sets."""
+
+    sensor_size = (5, 1, 1)
+    recordings = (
+        (np.array([(0, 4, 1), (100, 4, 1)], dtype=[("t", int), ("x", int), ("p", int)]), 0),
+        (np.array([], dtype=[("t", int), ("x", int), ("p", int)]), 1),
+    )
+
+
+def test_a_camera():
+    samples = datasets.from_tonic(Camera(), n_steps=3)
+    assert samples.labels.tolist() == [4, 7]
+    first, second = samples.spikes.to_raster()
+    assert first.shape == (3, 12)
+    assert np.argwhere(first).tolist() == [[0, 6], [1, 5]]
+    assert np.argwhere(second).tolist() == [[2, 10]]
+    merged = datasets.from_tonic(Camera(), n_steps=3, polarities="merged", counts=True)
+    assert merged.spikes.shape == (2, 3, 6)
+    assert merged.spikes.to_raster()[0, 1, 5] == 2
+    rounded = datasets.from_tonic(Camera(), n_steps=3, dt=2, binning="round")
+    assert np.argwhere(rounded.spikes.to_raster()[0]).tolist() == [[0, 6], [1, 5]]
+
+
+def test_a_microphone():
+    samples = datasets.from_tonic(Microphone(), n_steps=2, dt=0.1)
+    assert samples.spikes.shape == (2, 2, 5)
+    assert np.argwhere(samples.spikes.to_raster()).tolist() == [[0, 0, 4], [0, 1, 4]]
+
+
+def test_what_is_no_data_set_of_a_sensor():
+    class Unknown(Camera):
+        sensor_size = None
+
+    class Plain(Camera):
+        recordings = ((np.zeros((3, 4)), 0),) * 2
+
+    class Labelled(Camera):
+        recordings = ((Camera.recordings[0][0], "four"),) * 2
+
+    for dataset, options, error, message in [
+        (Unknown(), {}, InputError, "sensor_size must be .*got None"),
+        (Camera(), {"sensor_size": (3, 2)}, InputError, r"got \(3, 2\)"),
+        (Camera(), {"sensor_size": (3, 2, 3)}, InputError, "1 or 2 polarities, got 3"),
+        (
+            Camera(),
+            {"sensor_size": (2, 2, 2)},
+            DataError,
+            r"recording 0: events beyond the sensor: x must lie in 0 \.\.\. 1",
+        ),
+        (Camera(), {"polarities": "both"}, InputError, "unknown choice of polarities"),
+        (Plain(), {}, DataError, "recording 0: events must be a structured array with fields t and x"),
+        (Labelled(), {}, DataError, "recording 0: the label must be an integer, got 'four'"),
+    ]:
+        with pytest.raises(error, match=message):
+            datasets.from_tonic(dataset, n_steps=3, **options)
+
+
+def test_the_witness_reads_the_same_recordings(tmp_path):
+    io = pytest.importorskip("tonic.io", reason="needs tonic: pip install 'minisnn[data]'")
+    written = write_nmnist(tmp_path)
+    for path in sorted(tmp_path.glob("Train/*/*.bin")):
+        events = io.read_mnist_file(str(path), dtype=EVENTS)
+        times, x, y, polarity = read_bin(path)
+        assert np.array_equal(events["t"], times)
+        assert np.array_equal(events["x"], x)
+        assert np.array_equal(events["y"], y)
+        assert np.array_equal(events["p"], polarity)
+    assert len(written) == 16
+
+
+def test_the_witness_reads_the_same_real_recordings(data_dir):
+    io = pytest.importorskip("tonic.io", reason="needs tonic: pip install 'minisnn[data]'")
+    folder = datasets.find("nmnist", data_dir)
+    ours = datasets.load_dataset("nmnist", data_dir, polarities="kept", counts=True, train_samples=20).train
+
+    class Theirs:
+        sensor_size = (34, 34, 2)
+        paths, labels = datasets.nmnist.list_recordings(folder, "train")
+
+        def __len__(self):
+            return 20
+
+        def __getitem__(self, k):
+            return io.read_mnist_file(str(self.paths[k]), dtype=EVENTS), self.labels[k]
+
+    theirs = datasets.from_tonic(Theirs(), n_steps=300, counts=True)
+    assert np.array_equal(theirs.spikes.indices, ours.spikes.indices)
+    assert np.array_equal(theirs.spikes.indptr, ours.spikes.indptr)
+    assert np.array_equal(theirs.labels, ours.labels)
+    events, _ = Theirs()[3]
+    raster = naive_raster(
+        events["t"], events["y"] * 34 + events["x"] + 1156 * events["p"], 2312, 300, 1, "floor", True
+    )
+    assert np.array_equal(ours.batch(np.array([3])).to_raster()[0], raster)
