@@ -9,6 +9,8 @@ from minisnn.errors import DataError, InputError
 from tests.unit.test_recordings import naive_raster, write_nmnist
 
 EVENTS = np.dtype([("t", int), ("x", int), ("y", int), ("p", int)])
+# The order in which tonic's reader fills the fields in.
+TONIC = np.dtype([("x", int), ("y", int), ("t", int), ("p", int)])
 
 
 class Camera:
@@ -89,7 +91,7 @@ def test_the_witness_reads_the_same_recordings(tmp_path):
     io = pytest.importorskip("tonic.io", reason="needs tonic: pip install 'minisnn[data]'")
     written = write_nmnist(tmp_path)
     for path in sorted(tmp_path.glob("Train/*/*.bin")):
-        events = io.read_mnist_file(str(path), dtype=EVENTS)
+        events = io.read_mnist_file(str(path), dtype=TONIC)
         times, x, y, polarity = read_bin(path)
         assert np.array_equal(events["t"], times)
         assert np.array_equal(events["x"], x)
@@ -111,7 +113,7 @@ def test_the_witness_reads_the_same_real_recordings(data_dir):
             return 20
 
         def __getitem__(self, k):
-            return io.read_mnist_file(str(self.paths[k]), dtype=EVENTS), self.labels[k]
+            return io.read_mnist_file(str(self.paths[k]), dtype=TONIC), self.labels[k]
 
     theirs = datasets.from_tonic(Theirs(), n_steps=300, counts=True)
     assert np.array_equal(theirs.spikes.indices, ours.spikes.indices)
