@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import gzip
+import math
 import zlib
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +14,11 @@ from numpy.typing import NDArray
 from ..errors import DataError
 
 __all__ = ["find_idx", "read_idx", "read_images"]
+
+# A megabyte of a gzip file can unpack to a gigabyte, so what is asked for is limited, and read piece by piece.
+_LARGEST = 2**31  # bytes; MNIST has 47 million, the largest of its relatives 550 million
+_PIECE = 2**20
+_MOST_AXES = 8
 
 FILES = {
     "train": ("train-images-idx3-ubyte", "train-labels-idx1-ubyte"),
@@ -40,26 +46,44 @@ def read_idx(path: str | Path) -> NDArray[np.uint8]:
     """
     path = Path(path)
     try:
-        content = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
+        with gzip.open(path) if path.suffix == ".gz" else open(path, "rb") as file:
+            shape, content = _read(file)
     except FileNotFoundError:
         raise DataError(f"{path} does not exist") from None
+    except DataError as error:
+        raise DataError(f"{path} {error}") from None
     except (OSError, EOFError, zlib.error) as error:
         raise DataError(f"{path} cannot be read: {error}") from None
-    if len(content) < 4 or content[:2] != b"\0\0":
+    return np.frombuffer(content, dtype=np.uint8).reshape(shape)
+
+
+def _read(file: BinaryIO | gzip.GzipFile) -> tuple[tuple[int, ...], bytearray]:
+    """Shape and bytes of an open idx file; errors go on from the file's name."""
+    start = file.read(4)
+    if len(start) < 4 or start[:2] != b"\0\0":
         raise DataError(
-            f"{path} is not an idx file: it must begin with two zero bytes, got {content[:4].hex() or 'nothing'}"
+            f"is not an idx file: it must begin with two zero bytes, got {start.hex() or 'nothing'}"
         )
-    if content[2] != 0x08:
-        raise DataError(f"{path} must hold unsigned bytes (type 08), got type {content[2]:02x}")
-    n_axes = content[3]
-    start = 4 + 4 * n_axes
-    if n_axes == 0 or len(content) < start:
-        raise DataError(f"{path} ends inside its header of {n_axes} axes ({len(content)} bytes)")
-    shape = tuple(int.from_bytes(content[k : k + 4], "big") for k in range(4, start, 4))
-    expected = start + int(np.prod(shape, dtype=object))
-    if len(content) != expected:
-        raise DataError(f"{path} must have {expected} bytes for its shape {shape}, got {len(content)}")
-    return np.frombuffer(content, dtype=np.uint8, offset=start).reshape(shape)
+    if start[2] != 0x08:
+        raise DataError(f"must hold unsigned bytes (type 08), got type {start[2]:02x}")
+    n_axes = start[3]
+    if n_axes > _MOST_AXES:
+        raise DataError(f"must have at most {_MOST_AXES} axes, got {n_axes}")
+    header = file.read(4 * n_axes)
+    if n_axes == 0 or len(header) < 4 * n_axes:
+        raise DataError(f"ends inside its header of {n_axes} axes ({4 + len(header)} bytes)")
+    shape = tuple(int.from_bytes(header[k : k + 4], "big") for k in range(0, len(header), 4))
+    # NumPy wants the product of the other axes in range even where one is empty.
+    if math.prod(n for n in shape if n) > _LARGEST:
+        raise DataError(f"must have at most {_LARGEST} bytes, got the shape {shape}")
+    size, content = math.prod(shape), bytearray()
+    while len(content) <= size and (piece := file.read(min(_PIECE, size + 1 - len(content)))):
+        content += piece
+    if len(content) != size:
+        before = len(start) + len(header)
+        came = f"{before + len(content)}{' or more' if len(content) > size else ''}"
+        raise DataError(f"must have {before + size} bytes for its shape {shape}, got {came}")
+    return shape, content
 
 
 def find_idx(folder: Path, name: str) -> Path | None:
@@ -84,8 +108,8 @@ def read_images(folder: Path, part: str) -> tuple[NDArray[np.uint8], NDArray[Any
         )
     if len(images) != len(labels):
         raise DataError(f"{paths[0]} has {len(images)} images, but {paths[1]} has {len(labels)} labels")
-    if not len(images):
-        raise DataError(f"{paths[0]} holds no images")
+    if not images.size:
+        raise DataError(f"{paths[0]} holds no images: its shape is {images.shape}")
     if labels.max() > 9:
         raise DataError(f"{paths[1]}: labels must lie in 0 ... 9, got {labels.max()}")
     return images, labels.astype(np.int64)
