@@ -14,7 +14,7 @@ PACKAGE = Path(minisnn.__file__).parent
 ORDER = [
     "errors", "model", "surrogate", "spikes", "checks", "files", "solvers", "layers", "readout", "network",
     "evaluation", "optimiser", "training", "runs", "datasets", "oracle", "bench", "recipes", "plotting",
-    "experiment", "train_command", "cli",
+    "experiment", "reproduce", "train_command", "cli",
 ]  # fmt: skip
 MODULES = [
     path
@@ -50,7 +50,9 @@ def test_imports_point_one_way(path):
 
 def test_the_oracle_knows_nothing_of_training():
     for path in (PACKAGE / "oracle").rglob("*.py"):
-        assert not {"training", "optimiser", "runs", "datasets"} & set(imported_parts(path)), path
+        assert not {"evaluation", "training", "optimiser", "runs", "datasets", "experiment"} & set(
+            imported_parts(path)
+        ), path
 
 
 def test_importing_is_light():
