@@ -5,7 +5,7 @@ their recordings. `load_dataset` gives them all the same form; `from_tonic` brin
 """
 
 from .cache import cache_folder
-from .encoding import latency_linear, latency_log, pixel_times
+from .encoding import latency_linear, latency_log, pixel_times, threshold_crossings
 from .idx import read_idx, read_images
 from .images import ImageSamples, augment_images
 from .loading import load_dataset
@@ -41,5 +41,6 @@ __all__ = [
     "read_images",
     "read_shd",
     "split",
+    "threshold_crossings",
     "yin_yang",
 ]
