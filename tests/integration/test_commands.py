@@ -7,8 +7,10 @@ import re
 import numpy as np
 import pytest
 
-from minisnn import SpikeEvents, datasets
+from minisnn import SpikeEvents, datasets, train_command
 from minisnn.cli import main
+
+DRAW = train_command._draw
 
 SMALL = [
     "--train-samples",
@@ -27,10 +29,11 @@ SMALL = [
 @pytest.fixture(autouse=True)
 def in_a_new_folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("MPLBACKEND", "Agg")
+    monkeypatch.setattr(train_command, "_draw", lambda *_: None)  # pictures take most of the time
 
 
-def test_train_and_evaluate(tmp_path, capsys):
+def test_train_and_evaluate(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(train_command, "_draw", DRAW)
     assert main(["train", *SMALL, "--out", "run", "--json", "result.json"]) == 0
     printed = capsys.readouterr().out
     assert printed.count("\nepoch ") + printed.startswith("epoch ") == 2
@@ -210,10 +213,16 @@ MISTAKES = [
     (["train", "--hidden", "0"], "sizes must be at least (inputs, hidden, classes)"),
     (["train", "--n-steps", "0"], "n_steps must be a whole number >= 1, got 0"),
     (["train", "--train-samples", "0"], "train_samples must lie in 1 ... 20000, got 0"),
-    (["train", "--validation", "20000"], "must number 1 ... 19999 of the 20000 for training, got 20000"),
-    (["train", "--validation", "-1"], "must number 1 ... 19999 of the 20000 for training, got -1"),
+    (
+        ["train", "--train-samples", "99", "--validation", "99"],
+        "must number 1 ... 98 of the 99 for training, got 99",
+    ),
+    (
+        ["train", "--train-samples", "99", "--validation", "-1"],
+        "must number 1 ... 98 of the 99 for training, got -1",
+    ),
     (["train", "--folds", "1"], "--folds must be a whole number >= 2, got 1"),
-    (["train", "--folds", "7000"], "folds must number at least 2 and at most"),
+    (["train", "--train-samples", "99", "--folds", "50"], "folds must number at least 2 and at most"),
     (["train", "--folds", "2", "--validation", "9"], "--folds validates every training on its fold"),
     (["train", "--seeds", "0"], "--seeds must be a whole number >= 1, got 0"),
     (["train", "--milestones", "0.5"], "--milestones is for --schedule milestones, got cosine"),
