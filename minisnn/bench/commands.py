@@ -46,13 +46,19 @@ def add_bench_parser(subparsers: Any) -> argparse.ArgumentParser:
             add("--batch", type=int, action="append", metavar="B", help="batch size (default 32, 64, 128)")
             add("--neurons", type=int, action="append", metavar="N", help="default 100, 200, 500, 1000")
             add("--n-steps", type=int, action="append", metavar="T", help="default 8, 16, ... 2048")
+            add("--gpu", action="store_true", help="both layers on the GPU: cupy-sequential, cupy-parallel")
             continue
         add("--workload", action="append", metavar="NAME", help="only this workload (may be repeated)")
         add("--rule", action="append", choices=("v1", "v2"), help="only this version's rules")
         if name == "scaling":
             add("--solver", default="numba-parallel", metavar="NAME", help="default numba-parallel")
         else:
-            add("--solver", action="append", metavar="NAME", help="only this solver; may add a NumPy one")
+            add(
+                "--solver",
+                action="append",
+                metavar="NAME",
+                help="only this solver; may add a NumPy or GPU one",
+            )
             add("--no-memory", action="store_true", help="do not measure peak memory")
     parser.set_defaults(run=run_bench)
     return parser
@@ -126,7 +132,7 @@ def _grid(args: argparse.Namespace, threads: int) -> tuple[list[Any], bool, Any]
             raise InputError(f"{name} must be a whole number >= 1, got {min(values)}")
     print(grid.HEAD)
     cells = grid.measure_grid(
-        args.density or DENSITIES[:2], batches, sizes, steps, repeats, threads,
+        args.density or DENSITIES[:2], batches, sizes, steps, repeats, threads, gpu=args.gpu,
         progress=lambda cell: print(grid.line(cell), flush=True),
     )  # fmt: skip
     print(grid.table(cells))

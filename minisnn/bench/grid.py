@@ -35,6 +35,7 @@ N_INPUTS = 1000
 DENSITIES = ("dense", "sparse", "half")
 SCALE, GRADIENT = 10.0, "straight-through"
 _CHECKED_SAMPLES = 2
+_FEW_STEPS = 8
 
 
 @dataclass(frozen=True)
@@ -107,45 +108,58 @@ class LayerRunner:
         grad_spikes: NDArray[Any],
     ) -> None:
         module = solvers.get(solver, neuron)
+        move = getattr(module, "to_device", lambda values: values)
+        self.synchronise: Callable[[], None] = getattr(module, "synchronise", lambda: None)
         single = neuron == "single-spike"
         self.forward = module.single_spike_forward if single else module.multi_spike_forward
         self.backward = module.single_spike_backward if single else module.multi_spike_backward
         self.choice: Any = GRADIENT if single else False
-        self.neuron = neuron
+        self.neuron, self.solver = neuron, solver
         self.spikes, self.parameters, self.grad_spikes = spikes, parameters, grad_spikes
+        self.timed = move(spikes), tuple(map(move, parameters)), move(grad_spikes)
         self.workspace = Workspace()
 
-    def run(self, spikes: Any, grad_spikes: NDArray[Any], workspace: Workspace | None) -> tuple[Any, ...]:
+    def run(
+        self, spikes: Any, parameters: tuple[Any, ...], grad_spikes: Any, workspace: Workspace | None
+    ) -> tuple[Any, ...]:
         """Forward and backward once: trace, gradients, seconds of forward, seconds of backward."""
+        self.synchronise()
         started = time.perf_counter()
-        trace = self.forward(spikes, *self.parameters, 1.0, workspace=workspace)
+        trace = self.forward(spikes, *parameters, 1.0, workspace=workspace)
+        self.synchronise()
         forward = time.perf_counter()
         gradients = self.backward(
             trace, grad_spikes, None, SCALE, self.choice, keep_current=False, workspace=workspace
         )
+        self.synchronise()
         return trace, gradients, forward - started, time.perf_counter() - forward
 
     def __call__(self, n_timed: int) -> list[tuple[float, float]]:
         """Time runs, after one that is not timed."""
-        self.run(self.spikes, self.grad_spikes, self.workspace)
-        return [self.run(self.spikes, self.grad_spikes, self.workspace)[2:] for _ in range(n_timed)]
+        self.run(*self.timed, self.workspace)
+        return [self.run(*self.timed, self.workspace)[2:] for _ in range(n_timed)]
 
     def check(self, n_samples: int) -> str | None:
         """Where the answer to the first samples is wrong; None if it agrees.
 
         The single-spike layer must keep the rounding bound, the conventional one must have the bits of the
         definition (its reset feeds errors back, which leaves a bound too wide to judge by on long dense input).
+        On a GPU, whose products are summed in another order, it must keep the bound over a few steps.
         """
         spikes, grad_spikes = self.spikes[:n_samples], self.grad_spikes[:n_samples]
-        trace, gradients, _, _ = self.run(spikes, grad_spikes, None)
-        if self.neuron == "multi-spike":
+        raster = spikes.to_raster(np.float32) if isinstance(spikes, SpikeEvents) else spikes
+        if self.neuron == "multi-spike" and not self.solver.startswith("cupy"):
+            trace, gradients, _, _ = self.run(spikes, self.parameters, grad_spikes, None)
             definition = LayerRunner("numpy-sequential", self.neuron, spikes, self.parameters, grad_spikes)
-            expected, right, _, _ = definition.run(spikes, grad_spikes, None)
+            expected, right, _, _ = definition.run(spikes, self.parameters, grad_spikes, None)
             pairs = {"potential": (trace.potential, expected.potential)}
             pairs |= {p: (getattr(gradients, p), getattr(right, p)) for p in ("weight", "bias", "decay")}
             wrong = [name for name, (came, want) in pairs.items() if not np.array_equal(came, want)]
             return f"bits of {wrong[0]} differ from numpy-sequential" if wrong else None
-        raster = spikes.to_raster(np.float64) if isinstance(spikes, SpikeEvents) else spikes
+        if self.neuron == "multi-spike":
+            spikes = raster = np.ascontiguousarray(raster[:, :_FEW_STEPS])
+            grad_spikes = np.ascontiguousarray(grad_spikes[:, :_FEW_STEPS])
+        trace, gradients, _, _ = self.run(spikes, self.parameters, grad_spikes, None)
         return layer_disagreement(trace, gradients, raster, grad_spikes, SCALE, GRADIENT)
 
 
@@ -177,6 +191,7 @@ def measure_grid(
     n_threads: int,
     *,
     n_in: int = N_INPUTS,
+    gpu: bool = False,
     progress: Callable[[Cell], None] | None = None,
 ) -> list[Cell]:
     """Check and time every cell."""
@@ -187,7 +202,7 @@ def measure_grid(
                 raster = poisson_raster(density, batch, n_steps, n_in)
                 events, share = best_input(raster)
                 for n_out in sizes:
-                    cell = _measure_cell(density, raster, events, share, n_out, repeats, n_threads)
+                    cell = _measure_cell(density, raster, events, share, n_out, repeats, n_threads, gpu)
                     cells.append(cell)
                     if progress is not None:
                         progress(cell)
@@ -202,14 +217,16 @@ def _measure_cell(
     n_out: int,
     repeats: int,
     n_threads: int,
+    gpu: bool,
 ) -> Cell:
     batch, n_steps, _ = raster.shape
     grad_spikes = np.random.default_rng(1).standard_normal((batch, n_steps, n_out), dtype=np.float32)
     parameters = layer_parameters(raster, n_out)
+    kind = "cupy" if gpu else "numba"
     with settings("auto", n_threads):
         runners = (
-            LayerRunner("numba-sequential", "multi-spike", raster, parameters, grad_spikes),
-            LayerRunner("numba-parallel", "single-spike", events, parameters, grad_spikes),
+            LayerRunner(f"{kind}-sequential", "multi-spike", raster, parameters, grad_spikes),
+            LayerRunner(f"{kind}-parallel", "single-spike", events, parameters, grad_spikes),
         )
         faults = [fault for runner in runners if (fault := runner.check(_CHECKED_SAMPLES)) is not None]
         if faults:

@@ -57,7 +57,7 @@ class StepLine:
 def contestants(n_threads: int, only: Sequence[str] = ()) -> list[Contestant]:
     """The ways to compute a step, from how such networks are trained today to all ideas together.
 
-    The NumPy solvers take part only where `only` names them.
+    The NumPy and the GPU solvers take part only where `only` names them.
     """
     ways = [
         Contestant("numba-sequential", "multi-spike", "dense", n_threads, "conventional, stepped, dense"),
@@ -75,9 +75,10 @@ def contestants(n_threads: int, only: Sequence[str] = ()) -> list[Contestant]:
         return ways
     for name in only:
         solvers.get(name, solvers.ALL[name][1][-1] if name in solvers.ALL else "single-spike")
-    for name in ("numpy-sequential", "numpy-parallel"):
+    for name in ("numpy-sequential", "numpy-parallel", "cupy-sequential", "cupy-parallel"):
         for neuron in solvers.ALL[name][1]:
-            ways.append(Contestant(name, neuron, "dense", n_threads, f"{neuron}, {name}"))
+            product = "events" if name.startswith("cupy") else "dense"
+            ways.append(Contestant(name, neuron, product, n_threads, f"{neuron}, {name}"))
     return [way for way in ways if way.solver in only]
 
 

@@ -100,22 +100,29 @@ class StepRunner:
     ) -> None:
         self.contestant = contestant
         config = replace(network.config, neuron=contestant.neuron)
-        self.network = _CheckedNetwork(config, {k: v.copy() for k, v in network.parameters.items()})
+        checked = _CheckedNetwork(config, {k: v.copy() for k, v in network.parameters.items()})
         self.labels = labels
         self.signal: SpikeEvents | NDArray[Any] = events
         if contestant.product == "dense":
             self.signal = events.to_raster(config.dtype) if raster is None else raster
         module = solvers.get(contestant.solver, contestant.neuron)
-        self.optimiser = Adam(self.network.parameters, self.network.learns, module)
+        self.optimiser = Adam(checked.parameters, checked.learns, module)
+        # As in training: on a device, parameters, moments and input are there before the clock starts.
+        self.network = checked.on_device(contestant.solver)
+        self.optimiser.move(self.network.parameters)
+        self.signal = getattr(module, "to_device", lambda signal: signal)(self.signal)
+        self.synchronise: Callable[[], None] = getattr(module, "synchronise", lambda: None)
         self.workspace = Workspace()
 
     def __call__(self) -> float:
         """Take one step; returns seconds."""
+        self.synchronise()
         started = time.perf_counter()
         _, gradients, _ = self.network.training_step(
             self.signal, self.labels, solver=self.contestant.solver, workspace=self.workspace
         )
         self.optimiser.step(gradients, _LR)
+        self.synchronise()
         return time.perf_counter() - started
 
     def parts(self) -> tuple[float, float]:
@@ -126,11 +133,13 @@ class StepRunner:
         network, solver, workspace = self.network, self.contestant.solver, self.workspace.part("layers")
         started = time.perf_counter()
         activity = network.forward(self.signal, solver=solver, workspace=workspace)
+        self.synchronise()
         forward = time.perf_counter() - started
         _, probabilities = softmax_cross_entropy(activity.logits, self.labels)
         grad_logits = softmax_cross_entropy_backward(probabilities, self.labels)
         started = time.perf_counter()
         network.backward(activity, grad_logits, solver=solver, workspace=workspace)
+        self.synchronise()
         return forward, time.perf_counter() - started
 
     def steps(self, n_timed: int = TURN) -> list[float]:

@@ -45,3 +45,8 @@ adam_update = _solver.adam_update
 to_device = _solver.to_device
 to_host = _solver.to_host
 on_device = _solver.on_device
+
+
+def synchronise() -> None:
+    """Wait until the device has done what it was given: before a clock is read."""
+    cupy.cuda.Device().synchronize()

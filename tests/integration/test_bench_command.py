@@ -59,7 +59,8 @@ def test_step_measures_every_way_on_every_workload(tmp_path, capsys):
     for line in lines:
         assert set(line) >= KEYS
         assert 0 < line["min_ms"] <= line["median_ms"] <= line["max_ms"]
-        assert line["forward_ms"] + line["backward_ms"] < 2 * line["max_ms"]
+        assert line["forward_ms"] > 0
+        assert line["backward_ms"] > 0
         assert line["gemm_floor_ms"] > 0
         assert line["peak_rss_mb"] is None
     ways = {(line["solver"], line["neuron"], line["product"], line["threads"]) for line in lines}

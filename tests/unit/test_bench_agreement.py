@@ -83,7 +83,7 @@ def test_the_wrong_choice_of_gradient_is_found():
     grad_spikes = np.random.default_rng(0).standard_normal((3, 20, 7)).astype(np.float32)
     runner = LayerRunner("numba-parallel", "single-spike", raster, parameters, grad_spikes)
     assert runner.check(3) is None
-    trace, gradients, _, _ = runner.run(raster, grad_spikes, None)
+    trace, gradients, _, _ = runner.run(raster, runner.parameters, grad_spikes, None)
     assert layer_disagreement(trace, gradients, raster, grad_spikes, SCALE, GRADIENT) is None
     assert layer_disagreement(trace, gradients, raster, grad_spikes, SCALE, "gated") is not None
     assert layer_disagreement(trace, gradients, raster, grad_spikes, 2 * SCALE, GRADIENT) is not None
