@@ -48,7 +48,7 @@ def cached(
     name : str
         Of the data set and part; begins the file's name.
     parameters : mapping
-        Everything else the samples depend on, as JSON can write it.
+        Everything else the samples depend on; numbers and strings.
     files : sequence of Path
         What `make` reads.
     make : callable
@@ -61,9 +61,9 @@ def cached(
         is done without.
     """
     stamps = [(str(path.resolve()), path.stat().st_size, path.stat().st_mtime_ns) for path in files]
-    key = json.dumps([_FORMAT, name, dict(parameters), stamps], sort_keys=True)
+    key = json.dumps([_FORMAT, name, dict(parameters), stamps], sort_keys=True, default=repr)
     place = cache_folder() / "encoded" / f"{name}-{hashlib.sha256(key.encode()).hexdigest()[:32]}.npz"
-    if place.exists():
+    if os.path.exists(place):  # unlike Path.exists, False where the folder may not be searched
         try:
             return _read(place, key)
         except InputError as error:

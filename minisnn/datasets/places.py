@@ -33,16 +33,35 @@ _WANTED = {
 }
 
 
-def _has_idx(folder: Path) -> bool:
-    return any(find_idx(folder, file) for file in _IDX)
+def _has_idx(folder: Path) -> list[bool]:
+    return [find_idx(folder, file) is not None for file in _IDX]
 
 
-_RECOGNISED: dict[str, Callable[[Path], bool]] = {
+# Which of its files or folders a folder has: one is enough to recognise it, all make it complete.
+_HAS: dict[str, Callable[[Path], list[bool]]] = {
     "mnist": _has_idx,
     "fashion-mnist": _has_idx,
-    "nmnist": lambda folder: any((folder / part).is_dir() for part in nmnist.PARTS.values()),
-    "shd": lambda folder: any((folder / file).is_file() for file in shd.FILES.values()),
+    "nmnist": lambda folder: [(folder / part).is_dir() for part in nmnist.PARTS.values()],
+    "shd": lambda folder: [(folder / file).is_file() for file in shd.FILES.values()],
 }
+
+
+def _given(data_dir: str | Path | None) -> str | Path | None:
+    return data_dir if data_dir is not None else os.environ.get("MINISNN_DATA")
+
+
+def _look(name: str, data_dir: str | Path | None) -> Path | None:
+    """Folder with files of the data set, or None."""
+    given = _given(data_dir)
+    places = [cache_folder()] if data_dir is None else []
+    if given is not None:
+        places.insert(0, Path(given))
+    # Tonic puts its files into a folder named after its class.
+    for place in places:
+        for folder in (place / name, place, place / name / name.upper(), place / name.upper()):
+            if folder.is_dir() and any(_HAS[name](folder)):
+                return folder
+    return None
 
 
 def find(name: str, data_dir: str | Path | None = None) -> Path:
@@ -61,17 +80,12 @@ def find(name: str, data_dir: str | Path | None = None) -> Path:
     DataError
         If no such folder has the files; the error names them and where to get them.
     """
-    if name not in _RECOGNISED:
-        raise unknown_name("data set with files", name, _RECOGNISED)
-    given = data_dir if data_dir is not None else os.environ.get("MINISNN_DATA")
-    places = [cache_folder()] if data_dir is None else []
-    if given is not None:
-        places.insert(0, Path(given))
-    # Tonic puts its files into a folder named after its class.
-    for place in places:
-        for folder in (place / name, place, place / name / name.upper(), place / name.upper()):
-            if folder.is_dir() and _RECOGNISED[name](folder):
-                return folder
+    if name not in _HAS:
+        raise unknown_name("data set with files", name, _HAS)
+    found = _look(name, data_dir)
+    if found is not None:
+        return found
+    given = _given(data_dir)
     advice = f"put {_WANTED[name]} there: {_SOURCES[name]}"
     if given is None:
         raise DataError(
@@ -82,7 +96,7 @@ def find(name: str, data_dir: str | Path | None = None) -> Path:
 
 
 def download(name: str, data_dir: str | Path | None = None) -> Path:
-    """Download a data set, unless it is there; returns its folder.
+    """Download a data set, unless both of its parts are there; returns its folder.
 
     Parameters
     ----------
@@ -91,10 +105,10 @@ def download(name: str, data_dir: str | Path | None = None) -> Path:
     data_dir : path, optional
         Where `find` is to look first, and where to put the files; without it the cache.
     """
-    if name not in _RECOGNISED:
-        raise unknown_name("data set to download", name, _RECOGNISED)
-    try:
-        return find(name, data_dir)
-    except DataError:
-        place = (cache_folder() if data_dir is None else Path(data_dir)) / name
-    return download_images(name, place) if _RECOGNISED[name] is _has_idx else download_with_tonic(name, place)
+    if name not in _HAS:
+        raise unknown_name("data set to download", name, _HAS)
+    folder = _look(name, data_dir)
+    if folder is not None and all(_HAS[name](folder)):  # else nothing, or what an interrupted download left
+        return folder
+    place = (cache_folder() if data_dir is None else Path(data_dir)) / name
+    return download_images(name, place) if _HAS[name] is _has_idx else download_with_tonic(name, place)

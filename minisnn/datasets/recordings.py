@@ -72,14 +72,14 @@ def encode_recordings(
         raise unknown_name("binning", binning, BINNINGS)
     if not isinstance(n_steps, (int, np.integer)) or n_steps < 1:
         raise InputError(f"n_steps must be a whole number >= 1, got {n_steps!r}")
-    checked_float("dt", dt, low=0, open_low=True)
+    step_length = 1000 * checked_float("dt", dt, low=0, open_low=True)
     pieces, lengths = [], []
     for times, neurons, name in recordings:
         _check(times, neurons, n_neurons, name)
-        in_steps = times / (1000 * dt)
-        steps = (np.floor(in_steps) if binning == "floor" else np.rint(in_steps)).astype(np.int64)
-        within = steps < n_steps
-        cells = np.sort(steps[within] * n_neurons + neurons[within])
+        with np.errstate(over="ignore"):  # infinitely late is late enough
+            steps = (np.floor if binning == "floor" else np.rint)(times / step_length)
+        within = steps < n_steps  # before they become integers, which reach less far
+        cells = np.sort(steps[within].astype(np.int64) * n_neurons + neurons[within].astype(np.int64))
         if not counts:
             cells = cells[np.concatenate([[True], cells[1:] != cells[:-1]])] if len(cells) else cells
         pieces.append((cells % n_neurons).astype(np.int32))
@@ -143,6 +143,8 @@ def pixel_neurons(
     if polarities not in POLARITIES:
         raise unknown_name("choice of polarities", polarities, POLARITIES)
     for what, values, size in (("x", x, width), ("y", y, height), ("polarity", polarity, 2)):
+        if values.dtype.kind not in "iu":
+            raise DataError(f"{name}: {what} must be integers, got {values.dtype}")
         if len(values) and (int(values.min()) < 0 or int(values.max()) >= size):
             raise DataError(
                 f"{name}: events beyond the sensor: {what} must lie in 0 ... {size - 1}, "

@@ -6,6 +6,8 @@ and ``labels``. The extra ``data`` brings h5py.
 
 from __future__ import annotations
 
+import math
+import os
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +21,8 @@ __all__ = ["FILES", "N_CLASSES", "N_INPUTS", "read_shd"]
 
 FILES = {"train": "shd_train.h5", "test": "shd_test.h5"}
 N_INPUTS, N_CLASSES = 700, 20
+_SLACK = 2**20  # bytes by which compressed lists may be larger than their file
+_LISTS = ("spikes/times", "spikes/units", "labels")
 
 
 def read_shd(path: str | Path) -> tuple[list[Recording], NDArray[np.int64]]:
@@ -50,7 +54,8 @@ def read_shd(path: str | Path) -> tuple[list[Recording], NDArray[np.int64]]:
         ) from None
     try:
         with h5py.File(path, "r") as file:
-            times, units, labels = (_read(file, name) for name in ("spikes/times", "spikes/units", "labels"))
+            lists = [_find(file, name, os.path.getsize(path)) for name in _LISTS]
+            times, units, labels = (one[()] for one in lists)
     except DataError as error:
         raise DataError(f"{path} {error}") from None
     except (OSError, RuntimeError, KeyError, ValueError, TypeError, MemoryError) as error:
@@ -76,13 +81,17 @@ def read_shd(path: str | Path) -> tuple[list[Recording], NDArray[np.int64]]:
     return recordings, labels.astype(np.int64)
 
 
-def _read(file: Any, name: str) -> NDArray[Any]:
+def _find(file: Any, name: str, n_bytes: int) -> Any:
+    """One list of an open file of so many bytes, not read yet."""
     if name not in file or not hasattr(file[name], "shape"):
         raise DataError(f"must hold spikes/times, spikes/units and labels; {name} is missing")
-    content: NDArray[Any] = file[name][()]
-    if getattr(content, "ndim", 0) == 0:
+    shape, dtype = file[name].shape, file[name].dtype
+    if not shape:
         raise DataError(f"must hold a list in {name}, got a single value")
-    return content
+    if math.prod(shape) * dtype.itemsize > n_bytes + _SLACK:
+        # HDF5 gives room to what was never written, however much it is.
+        raise DataError(f"of {n_bytes} bytes cannot hold {name}, {dtype} of shape {shape}")
+    return file[name]
 
 
 def _microseconds(seconds: Any, name: str) -> NDArray[np.float64]:
@@ -90,5 +99,6 @@ def _microseconds(seconds: Any, name: str) -> NDArray[np.float64]:
     times = np.asarray(seconds)
     if times.dtype.kind not in "f":
         raise DataError(f"{name}: times must be seconds as floating point numbers, got {times.dtype}")
-    in_order: NDArray[np.float64] = times.astype(np.float64) * 1e6
-    return in_order
+    with np.errstate(over="ignore", invalid="ignore"):  # the check that they are finite comes with binning
+        microseconds: NDArray[np.float64] = times.astype(np.float64) * 1e6
+    return microseconds

@@ -107,6 +107,21 @@ def test_a_missing_file_or_server_is_one_line(published, tmp_path, monkeypatch):
     assert "\n" not in str(caught.value)
 
 
+def test_an_interrupted_download_goes_on(published, tmp_path, monkeypatch):
+    monkeypatch.setenv("MINISNN_CACHE", str(tmp_path / "cache"))
+    last = published / "t10k-labels-idx1-ubyte.gz"
+    content = last.read_bytes()
+    last.unlink()
+    with pytest.raises(DataError, match="404"):
+        datasets.load_dataset("fashion-mnist", download=True)
+    with pytest.raises(DataError, match="has no file t10k-labels-idx1-ubyte"):
+        datasets.load_dataset("fashion-mnist")
+    last.write_bytes(content)
+    for name in ("train-images-idx3-ubyte.gz", "train-labels-idx1-ubyte.gz", "t10k-images-idx3-ubyte.gz"):
+        (published / name).unlink()  # they are there and are not fetched again
+    assert len(datasets.load_dataset("fashion-mnist", download=True).test) == 5
+
+
 def test_missing_extras_are_named(tmp_path, monkeypatch):
     monkeypatch.setenv("MINISNN_CACHE", str(tmp_path))
     monkeypatch.delenv("MINISNN_DATA", raising=False)
