@@ -313,7 +313,8 @@ def _check_events(events: SpikeEvents) -> None:
         raise InputError(
             f"indptr must have batch * {events.n_steps} + 1 entries with at least one sample, got {len(indptr)}"
         )
-    if indptr[0] != 0 or indptr[-1] != len(indices) or np.any(np.diff(indptr) < 0):
+    # Compared, not subtracted: differences of 64 bits can wrap around and look right.
+    if indptr[0] != 0 or indptr[-1] != len(indices) or np.any(indptr[1:] < indptr[:-1]):
         raise InputError(f"indptr must rise from 0 to the number of events, {len(indices)}")
     if len(indices) and (int(indices.min()) < 0 or int(indices.max()) >= events.n_neurons):
         raise InputError(
