@@ -53,7 +53,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("minisnn: interrupted", file=sys.stderr)
         return 130
-    except (InputError, OverflowError, OSError) as error:
+    except OSError as error:
+        fault = f"{error.filename}: {error.strerror}" if error.filename and error.strerror else error
+        print(f"minisnn: error: {fault}", file=sys.stderr)
+        return 2
+    except (InputError, OverflowError) as error:
         print(f"minisnn: error: {error}", file=sys.stderr)
         return 2
     return result

@@ -273,7 +273,7 @@ def test_a_run_goes_on_as_it_began(capsys):
 def test_an_unwritable_folder(tmp_path, capsys):
     (tmp_path / "file").write_text("not a folder")
     assert main(["train", *SMALL, "--out", "file/run", "--quiet"]) == 2
-    assert capsys.readouterr().err.count("\n") == 1
+    assert capsys.readouterr().err == "minisnn: error: file/run: Not a directory\n"
 
 
 def test_doctor(capsys, tmp_path):
