@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from ..errors import InputError, unknown_name
 from . import nmnist, places, shd
 from .cache import cached
+from .camera import CameraSamples
 from .encoding import latency_linear, pixel_times
 from .idx import read_images
 from .images import ImageSamples
@@ -55,7 +56,8 @@ def load_dataset(
     encoding : {"linear", "sparse", "log"}
         Latency encoding of images, see `pixel_times`; Yin-Yang is always encoded linearly.
     augment : sequence of {"flip", "shift", "noise"}
-        What happens to training images at random every time they are used, see `augment_images`.
+        What happens to training images at random every time they are used, see `augment_images`. Recordings of
+        N-MNIST can be shifted, by up to two pixels along each axis, and nothing else.
     dt : float, optional
         Milliseconds a step, of recordings: 1 for N-MNIST, 2 for Spiking Heidelberg Digits.
     polarities : {"merged", "kept"}
@@ -96,7 +98,8 @@ def load_dataset(
     if name in _IMAGES:
         _refuse(name, of_recordings | of_nmnist)
         return _load_images(name, folder, sizes, 100 if n_steps is None else n_steps, encoding, augment)
-    _refuse(name, of_images | (of_nmnist if name == "shd" else {}))
+    camera = {"encoding": encoding != "linear", "augment other than shift": bool(set(augment) - {"shift"})}
+    _refuse(name, camera if name == "nmnist" else of_images | of_nmnist)
     steps, milliseconds = (300, 1.0) if name == "nmnist" else (500, 2.0)
     options = {
         "n_steps": steps if n_steps is None else n_steps,
@@ -105,7 +108,7 @@ def load_dataset(
         "counts": counts,
     }
     if name == "nmnist":
-        return _load_nmnist(folder, sizes, polarities, options)
+        return _load_nmnist(folder, sizes, polarities, augment, options)
     return _load_shd(folder, sizes, options)
 
 
@@ -165,7 +168,11 @@ def _encode(
 
 
 def _load_nmnist(
-    folder: Path, sizes: dict[str, int | None], polarities: str, options: dict[str, Any]
+    folder: Path,
+    sizes: dict[str, int | None],
+    polarities: str,
+    augment: Sequence[str],
+    options: dict[str, Any],
 ) -> Dataset:
     if polarities not in POLARITIES:
         raise unknown_name("choice of polarities", polarities, POLARITIES)
@@ -181,7 +188,8 @@ def _load_nmnist(
             return EventSamples(encode_recordings(recordings, n_inputs, **options), labels)
 
         parts.append(cached(f"nmnist-{part}", options | {"polarities": polarities}, paths, make))
-    return Dataset("nmnist", parts[0], parts[1], n_inputs, 10, options["n_steps"])
+    train: Samples = CameraSamples(parts[0], nmnist.SIDE, nmnist.SIDE) if augment else parts[0]
+    return Dataset("nmnist", train, parts[1], n_inputs, 10, options["n_steps"])
 
 
 def _load_shd(folder: Path, sizes: dict[str, int | None], options: dict[str, Any]) -> Dataset:

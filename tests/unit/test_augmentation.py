@@ -4,12 +4,16 @@ import gzip
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from minisnn import datasets
+from minisnn import SpikeEvents, datasets
+from minisnn.datasets.camera import CameraSamples, shift_events
 from minisnn.datasets.idx import FILES
 from minisnn.datasets.images import AUGMENTATIONS, ImageSamples, augment_images
 from minisnn.errors import InputError
 from tests.unit.test_datasets import idx_bytes
+from tests.unit.test_recordings import write_nmnist
 
 
 def random_images(n=40, height=6, width=5):
@@ -113,3 +117,37 @@ def test_wrong_images_and_augmentations():
     ]:
         with pytest.raises(InputError, match=message):
             call()
+
+
+@given(seed=st.integers(0, 2**32 - 1), polarities=st.sampled_from([1, 2]), counts=st.booleans())
+def test_shifted_recordings_are_shifted_rasters(seed, polarities, counts):
+    rng = np.random.default_rng(seed)
+    raster = rng.integers(0, 3 if counts else 2, (4, 3, polarities, 4, 5))
+    events = SpikeEvents.from_raster(raster.reshape(4, 3, -1), counts=counts)
+    right, down = rng.integers(-2, 3, (2, 4))
+    moved = shift_events(events, 5, 4, right, down)
+    expected = np.zeros_like(raster)
+    for b, t, p, y, x in np.ndindex(raster.shape):
+        if 0 <= y - down[b] < 4 and 0 <= x - right[b] < 5:
+            expected[b, t, p, y, x] = raster[b, t, p, y - down[b], x - right[b]]
+    assert np.array_equal(moved.to_raster(), expected.reshape(4, 3, -1))
+    # The constructor accepts what came out: in order, and in range.
+    SpikeEvents(moved.indptr, moved.indices, 3, 20 * polarities, counts)
+
+
+def test_recordings_are_moved_only_with_random_numbers(tmp_path):
+    write_nmnist(tmp_path)
+    plain = datasets.load_dataset("nmnist", tmp_path)
+    data = datasets.load_dataset("nmnist", tmp_path, augment=["shift"])
+    chosen = np.array([4, 0])
+    expected = plain.train.batch(chosen).to_raster()
+    assert np.array_equal(data.train.batch(chosen).to_raster(), expected)
+    first, again = (data.train.batch(chosen, np.random.default_rng(1)).to_raster() for _ in range(2))
+    assert np.array_equal(first, again)
+    assert not np.array_equal(first, expected)
+    assert np.array_equal(data.train.labels, plain.train.labels)
+    assert len(data.train) == 12
+    with pytest.raises(InputError, match="augment other than shift has no meaning for nmnist"):
+        datasets.load_dataset("nmnist", tmp_path, augment=["flip"])
+    with pytest.raises(InputError, match="a sensor of 5 x 5 pixels has a multiple of 25 inputs, got 1156"):
+        CameraSamples(plain.train, 5, 5)

@@ -286,8 +286,7 @@ def test_missing_recordings_say_where_to_put_what(tmp_path, monkeypatch):
 def test_options_without_a_meaning_are_refused(tmp_path):
     write_nmnist(tmp_path)
     for name, options in [
-        ("nmnist", {"augment": ["flip"]}),
-        ("nmnist", {"encoding": "log"}),
+                ("nmnist", {"encoding": "log"}),
         ("yin-yang", {"dt": 2.0}),
         ("yin-yang", {"counts": True}),
         ("yin-yang", {"polarities": "kept"}),
