@@ -86,8 +86,13 @@ def read_npz(path: str | Path) -> dict[str, NDArray[Any]]:
     """Read every array of an ``.npz`` file (no pickle), or raise `DataError` naming the file and what is wrong."""
     try:
         with open(path, "rb") as file:
-            if file.read(6) == np.lib.format.MAGIC_PREFIX:
+            start = file.read(6)
+            if start == np.lib.format.MAGIC_PREFIX:
                 raise DataError(f"{path} is a single array, not an .npz file")
+            if start[:4] not in (b"PK\3\4", b"PK\5\6"):  # zipfile also takes an archive behind other bytes
+                raise DataError(
+                    f"{path} is not a readable .npz file: it begins with {start.hex() or 'nothing'}"
+                )
             with zipfile.ZipFile(file) as archive:
                 _check_entries(archive.infolist(), os.fstat(file.fileno()).st_size)
                 return {e.filename.removesuffix(".npy"): _read_array(archive, e) for e in archive.infolist()}
