@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 
 from minisnn import datasets
-from minisnn.datasets.nmnist import read_bin
+from minisnn.datasets.nmnist import list_recordings, read_bin
+from minisnn.datasets.tonic_bridge import download_with_tonic
 from minisnn.errors import DataError, InputError
-from tests.unit.test_recordings import naive_raster, write_nmnist
+from tests.unit.test_recordings import naive_raster, write_nmnist, write_shd
 
 EVENTS = np.dtype([("t", int), ("x", int), ("y", int), ("p", int)])
 # The order in which tonic's reader fills the fields in.
@@ -124,3 +125,68 @@ def test_the_witness_reads_the_same_real_recordings(data_dir):
         events["t"], events["y"] * 34 + events["x"] + 1156 * events["p"], 2312, 300, 1, "floor", True
     )
     assert np.array_equal(ours.batch(np.array([3])).to_raster()[0], raster)
+
+
+def tonic_datasets():
+    return pytest.importorskip("tonic.datasets", reason="needs tonic: pip install 'minisnn[data]'")
+
+
+def same_spikes(one, other):
+    assert one.shape == other.shape
+    assert np.array_equal(one.indptr, other.indptr)
+    assert np.array_equal(one.indices, other.indices)
+
+
+@pytest.mark.parametrize("counts", [False, True])
+def test_the_witness_makes_the_same_events_of_nmnist(tmp_path, counts):
+    class Theirs(tonic_datasets().NMNIST):
+        def _check_exists(self):
+            return True  # it would otherwise count to ten thousand
+
+    Theirs.__name__ = "NMNIST"
+    write_nmnist(tmp_path / "NMNIST", n_events=3000)
+    theirs = Theirs(str(tmp_path), train=True)
+    paths, labels = list_recordings(tmp_path / "NMNIST", "train")
+    # Tonic goes folder by folder, minisnn by the number of the recording.
+    order = [theirs.data.index(str(path)) for path in paths]
+    options = {"n_steps": 150, "dt": 2.0, "counts": counts}
+    for polarities in ("kept", "merged"):
+        ours = datasets.load_dataset("nmnist", tmp_path, polarities=polarities, **options).train
+        samples = datasets.from_tonic(theirs, polarities=polarities, **options)
+        same_spikes(samples.spikes[np.array(order)], ours.spikes)
+        assert samples.labels[order].tolist() == ours.labels.tolist() == labels.tolist()
+
+
+def make_shd(folder):
+    """The files of the Heidelberg digits as tonic wants them: with names of classes, and the archive beside."""
+    h5py = pytest.importorskip("h5py")
+    folder.mkdir(parents=True)
+    for part in ("train", "test"):
+        write_shd(folder / f"shd_{part}.h5")
+        (folder / f"shd_{part}.h5.zip").write_bytes(b"")
+        with h5py.File(folder / f"shd_{part}.h5", "a") as file:
+            file["extra/keys"] = [f"class {k}" for k in range(20)]
+            file["extra/speaker"] = [0] * 6
+
+
+def test_the_witness_makes_the_same_events_of_shd(tmp_path):
+    theirs = tonic_datasets().SHD
+    make_shd(tmp_path / "SHD")
+    ours = datasets.load_dataset("shd", tmp_path, counts=True).train
+    samples = datasets.from_tonic(theirs(str(tmp_path), train=True), n_steps=500, dt=2, counts=True)
+    assert samples.spikes.n_events > 100
+    same_spikes(samples.spikes, ours.spikes)
+    assert samples.labels.tolist() == ours.labels.tolist()
+
+
+def test_tonic_itself_takes_the_call_that_downloads(tmp_path, monkeypatch):
+    module = tonic_datasets()
+    make_shd(tmp_path / "there" / "SHD")
+    assert download_with_tonic("shd", tmp_path / "there") == tmp_path / "there" / "SHD"
+    nobody = "http://127.0.0.1:9/"
+    monkeypatch.setattr(module.SHD, "base_url", nobody)
+    monkeypatch.setattr(module.NMNIST, "train_url", nobody)
+    for name in ("shd", "nmnist"):
+        with pytest.raises(DataError, match=f"{name} could not be downloaded to .*refused") as caught:
+            download_with_tonic(name, tmp_path / "not there")
+        assert "\n" not in str(caught.value)
