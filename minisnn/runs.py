@@ -104,7 +104,7 @@ class RunFolder:
             return network, TrainingConfig(**config["training"])
         except (TypeError, KeyError, ValueError, OverflowError) as error:
             raise DataError(
-                f"{self.path / 'config.json'} is not of this version of minisnn: {error}"
+                f"{self.path / 'config.json'} is not of this version of minisnn: {_line(error)}"
             ) from None
 
     def checkpoint(self) -> dict[str, NDArray[Any]]:
@@ -148,7 +148,7 @@ class RunFolder:
         except OSError as error:
             raise DataError(f"{path} cannot be read: {error.strerror}") from None
         except (ValueError, TypeError, KeyError, RecursionError) as error:
-            raise DataError(f"{path} is damaged: {error}") from None
+            raise DataError(f"{path} is damaged: {_line(error)}") from None
         if [metrics.epoch for metrics in history] != list(range(1, len(history) + 1)):
             raise DataError(f"{path} is damaged: its lines must be of epoch 1, 2, 3 and so on")
         return history
@@ -213,6 +213,11 @@ class RunFolder:
         for path in (*_half_written(self.path), *self.path.glob("best-*.npz")):
             if path != kept:
                 path.unlink()
+
+
+def _line(error: Exception) -> str:
+    """What an error says, in one line, whatever it repeats of the file."""
+    return " ".join(str(error).split())
 
 
 def _half_written(folder: Path) -> list[Path]:
