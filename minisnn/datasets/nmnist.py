@@ -6,6 +6,7 @@ x, y, and 24 bits that are the polarity (1 bit) and the time in microseconds (23
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 from typing import Any
 
@@ -65,7 +66,7 @@ def list_recordings(folder: Path, part: str) -> tuple[list[Path], NDArray[np.int
     Raises
     ------
     DataError
-        If there are none, or a folder of recordings is not named after a digit.
+        If there are none, a folder of recordings is not named after a digit, or a number occurs twice.
     """
     root = folder / PARTS[part]
     found = []
@@ -77,4 +78,7 @@ def list_recordings(folder: Path, part: str) -> tuple[list[Path], NDArray[np.int
     if not found:
         raise DataError(f"{root} holds no recordings: expected {PARTS[part]}/<digit>/<number>.bin")
     found.sort()
+    for one, other in itertools.pairwise(found):
+        if one[0] == other[0]:
+            raise DataError(f"{one[2]} and {other[2]} are the same recording of {PARTS[part]}: keep one")
     return [path for _, _, path in found], np.array([digit for _, digit, _ in found], dtype=np.int64)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -106,7 +107,7 @@ def download_with_tonic(name: str, folder: Path) -> Path:
     for train in (True, False):
         try:
             getattr(tonic_datasets, class_name)(save_to=str(folder), train=train)
-        except (OSError, RuntimeError) as error:
+        except (OSError, RuntimeError, http.client.HTTPException) as error:
             reason = str(error).split("\n")[0]
             raise DataError(f"{name} could not be downloaded to {folder}: {reason}") from None
     return folder / class_name

@@ -96,6 +96,15 @@ def test_wrong_recordings_are_named(times, neurons, message):
         encode_recordings([(np.array(times), np.array(neurons), "r")], 3, n_steps=4, dt=1)
 
 
+@pytest.mark.parametrize("binning", ["floor", "round"])
+def test_times_beyond_all_integers_and_steps_are_left_out(binning):
+    neurons = np.array([0, 2, 1], dtype=np.uint64)
+    for times, dt in (([0.0, 1e30, 1e300], 1), ([0.0, 1e300, 1e308], 1e-300), ([0, 2**62, 2**63], 1e-9)):
+        recording = np.array(times), neurons, "r"
+        events = encode_recordings([recording], 3, n_steps=4, dt=dt, binning=binning)
+        assert np.argwhere(events.to_raster()[0]).tolist() == [[0, 0]]
+
+
 def test_wrong_ways_to_bin():
     one = [(np.array([0]), np.array([0]), "r")]
     for options, message in [
@@ -110,6 +119,8 @@ def test_wrong_ways_to_bin():
     silent = encode_recordings([(np.zeros(0), np.zeros(0, int), "r")], 3, n_steps=4, dt=1)
     assert silent.shape == (1, 4, 3)
     assert silent.n_events == 0
+    with pytest.raises(DataError, match="r: y must be integers, got float64"):
+        pixel_neurons(np.zeros(1, int), np.zeros(1), np.zeros(1, int), 2, 2, "kept", "r")
     with pytest.raises(InputError, match="unknown choice of polarities 'both'"):
         pixel_neurons(*np.zeros((3, 1), int), 2, 2, "both", "r")
 
@@ -159,6 +170,10 @@ def test_damaged_nmnist_files_are_named(tmp_path):
         assert str(path) in complaint()
     path.write_bytes(good)
     assert len(datasets.load_dataset("nmnist", tmp_path).train) == 12
+    twice = tmp_path / "Train" / "4" / "3.bin"
+    twice.write_bytes(good)
+    assert f"{path} and {twice} are the same recording of Train: keep one" in complaint()
+    twice.unlink()
     path.rename(path.with_name("three.bin"))
     assert "must be Train/<digit 0 to 9>/<number>.bin" in complaint()
     path.with_name("three.bin").rename(path)
@@ -286,7 +301,7 @@ def test_missing_recordings_say_where_to_put_what(tmp_path, monkeypatch):
 def test_options_without_a_meaning_are_refused(tmp_path):
     write_nmnist(tmp_path)
     for name, options in [
-                ("nmnist", {"encoding": "log"}),
+        ("nmnist", {"encoding": "log"}),
         ("yin-yang", {"dt": 2.0}),
         ("yin-yang", {"counts": True}),
         ("yin-yang", {"polarities": "kept"}),
@@ -323,6 +338,7 @@ def test_the_cache_is_keyed_by_parameters_and_files(tmp_path, monkeypatch):
     ):
         load(**options)
         assert len(files()) == 2 * count
+    load(n_steps=np.int64(9), dt=np.float32(1), counts=np.bool_(True))  # what JSON does not know
     # Another content under the same name is another file.
     path = tmp_path / "data" / "Train" / "3" / "00003.bin"
     path.write_bytes(bin_bytes([7], [1], [2], [0]))
@@ -330,7 +346,7 @@ def test_the_cache_is_keyed_by_parameters_and_files(tmp_path, monkeypatch):
     assert changed.train.batch(np.array([2])).n_events == 1
     os.utime(path, ns=(1, 1))
     load()
-    assert len(files()) == 14
+    assert len(files()) == 16
 
 
 def test_a_damaged_cache_is_made_anew_and_an_unwritable_one_done_without(tmp_path, monkeypatch):
