@@ -54,7 +54,7 @@ class Budget:
 
 @dataclass(frozen=True)
 class Speed:
-    """Milliseconds of a training step, taken by turns in one run: (median, smallest, largest).
+    """Milliseconds of a training step of the trained networks, by turns in one run: (median, smallest, largest).
 
     `dense` and `events` are the conventional network stepped with dense products, as such networks are
     trained today, and from the same events.
@@ -100,7 +100,7 @@ class Comparison:
 
     @property
     def fewer_spikes(self) -> float:
-        """Share of the conventional network's hidden spikes that the single-spike network saves."""
+        """Share of the conventional network's hidden spikes that the single-spike network saves; NaN of none."""
         single, multi = (self.mean(neuron, "spikes_per_sample")[0] for neuron in NEURONS)
         return 1 - single / multi if multi else math.nan
 
@@ -108,7 +108,7 @@ class Comparison:
         """Everything, with means and standard deviations."""
         values = asdict(self)
         if self.outcomes is not None:
-            values["fewer_spikes"] = self.fewer_spikes
+            values["fewer_spikes"] = None if math.isnan(self.fewer_spikes) else self.fewer_spikes
             for neuron in NEURONS:
                 for key in ("test_accuracy", "validation_accuracy", "spikes_per_sample", "seconds_per_epoch"):
                     if self.outcomes[neuron][0][key] is None:
@@ -175,6 +175,8 @@ def compare(
     outcomes, sizes = {}, ()
     for neuron, config in configs.items():
         config["data"]["n_steps"] = data.n_steps
+        held_out = min(config["split"].get("validation", 0), len(data.train) // 10)
+        config["split"] = {"validation": held_out} if held_out else {}
         sizes = (data.n_inputs, *config["network"]["sizes"][1:-1], data.n_classes)
         config["network"]["sizes"] = sizes
         for _, variant in experiment.variants(config):
@@ -184,11 +186,12 @@ def compare(
         root = _opened(folder / f"{name}-{neuron}", config)
         with settings(_PRODUCTS[neuron], get_threads()):
             outcomes[neuron] = experiment.run_all(root, config, data, quiet=quiet)
-    network = NetworkConfig(**(configs["single-spike"]["network"] | {"sizes": sizes}))
+    # A network spikes more after training than with its initial weights: what is timed is what was trained.
+    networks = {neuron: RunFolder.open(outcomes[neuron][0]["run_dir"]).network() for neuron in NEURONS}
     batch = int(configs["single-spike"]["training"]["batch_size"])
     return Comparison(
         dataset, name, published, sizes, len(data.train), len(data.test), budget.folds, outcomes,
-        _measure(network, data, batch),
+        _measure(networks, data, batch),
     )  # fmt: skip
 
 
@@ -211,16 +214,16 @@ def _as_json(value: Any) -> Any:
     return [_as_json(entry) for entry in value] if isinstance(value, (list, tuple)) else value
 
 
-def _measure(config: NetworkConfig, data: Dataset, batch: int) -> Speed:
-    """Time training steps on the first batch of the training samples, by turns."""
+def _measure(networks: dict[str, Network], data: Dataset, batch: int) -> Speed:
+    """Time training steps of both networks on the first batch of the training samples, by turns."""
     indices = np.arange(min(batch, len(data.train)))
     events, labels = data.train.batch(indices), data.train.labels[indices]
-    network, threads = Network.random(config), get_threads()
+    threads = get_threads()
     ways = (
         Contestant("numba-parallel", "single-spike", "auto", threads),
         Contestant("numba-sequential", "multi-spike", "dense", threads),
         Contestant("numba-sequential", "multi-spike", "events", threads),
     )
-    runners = [StepRunner(way, network, events, labels) for way in ways]
+    runners = [StepRunner(way, networks[way.neuron], events, labels) for way in ways]
     times = by_turns([runner.steps for runner in runners], _TIMED_STEPS)
     return Speed(*(milliseconds(result) for result in times))

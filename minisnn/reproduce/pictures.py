@@ -20,7 +20,7 @@ __all__ = ["draw_bars", "draw_snapshot", "write_all"]
 def draw_bars(comparisons: Sequence[Comparison]) -> Figure:
     """Accuracy, speed-up and spikes saved of every recipe, with the published figures as diamonds."""
     shown = [one for one in comparisons if one.outcomes is not None]
-    figure = Figure(figsize=(11, 4), layout="constrained")
+    figure = Figure(figsize=(12, 4.8), layout="constrained")
     accuracy, speed, saved = figure.subplots(1, 3)
     place = np.arange(len(shown))
     names = [f"{one.recipe}\n{'-'.join(map(str, one.sizes))}" for one in shown]
@@ -28,7 +28,7 @@ def draw_bars(comparisons: Sequence[Comparison]) -> Figure:
         values = [one.mean(neuron, one.accuracy_key) for one in shown]
         accuracy.bar(
             place + 0.4 * k - 0.2, [100 * mean for mean, _ in values], 0.38, color=COLOURS[k], label=neuron,
-            yerr=[100 * (sd or 0.0) for _, sd in values], capsize=3,
+            yerr=[np.nan if sd is None else 100 * sd for _, sd in values], capsize=3,
         )  # fmt: skip
         published = [
             np.nan if one.published is None else (one.published.single_spike, one.published.multi_spike)[k]
@@ -45,17 +45,21 @@ def draw_bars(comparisons: Sequence[Comparison]) -> Figure:
     )
     speed.axhline(1, color="0.4", linewidth=1, linestyle="--")
     speed.set(ylabel="times faster than conventional", title="Training step")
-    saved.bar(place, [100 * one.fewer_spikes for one in shown], 0.5, color=COLOURS[0], label="single-spike")
+    fewer = [100 * one.fewer_spikes for one in shown]
+    saved.bar(place, fewer, 0.5, color=COLOURS[0], label="single-spike")
+    saved.axhline(0, color="0.4", linewidth=1)
     _diamonds(
         saved,
         place,
         [np.nan if one.published is None else one.published.fewer_spikes or np.nan for one in shown],
     )
-    saved.set(ylabel="hidden spikes saved (%)", ylim=(0, 100), title="Spikes")
+    # More spikes than the conventional network's, which short trainings give, hang below the line.
+    lowest = min([value for value in fewer if not np.isnan(value)], default=0.0)
+    saved.set(ylabel="hidden spikes saved (%)", ylim=(min(0.0, 1.1 * lowest), 100), title="Spikes")
     for axes in (accuracy, speed, saved):
-        axes.set_xticks(place, names)
+        axes.set_xticks(place, names, fontsize="small")
         axes.grid(axis="y", alpha=0.3)
-        axes.legend(fontsize="small", loc="upper center", bbox_to_anchor=(0.5, -0.16), ncols=3)
+        axes.legend(fontsize="small", loc="upper center", bbox_to_anchor=(0.5, -0.14))
     figure.suptitle(f"{shown[0].dataset}: single-spike against conventional networks")
     return figure
 
@@ -83,15 +87,27 @@ def draw_snapshot(networks: dict[str, Network], data: Dataset, sample: int = 0) 
             axes.set_ylabel(name)
         count = int(activity.spike_counts().sum())
         inputs.set_title(f"{neuron}: {count} hidden spikes")
-        for k in range(network.config.sizes[-1]):
+        answer = int(activity.logits[0].argmax())
+        traces = activity.readout.membrane[0]
+        readout.plot(traces, color="0.75", linewidth=0.8)
+        readout.plot(traces[:, label], color=COLOURS[0], linewidth=2.2, label=f"{label}, the label")
+        if answer != label:
             readout.plot(
-                activity.readout.membrane[0, :, k],
-                linewidth=2.6 if k == label else 1,
-                label=f"{k}{' (label)' if k == label else ''}",
+                traces[:, answer],
+                color=COLOURS[1],
+                linewidth=2.2,
+                linestyle="--",
+                label=f"{answer}, the answer",
             )
         readout.set(xlabel="time (steps)")
         readout.set_ylabel("readout (thresholds)")
-    panels[2, -1].legend(fontsize="small", ncols=2, loc="upper left", title="class")
+        readout.legend(
+            fontsize="small",
+            loc="upper center",
+            bbox_to_anchor=(0.5, -0.22),
+            ncols=2,
+            title="class (others grey)",
+        )
     figure.suptitle(f"{data.name}: one test sample of class {label}")
     return figure
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 from .comparison import NEURONS, Comparison
@@ -14,8 +15,8 @@ _HEAD = (
 )  # fmt: skip
 _NOTES = (
     "accuracy: mean +- s.d. over the trainings; fewer: hidden spikes saved against the conventional network of the",
-    "same recipe and budget. ms/step: median of training steps on the first batch, by turns in one run, conventional:",
-    "(a) stepped with dense products / (b) stepped from the same events; x: how many times faster than (a) and (b).",
+    "same recipe and budget. ms/step: median of training steps of the trained networks on the first batch, by turns in",
+    "one run; conventional: (a) stepped with dense products / (b) from the same events; x: how many times faster.",
     "Published figures: arXiv 2205.15286, v1 and v2; speed on the authors' GPU.",
 )
 
@@ -60,7 +61,7 @@ def _row(one: Comparison, neuron: str) -> list[str]:
         f"{100 * accuracy:.2f}" + ("" if sd is None else f" +- {100 * sd:.2f}"),
         "-" if published is None else f"{published.single_spike if single else published.multi_spike:g}",
         f"{one.mean(neuron, 'spikes_per_sample')[0]:.1f}",
-        f"{100 * one.fewer_spikes:.1f}" if single else "",
+        ("-" if math.isnan(one.fewer_spikes) else f"{100 * one.fewer_spikes:.1f}") if single else "",
         ("-" if published is None or published.fewer_spikes is None else f"{published.fewer_spikes:g}")
         if single
         else "",

@@ -3,13 +3,16 @@
 import dataclasses
 import math
 
+import numpy as np
 import pytest
 
 from minisnn import NetworkConfig, TrainingConfig
-from minisnn.recipes import RECIPES, published_recipes
-from minisnn.reproduce.comparison import Budget, Comparison, Speed, configuration
+from minisnn.recipes import RECIPES, Recipe, published_recipes
+from minisnn.reproduce import comparison
+from minisnn.reproduce.comparison import Budget, Comparison, Speed, compare, configuration
 from minisnn.reproduce.published import PUBLISHED, Published
 from minisnn.reproduce.report import table
+from minisnn.runs import RunFolder
 
 SETS = ("yin-yang", "mnist", "fashion-mnist", "nmnist", "shd")
 
@@ -132,3 +135,47 @@ def test_folds_count_on_the_folds():
     assert "accuracy on 5 folds of 60000 training samples" in text
     assert "70.00" in text
     assert math.isnan(folded.fewer_spikes)
+    assert "nan" not in text
+    assert folded.to_json()["fewer_spikes"] is None
+
+
+def test_validation_samples_are_never_more_than_a_tenth(tmp_path):
+    recipe = Recipe((5,), training={"epochs": 1}, validation=5000)
+    budget = Budget(train_samples=60, test_samples=10)
+    done = compare("yin-yang", "best", recipe, budget, tmp_path, quiet=True)
+    config = RunFolder.open(tmp_path / "best-single-spike").config()
+    assert config["split"] == {"validation": 6}
+    assert done.outcomes["single-spike"][0]["validation_accuracy"] is not None
+
+
+def test_what_is_timed_is_what_was_trained(tmp_path, monkeypatch):
+    timed = {}
+
+    class Watched(comparison.StepRunner):
+        def __init__(self, way, network, *rest):
+            timed[way.neuron, way.product] = network.parameters
+            super().__init__(way, network, *rest)
+
+    monkeypatch.setattr(comparison, "StepRunner", Watched)
+    recipe = Recipe((5,), training={"epochs": 1})
+    done = compare(
+        "yin-yang", "best", recipe, Budget(train_samples=60, test_samples=10), tmp_path, quiet=True
+    )
+    assert len(timed) == 3
+    for (neuron, _), parameters in timed.items():
+        trained = RunFolder.open(done.outcomes[neuron][0]["run_dir"]).network().parameters
+        assert all(np.array_equal(parameters[name], trained[name]) for name in trained)
+
+
+def test_more_spikes_than_conventional_are_drawn_below_the_line():
+    pytest.importorskip("matplotlib")
+    from minisnn.reproduce.pictures import draw_bars
+
+    worse = dataclasses.replace(
+        COMPARISON,
+        outcomes={"single-spike": runs([0.5], [30.0]), "multi-spike": runs([0.5], [20.0])},
+    )
+    saved = draw_bars([COMPARISON, worse]).axes[2]
+    heights = [bar.get_height() for bar in saved.patches]
+    assert heights == pytest.approx([80, -50])
+    assert saved.get_ylim()[0] < -50
