@@ -347,8 +347,7 @@ class Network:
                 gradients: Parameters = {}
                 for name, values in zip(config.layers, step.gradients):
                     gradients |= dict(zip((f"{name}.weight", f"{name}.bias", f"{name}.decay"), values))
-                loss, _ = softmax_cross_entropy(step.logits, labels)
-                return loss, gradients, Outcome(step.logits, step.spike_times, signal.shape[1])
+                return step.loss, gradients, Outcome(step.logits, step.spike_times, signal.shape[1])
         return self.loss_and_gradients(spikes, labels, solver=solver, workspace=workspace)
 
     # ---- files ----------------------------------------------------------------------------------

@@ -38,6 +38,8 @@ class Step:
 
     Parameters
     ----------
+    loss : float
+        Mean cross-entropy, in nats.
     logits : (B, n_classes)
         Of Eq. 17.
     spike_times : tuple of (B, N) int32
@@ -48,6 +50,7 @@ class Step:
         Potential of every hidden layer and, last, of the readout in the last step, which tells of an overflow.
     """
 
+    loss: float
     logits: Floats
     spike_times: tuple[NDArray[np.int32], ...]
     gradients: list[Layer]
@@ -75,8 +78,11 @@ def _sample_events(times, indptr, indices, n_steps):
 
 
 @kernel
-def _grad_logits(grad, logits, label, batch, logit_scale):
-    """Gradient of the mean cross-entropy by the readout's value, for one sample: (p - onehot) / B, scaled."""
+def _loss_and_gradient(grad, logits, label, batch, logit_scale):
+    """Cross-entropy of one sample; `grad` becomes the gradient of the batch's mean by the readout's value.
+
+    That is ``(p - onehot(label)) / B``, scaled.
+    """
     peak = logits.max()
     total = logits.dtype.type(0)
     for o in range(len(logits)):
@@ -87,54 +93,66 @@ def _grad_logits(grad, logits, label, batch, logit_scale):
         if o == label:
             share -= logits.dtype.type(1)
         grad[o] = logit_scale * (share / batch)
+    return np.log(total) - (logits[label] - peak)
 
 
 @kernel
 def _step_pass(
     indptr, indices, labels, batch, n_steps,
     weights, biases, decays, onwards, theta, scale, gated, use_max, by_recursion, logit_scale,
-    times, last_potential, logits, peaks,
-    potentials, rows, states, double_sum, pointers, neurons, ends, steps,
-    membrane, grad_membrane, grad_value, g,
+    times, last_potential, losses, logits, peaks, potentials, rows, longest,
     grad_weights, grad_biases, grad_decays, first, last,
 ):  # fmt: skip
     """Samples `first` to `last`; tuples hold one array for every layer, the readout last.
 
-    `onwards` are the transposed weights of the layers after the first; `pointers` and `neurons` are the
-    events between two layers.
+    `onwards` are the transposed weights of the layers after the first, `potentials` and `rows` (gI) have room
+    for one sample, `longest` is the most events one sample has at any layer.
     """
-    depth = len(times)
+    depth, n_classes = len(times), logits.shape[1]
+    widest, most_inputs = n_classes, 0
+    for k in range(depth + 1):
+        most_inputs = max(most_inputs, len(weights[k]))
+        widest = max(widest, len(biases[k]))
+    states, double_sum = np.empty((depth, 5 * widest), logits.dtype), np.empty(n_steps * widest, logits.dtype)
+    # Events between two layers.
+    pointers, neurons = np.empty((depth, n_steps + 1), np.int64), np.empty((depth, widest), np.int32)
+    ends, steps = np.empty(most_inputs + 1, np.int64), np.empty(longest, np.int64)
+    membrane = np.empty((1, n_steps, n_classes), logits.dtype)
+    grad_membrane = np.empty((1, n_steps, n_classes), logits.dtype)
+    grad_value, g = np.empty((1, n_classes), logits.dtype), np.empty(n_classes, logits.dtype)
     no_grad, no_membrane = membrane[:0], potentials[0][:0]
     no_row, no_peaks = g.reshape(1, -1)[:0], peaks[:0]
     zero = g.dtype.type(0)
     for b in range(first, last):
         row = b * n_steps
         sample_indptr = indptr[row : row + n_steps + 1]
+        last_hidden = neurons[depth - 1, : len(biases[depth - 1])]
         for k in range(depth):
+            n = len(biases[k])
             forward_pass(
                 potentials[k], times[k][b : b + 1],
                 sample_indptr if k == 0 else pointers[k - 1], indices if k == 0 else neurons[k - 1],
-                weights[k], biases[k], decays[k], theta, True, states[k][0], 0, 1,
+                weights[k], biases[k], decays[k], theta, True, states[k, :n], 0, 1,
             )  # fmt: skip
             last_potential[k][b] = potentials[k][0, n_steps - 1]
             _sample_events(times[k][b], pointers[k], neurons[k], n_steps)
         value, peak = logits[b : b + 1], peaks[b : b + 1]
         readout_pass(
-            membrane, value, peak, use_max, pointers[depth - 1], neurons[depth - 1],
+            membrane, value, peak, use_max, pointers[depth - 1], last_hidden,
             weights[depth], biases[depth], decays[depth], True, g, 0, 1,
         )  # fmt: skip
         last_potential[depth][b] = membrane[0, n_steps - 1]
         value[0] *= logit_scale
-        _grad_logits(grad_value[0], value[0], labels[b], batch, logit_scale)
+        losses[b] = _loss_and_gradient(grad_value[0], value[0], labels[b], batch, logit_scale)
         readout_backward_pass(
             grad_value, peak if use_max else no_peaks, membrane, decays[depth], grad_membrane, True,
-            pointers[depth - 1], neurons[depth - 1], ends[: len(weights[depth]) + 1], steps,
+            pointers[depth - 1], last_hidden, ends[: len(weights[depth]) + 1], steps,
             grad_weights[depth], grad_biases[depth], grad_decays[depth], g, 0, 1,
         )  # fmt: skip
         for k in range(depth - 1, -1, -1):
             top = k == depth - 1
             recursive = top and by_recursion
-            n_next = len(onwards[k])
+            n, n_next = len(biases[k]), len(onwards[k])
             backward_pass(
                 RECURSION if recursive else PROJECTED,
                 no_grad if recursive else grad_membrane if top else rows[k + 1],
@@ -144,7 +162,7 @@ def _step_pass(
                 rows[k], k > 0, True,
                 sample_indptr if k == 0 else pointers[k - 1], indices if k == 0 else neurons[k - 1],
                 ends[: len(weights[k]) + 1], steps, grad_weights[k], grad_biases[k], grad_decays[k],
-                states[k], double_sum[: n_steps * n_next].reshape(n_steps, n_next), 0, 1,
+                states[k, : 5 * n].reshape(5, n), double_sum[: n_steps * n_next].reshape(n_steps, n_next), 0, 1,
             )  # fmt: skip
 
 
@@ -194,7 +212,8 @@ def training_step(
     n_shares = len(shares(batch))
     times = tuple(np.empty((batch, n), np.int32) for n in hidden)
     last_potential = tuple(np.empty((batch, n), dtype) for n in sizes)
-    logits, peaks = np.empty((batch, n_classes), dtype), np.empty((batch, n_classes), np.int64)
+    losses, logits = np.empty(batch, dtype), np.empty((batch, n_classes), dtype)
+    peaks = np.empty((batch, n_classes), np.int64)
     longest = max(event_products.most_events(signal), *sizes)
     partial_weights = [
         buffer(workspace, f"grad_weight{k}", (n_shares, *weight.shape), dtype)
@@ -202,8 +221,8 @@ def training_step(
     ]
     partial_biases, partial_decays = ([np.zeros((n_shares, n), dtype) for n in sizes] for _ in range(2))
 
-    def scratch(name: str, share: int, *shape: int) -> Floats:
-        return buffer(workspace, f"{name} of share {share}", shape, dtype)
+    def scratch(name: str, share: int, n: int) -> Floats:
+        return buffer(workspace, f"{name} of share {share}", (1, n_steps, n), dtype)
 
     def task(share: int, first: int, last: int) -> None:
         grad_weights = tuple(partial[share] for partial in partial_weights)
@@ -213,15 +232,9 @@ def training_step(
             signal.indptr, signal.indices, labels, dtype.type(batch), n_steps,
             weights, biases, decays, onwards, dtype.type(threshold), dtype.type(surrogate_scale),
             gradient == "gated", readout == "max", layers[-1][2].ndim == 0, dtype.type(logit_scale),
-            times, last_potential, logits, peaks,
-            tuple(scratch(f"potential{k}", share, 1, n_steps, n) for k, n in enumerate(hidden)),
-            tuple(scratch(f"grad_current{k}", share, 1, n_steps, n) for k, n in enumerate(hidden)),
-            tuple(scratch(f"state{k}", share, 5, n) for k, n in enumerate(hidden)),
-            scratch("double_sum", share, n_steps * max(sizes[1:])),
-            tuple(np.empty(n_steps + 1, np.int64) for _ in hidden), tuple(np.empty(n, np.int32) for n in hidden),
-            np.empty(max(weight.shape[0] for weight in weights) + 1, np.int64), np.empty(longest, np.int64),
-            scratch("membrane", share, 1, n_steps, n_classes), scratch("readout_grad", share, 1, n_steps, n_classes),
-            np.empty((1, n_classes), dtype), np.empty(n_classes, dtype),
+            times, last_potential, losses, logits, peaks,
+            tuple(scratch(f"potential{k}", share, n) for k, n in enumerate(hidden)),
+            tuple(scratch(f"grad_current{k}", share, n) for k, n in enumerate(hidden)), longest,
             grad_weights, tuple(partial[share] for partial in partial_biases),
             tuple(partial[share] for partial in partial_decays), first, last,
         )  # fmt: skip
@@ -232,4 +245,4 @@ def training_step(
         (event_products.add_partials(weight).copy(), bias.sum(axis=0), decay_gradient(decay, layer[2]))
         for weight, bias, decay, layer in zip(partial_weights, partial_biases, partial_decays, layers)
     ]
-    return Step(logits, times, gradients, last_potential)
+    return Step(float(losses.mean()), logits, times, gradients, last_potential)

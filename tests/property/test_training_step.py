@@ -58,7 +58,7 @@ def test_it_is_the_step_layer_by_layer(case):
     finally:
         event_products.set_product(before)
     assert isinstance(outcome, Outcome)
-    assert loss == layered[0]
+    assert loss == pytest.approx(layered[0], rel=1e-5)
     assert np.array_equal(outcome.logits, layered[2].logits)
     assert np.array_equal(outcome.spike_counts(), layered[2].spike_counts())
     for times, trace in zip(outcome.spike_times, layered[2].hidden):
