@@ -71,6 +71,8 @@ def run_reproduce(args: argparse.Namespace) -> int:
             raise InputError(f"--{option} must be a whole number >= 1, got {value}")
     if args.folds < 0 or args.folds == 1:
         raise InputError(f"--folds must be a whole number >= 2, got {args.folds}")
+    if args.json is not None and not args.json.parent.is_dir():  # said now, not after hours of training
+        raise InputError(f"--json must name a file in an existing folder, got {args.json}")
     if args.threads is not None:
         threads.set_threads(args.threads)
     given = {name: getattr(args, name) for name in QUICK if getattr(args, name) is not None}

@@ -85,6 +85,10 @@ def test_what_is_absent_is_shown_as_absent(tmp_path, capsys, monkeypatch):
         (["yin-yang", "--recipes", "v1"], "unknown recipe for yin-yang 'v1'"),
         (["yin-yang", "--seeds", "0"], "--seeds must be a whole number >= 1, got 0"),
         (["yin-yang", "--folds", "1"], "--folds must be a whole number >= 2, got 1"),
+        (
+            ["yin-yang", "--json", "none/x.json"],
+            "--json must name a file in an existing folder, got none/x.json",
+        ),
     ],
 )
 def test_wrong_use_is_one_line(arguments, message, capsys):
