@@ -35,7 +35,13 @@ class Recipe:
 
 # Steps of 2 ms, time constants of 10 and 20 ms.
 _DOUBLE_STEP = {"hidden_decay": math.exp(-2 / 10), "readout_decay": math.exp(-2 / 20)}
-_IMAGES = Recipe((200,), training={"epochs": 10, "lr": 1e-3}, network={"logit_scale": 0.1})
+# Chosen on the last 5000 training images of Fashion-MNIST; those of MNIST and all test images were not looked at.
+_IMAGES = Recipe(
+    (200,),
+    data={"encoding": "sparse", "augment": ["shift"]},
+    training={"epochs": 60, "lr": 2e-3},
+    network={"logit_scale": 0.2},
+)
 
 RECIPES = {
     # Chosen on 5000 points drawn with another seed; the test points were not looked at.
