@@ -25,7 +25,8 @@ _DATA = (
 )  # fmt: skip
 _TRAINING = ("epochs", "batch_size", "lr", "schedule", "milestones", "weight_decay", "solver", "seed")
 _NETWORK = (
-    "neuron", "gradient", "surrogate_scale", "detach_reset", "readout", "logit_scale", "learn_decay", "dtype",
+    "neuron", "gradient", "surrogate_scale", "detach_reset", "readout", "logit_scale", "hidden_gain", "hidden_decay",
+    "readout_decay", "threshold", "learn_decay", "dtype",
 )  # fmt: skip
 # Options that change nothing about a run, so that they may go with --resume.
 _ANY_TIME = {"run", "resume", "data_dir", "threads", "json", "quiet"}
@@ -65,6 +66,15 @@ def add_train_parser(subparsers: Any) -> argparse.ArgumentParser:
     )
     add("--readout", help="max or sum over time")
     add("--logit-scale", type=float, metavar="X", help="constant factor of the logits")
+    add(
+        "--hidden-gain",
+        type=float,
+        metavar="X",
+        help="factor on the initial weights of the first hidden layer",
+    )
+    add("--hidden-decay", type=float, metavar="B", help="decay a step of hidden neurons at the start")
+    add("--readout-decay", type=float, metavar="B", help="decay a step of the readout at the start")
+    add("--threshold", type=float, help="firing threshold of the hidden neurons (default 1)")
     add("--learn-decay", action=argparse.BooleanOptionalAction, help="one learned decay per neuron")
     add("--dtype", help="float32 or float64")
 

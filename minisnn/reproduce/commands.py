@@ -29,7 +29,12 @@ def add_reproduce_parser(subparsers: Any) -> argparse.ArgumentParser:
     add = parser.add_argument
     add("dataset", help=f"one of {', '.join(DATASETS)}")
     add("--quick", action="store_true", help="a minute's budget: shows that it works, reproduces nothing")
-    add("--recipes", nargs="+", metavar="R", help="of v1, v2 (the paper's) and best (default: all there are)")
+    add(
+        "--recipes",
+        nargs="+",
+        metavar="R",
+        help="of v1, v2 (the paper's), best, and trade (spikes against accuracy); default: all there are",
+    )
     add("--seeds", type=int, default=1, metavar="N", help="trainings of each network (default 1)")
     add(
         "--folds",
@@ -53,7 +58,7 @@ def add_reproduce_parser(subparsers: Any) -> argparse.ArgumentParser:
 
 def run_reproduce(args: argparse.Namespace) -> int:
     """Train, time, print, write, draw; returns the exit code."""
-    from ..recipes import RECIPES, published_recipes
+    from ..recipes import RECIPES, TRADES, published_recipes
     from ..solvers import threads
     from .comparison import Budget, compare
     from .report import table
@@ -61,6 +66,8 @@ def run_reproduce(args: argparse.Namespace) -> int:
     if args.dataset not in DATASETS:
         raise unknown_name("data set", args.dataset, DATASETS)
     recipes = published_recipes(args.dataset) | {"best": RECIPES[args.dataset]}
+    if args.dataset in TRADES:
+        recipes["trade"] = TRADES[args.dataset]
     chosen = args.recipes or list(recipes)
     for name in chosen:
         if name not in recipes:
