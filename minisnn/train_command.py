@@ -48,7 +48,12 @@ def add_train_parser(subparsers: Any) -> argparse.ArgumentParser:
     add("--download", action="store_true", default=None, help="fetch files that are not there")
     add("--n-steps", type=int, metavar="T", help="time steps")
     add("--encoding", help="latency encoding of images: linear, sparse or log")
-    add("--augment", nargs="*", metavar="HOW", help="change training images at random: flip, shift, noise")
+    add(
+        "--augment",
+        nargs="*",
+        metavar="HOW",
+        help="change training images at random: flip, shift, noise, drop",
+    )
     add("--dt", type=float, metavar="MS", help="recordings: milliseconds of a time step")
     add("--polarities", help="recordings of a camera: merged or kept apart")
     add("--counts", action="store_true", default=None, help="recordings: count the events of a time step")

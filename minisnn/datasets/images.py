@@ -19,10 +19,12 @@ from .encoding import pixel_times
 
 __all__ = ["AUGMENTATIONS", "ImageSamples", "augment_images"]
 
-AUGMENTATIONS = ("flip", "shift", "noise")
+AUGMENTATIONS = ("flip", "shift", "noise", "drop")
 
 # Standard deviation of "noise", in grey levels of 255.
 _NOISE = 8.0
+# Share of the pixels that "drop" sets to 0.
+_DROPPED = 0.1
 
 
 def augment_images(
@@ -34,9 +36,10 @@ def augment_images(
     ----------
     images : (B, height, width) uint8
         Left unchanged.
-    augment : sequence of {"flip", "shift", "noise"}
+    augment : sequence of {"flip", "shift", "noise", "drop"}
         Mirrored left to right with probability 1/2; moved by -1, 0 or 1 pixel along each axis, what comes in
-        from outside being 0; normal noise of standard deviation 8 grey levels on every pixel that is not 0.
+        from outside being 0; normal noise of standard deviation 8 grey levels on every pixel that is not 0; every
+        pixel set to 0 with probability 1/10.
     rng : numpy.random.Generator
         Where the random numbers come from.
 
@@ -64,6 +67,8 @@ def augment_images(
         noise = rng.standard_normal(images.shape, dtype=np.float32) * np.float32(_NOISE)
         noisy = np.clip(np.rint(images + noise), 0, 255).astype(np.uint8)
         images = np.where(images > 0, noisy, images)
+    if "drop" in augment:
+        images = np.where(rng.random(images.shape, dtype=np.float32) < _DROPPED, np.uint8(0), images)
     return images
 
 

@@ -55,7 +55,7 @@ def load_dataset(
         Take only the first so many samples of a part.
     encoding : {"linear", "sparse", "log"}
         Latency encoding of images, see `pixel_times`; Yin-Yang is always encoded linearly.
-    augment : sequence of {"flip", "shift", "noise"}
+    augment : sequence of {"flip", "shift", "noise", "drop"}
         What happens to training images at random every time they are used, see `augment_images`. Recordings of
         N-MNIST can be shifted, by up to two pixels along each axis, and nothing else.
     dt : float, optional

@@ -67,6 +67,13 @@ def test_noise_is_small_and_leaves_the_background():
     assert augment_images(np.full((1, 9, 9), 255, np.uint8), ["noise"], np.random.default_rng(0)).min() > 200
 
 
+def test_drop_darkens_one_pixel_in_ten():
+    images = np.full((50, 9, 8), 7, np.uint8)
+    dropped = augment_images(images, ["drop"], np.random.default_rng(0))
+    assert set(np.unique(dropped)) == {0, 7}
+    assert 0.08 < (dropped == 0).mean() < 0.12
+
+
 def test_augmentation_is_seeded_and_changes_no_input():
     images = random_images()
     copy = images.copy()
