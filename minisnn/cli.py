@@ -1,4 +1,4 @@
-"""The command ``minisnn``: train, evaluate, bench, check, vectors, doctor.
+"""The command ``minisnn``: train, evaluate, reproduce, bench, check, vectors, doctor.
 
 Exit codes: 0 done, 1 a check failed, 2 wrong use (one line says what was expected and what came), 130
 interrupted.

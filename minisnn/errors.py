@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
-__all__ = ["DataError", "InputError", "SolverUnavailableError", "unknown_name"]
+__all__ = ["DataError", "InputError", "SolverUnavailableError", "one_line", "unknown_name"]
 
 
 class InputError(ValueError):
@@ -18,6 +18,11 @@ class DataError(InputError):
 
 class SolverUnavailableError(InputError):
     """A solver was asked for by name and cannot run here; the message says what is missing."""
+
+
+def one_line(error: object) -> str:
+    """Text of an error in one line, however many it has: what a damaged file holds may be part of it."""
+    return " ".join(str(error).split())
 
 
 def unknown_name(what: str, name: object, known: Iterable[str]) -> InputError:

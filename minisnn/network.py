@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from . import solvers
 from .checks import check_overflow, checked_decay, checked_float, checked_gradient, checked_labels
-from .errors import DataError, InputError, unknown_name
+from .errors import DataError, InputError, one_line, unknown_name
 from .files import read_npz, write_npz
 from .model import READOUTS, Gradients, ReadoutTrace, Trace
 from .readout import softmax_cross_entropy, softmax_cross_entropy_backward
@@ -385,7 +385,7 @@ class Network:
         except KeyError as error:
             raise DataError(f"{path} holds no minisnn network: entry {error} is missing") from None
         except (TypeError, ValueError) as error:
-            raise DataError(f"{path} holds no valid minisnn network: {error}") from None
+            raise DataError(f"{path} holds no valid minisnn network: {one_line(error)}") from None
         return cls(config, parameters)
 
     # ---- helpers --------------------------------------------------------------------------------

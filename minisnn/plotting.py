@@ -53,8 +53,11 @@ def draw_learning_curves(history: Sequence[EpochMetrics]) -> Figure:
     loss.set(xlabel="epoch", ylabel="cross-entropy (nats)", title="Loss", ylim=(0, None))
     for attribute, colour, name in (
         ("train_accuracy", COLOURS[0], "train"),
+        ("validation_accuracy", COLOURS[2], "validation"),
         ("test_accuracy", COLOURS[1], "test"),
     ):
+        if getattr(history[0], attribute) is None:  # there is no validation part
+            continue
         values = [100 * getattr(m, attribute) for m in history]
         accuracy.plot(epochs, values, color=colour, marker=".", label=f"{name}, last {values[-1]:.2f} %")
     accuracy.set(xlabel="epoch", ylabel="accuracy (%)", title="Accuracy")
