@@ -35,11 +35,11 @@ class Recipe:
 
 # Steps of 2 ms, time constants of 10 and 20 ms.
 _DOUBLE_STEP = {"hidden_decay": math.exp(-2 / 10), "readout_decay": math.exp(-2 / 20)}
-# Chosen on the last 5000 training images of Fashion-MNIST; those of MNIST and all test images were not looked at.
+# Chosen on the last 5000 training images of Fashion-MNIST and MNIST (shifts are what helps both; flips help the first).
 _IMAGES = Recipe(
     (200,),
     data={"encoding": "sparse", "augment": ["shift"]},
-    training={"epochs": 60, "lr": 2e-3},
+    training={"epochs": 30, "lr": 2e-3, "batch_size": 512},
     network={"logit_scale": 0.2},
 )
 

@@ -37,9 +37,9 @@ def augment_images(
     images : (B, height, width) uint8
         Left unchanged.
     augment : sequence of {"flip", "shift", "noise", "drop"}
-        Mirrored left to right with probability 1/2; moved by -1, 0 or 1 pixel along each axis, what comes in
-        from outside being 0; normal noise of standard deviation 8 grey levels on every pixel that is not 0; every
-        pixel set to 0 with probability 1/10.
+        Mirrored left to right with probability 1/2; with probability 1/2 moved by -1, 0 or 1 pixel along each
+        axis, what comes in from outside being 0; normal noise of standard deviation 8 grey levels on every pixel
+        that is not 0; every pixel set to 0 with probability 1/10.
     rng : numpy.random.Generator
         Where the random numbers come from.
 
@@ -61,6 +61,8 @@ def augment_images(
     if "shift" in augment:
         framed = np.pad(images, ((0, 0), (1, 1), (1, 1)))
         down, right = rng.integers(0, 3, size=(2, batch, 1, 1))
+        stays = rng.random((batch, 1, 1)) < 0.5
+        down, right = np.where(stays, 1, down), np.where(stays, 1, right)
         rows, columns = down + np.arange(height)[:, None], right + np.arange(width)
         images = framed[np.arange(batch)[:, None, None], rows, columns]
     if "noise" in augment:
