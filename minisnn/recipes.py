@@ -39,7 +39,7 @@ _DOUBLE_STEP = {"hidden_decay": math.exp(-2 / 10), "readout_decay": math.exp(-2 
 _IMAGES = Recipe(
     (200,),
     data={"encoding": "sparse", "augment": ["shift"]},
-    training={"epochs": 45, "lr": 2e-3, "batch_size": 512},
+    training={"epochs": 30, "lr": 2e-3, "batch_size": 512},
     network={"logit_scale": 0.2},
 )
 
