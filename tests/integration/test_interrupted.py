@@ -31,8 +31,18 @@ def start(*arguments, **options):
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path), "MPLBACKEND": "Agg"}
     command = [sys.executable, "-m", "minisnn", "train", "--quiet", *arguments]
     return subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment, **options
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=environment,
+        **({"preexec_fn": heed_interrupts} | options),
     )
+
+
+def heed_interrupts():
+    """Tests that a shell runs in the background inherit that interrupts are ignored, and so would the child."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def n_epochs(run):
