@@ -1,8 +1,7 @@
 """Products with sparse spikes: one weight row per event instead of a dense product over all steps.
 
 ``x @ W`` adds row ``W[i]`` for every event of input i, and ``x^T @ gI`` adds row ``gI[b, t]`` to row i.
-Loops run over neurons innermost, which the compiler turns into vector code as long as it has few arrays to
-prove distinct: hence the short loops, and events taken several at a time.
+The sums stay in registers, `LANES` neurons at a time, from the first event to the last (`lanes`).
 """
 
 from __future__ import annotations
@@ -16,19 +15,20 @@ from ..errors import unknown_name
 from ..model import Trace
 from ..spikes import SpikeEvents
 from .jit import kernel
+from .lanes import LANES, full, load, padded, store, width
 from .products import Spikes
 from .threads import run_shares, shares
+from .workspace import buffer
 
 __all__ = [
     "DENSE_FROM",
     "DENSE_FROM_EVENTS",
-    "add_event_rows",
     "add_partials",
-    "add_row_to_events",
     "add_sample_gradient",
     "as_events",
+    "copy_in",
+    "copy_out",
     "events_of",
-    "fires_often",
     "get_product",
     "matmul",
     "matmul_transposed",
@@ -46,6 +46,7 @@ PRODUCTS = ("auto", "events", "dense")
 # to become events for the rows, each speak for leaving the input as it is.
 DENSE_FROM = 0.15
 DENSE_FROM_EVENTS = 0.3
+_ROWS_READ = 128
 
 _settings = {"product": "auto"}
 
@@ -78,8 +79,9 @@ def prepare(spikes: Spikes) -> tuple[Spikes, bool]:
             size = spikes.shape[0] * spikes.shape[1] * spikes.shape[2]
             is_dense = spikes.n_events >= DENSE_FROM_EVENTS * size
         else:
-            # A sample of the raster: reading all of it would cost as much as the decision saves.
-            part = spikes[:: max(1, len(spikes) // 8)]
+            # Some rows, from all samples and steps: reading the whole raster would cost more than the choice saves.
+            rows = spikes.reshape(-1, spikes.shape[2])
+            part = rows[np.linspace(0, len(rows) - 1, min(len(rows), _ROWS_READ)).astype(np.intp)]
             is_dense = int(np.count_nonzero(part)) >= DENSE_FROM * part.size
         product = "dense" if is_dense else "events"
     return (as_events(spikes), True) if product == "events" else (spikes, False)
@@ -90,57 +92,6 @@ def pointers(signal: Spikes, by_events: bool) -> tuple[NDArray[np.int64], NDArra
     if by_events and isinstance(signal, SpikeEvents):
         return signal.indptr, signal.indices
     return np.zeros(signal.shape[0] * signal.shape[1] + 1, np.int64), np.zeros(0, np.int32)
-
-
-@kernel
-def add_event_rows(row, weight, indices, start, stop):
-    """``row += sum of weight[i]`` over the events ``indices[start:stop]``; row is (N,), weight (n_in, N)."""
-    n_out = len(row)
-    e = start
-    while e + 7 < stop:
-        a, b, c, d = indices[e], indices[e + 1], indices[e + 2], indices[e + 3]
-        p, q, r, s = indices[e + 4], indices[e + 5], indices[e + 6], indices[e + 7]
-        for j in range(n_out):
-            row[j] += ((weight[a, j] + weight[b, j]) + (weight[c, j] + weight[d, j])) + (
-                (weight[p, j] + weight[q, j]) + (weight[r, j] + weight[s, j])
-            )
-        e += 8
-    if e + 3 < stop:
-        a, b, c, d = indices[e], indices[e + 1], indices[e + 2], indices[e + 3]
-        for j in range(n_out):
-            row[j] += (weight[a, j] + weight[b, j]) + (weight[c, j] + weight[d, j])
-        e += 4
-    if e + 2 < stop:
-        a, b, c = indices[e], indices[e + 1], indices[e + 2]
-        for j in range(n_out):
-            row[j] += (weight[a, j] + weight[b, j]) + weight[c, j]
-    elif e + 1 < stop:
-        a, b = indices[e], indices[e + 1]
-        for j in range(n_out):
-            row[j] += weight[a, j] + weight[b, j]
-    elif e < stop:
-        a = indices[e]
-        for j in range(n_out):
-            row[j] += weight[a, j]
-
-
-@kernel
-def add_row_to_events(grad_weight, row, indices, start, stop):
-    """``grad_weight[i] += row`` for the events ``indices[start:stop]``; the transpose of `add_event_rows`."""
-    n_out = len(row)
-    e = start
-    while e + 2 < stop:
-        a, b, c = indices[e], indices[e + 1], indices[e + 2]
-        for j in range(n_out):
-            grad_weight[a, j] += row[j]
-            grad_weight[b, j] += row[j]
-            grad_weight[c, j] += row[j]
-        e += 3
-    while e < stop:
-        a = indices[e]
-        for j in range(n_out):
-            grad_weight[a, j] += row[j]
-        e += 1
 
 
 @kernel
@@ -167,52 +118,86 @@ def fires_often(n_events, n_in):
 
 
 @kernel
-def add_sample_gradient(grad_weight, rows, indptr, indices, sample, ends, steps):
-    """``grad_weight += x[b]^T @ rows`` for one sample (Eq. 10); rows (T, N) is its gI.
+def add_sample_gradient(grad_weight, rows, indptr, first_row, indices, ends, steps):
+    """``grad_weight += x[b]^T @ rows`` for one sample (Eq. 10), whose events start at row `first_row`.
 
-    Where inputs fire more than once, the events are grouped by input first: then every row of the
-    gradient is fetched once a sample instead of once an event. `ends` (n_in + 1,) and `steps` (at least as
-    long as the sample has events) are scratch.
+    grad_weight is (n_in, M), rows (T, M) its gI, both in lanes. Where inputs fire more than once, the events are
+    grouped by input first: then every row of the gradient is fetched once a sample instead of once an event.
+    `ends` (n_in + 1,) and `steps` (at least as long as the sample has events) are scratch.
     """
-    n_steps = len(rows)
-    first_row = sample * n_steps
-    if not fires_often(indptr[first_row + n_steps] - indptr[first_row], len(grad_weight)):
-        for t in range(n_steps):
-            r = first_row + t
-            add_row_to_events(grad_weight, rows[t], indices, indptr[r], indptr[r + 1])
-        return
-    _group_by_input(indptr, indices, first_row, n_steps, ends, steps)
-    start = 0
-    for i in range(len(grad_weight)):
-        if start < ends[i]:
-            add_event_rows(grad_weight[i], rows, steps, start, ends[i])
-        start = ends[i]
+    n_steps, n_in = len(rows), len(grad_weight)
+    often = fires_often(indptr[first_row + n_steps] - indptr[first_row], n_in)
+    if often:
+        _group_by_input(indptr, indices, first_row, n_steps, ends, steps)
+    for column in range(0, rows.shape[1], LANES):
+        if often:
+            start = 0
+            for i in range(n_in):
+                stop = ends[i]
+                if start < stop:
+                    total = load(grad_weight, i, column)
+                    for e in range(start, stop):
+                        total = total + load(rows, steps[e], column)
+                    store(grad_weight, i, column, total)
+                start = stop
+        else:
+            for t in range(n_steps):
+                start, stop = indptr[first_row + t], indptr[first_row + t + 1]
+                if start < stop:
+                    row = load(rows, t, column)
+                    for e in range(start, stop):
+                        i = indices[e]
+                        store(grad_weight, i, column, load(grad_weight, i, column) + row)
 
 
 @kernel
-def _event_matmul(out, weight, indptr, indices, first, last):
+def copy_in(lanes, values):
+    """``lanes[:, :N] = values`` (T, N), and zeros after them."""
+    n = values.shape[1]
+    for t in range(len(values)):
+        lanes[t, :n] = values[t]
+        lanes[t, n:] = 0
+
+
+@kernel
+def copy_out(values, lanes):
+    """``values = lanes[:, :N]``, (T, N)."""
+    n = values.shape[1]
+    for t in range(len(values)):
+        values[t] = lanes[t, :n]
+
+
+@kernel
+def _event_matmul(out, sample, weight, zero, indptr, indices, first, last):
     n_steps = out.shape[1]
     for b in range(first, last):
-        for t in range(n_steps):
-            r = b * n_steps + t
-            out[b, t, :] = 0
-            add_event_rows(out[b, t], weight, indices, indptr[r], indptr[r + 1])
+        for column in range(0, sample.shape[1], LANES):
+            for t in range(n_steps):
+                total = full(zero)
+                for e in range(indptr[b * n_steps + t], indptr[b * n_steps + t + 1]):
+                    total = total + load(weight, indices[e], column)
+                store(sample, t, column, total)
+        copy_out(out[b], sample)
 
 
 def matmul(events: SpikeEvents, weight: Floats, out: Floats) -> Floats:
     """``x @ weight`` from events, into `out` (B, T, n_out)."""
-    run_shares(
-        lambda _, first, last: _event_matmul(out, weight, events.indptr, events.indices, first, last),
-        len(events),
-    )
+    rows = padded(weight, buffer(None, "weight", (len(weight), width(weight.shape[1])), weight.dtype))
+
+    def task(_: int, first: int, last: int) -> None:
+        sample = buffer(None, "sample", (events.n_steps, rows.shape[1]), rows.dtype)
+        _event_matmul(out, sample, rows, rows.dtype.type(0), events.indptr, events.indices, first, last)
+
+    run_shares(task, len(events))
     return out
 
 
 @kernel
-def _event_matmul_transposed(grad_weight, grad, indptr, indices, ends, steps, first, last):
+def _event_matmul_transposed(grad_weight, grad, sample, indptr, indices, ends, steps, first, last):
     grad_weight[:] = 0
     for b in range(first, last):
-        add_sample_gradient(grad_weight, grad[b], indptr, indices, b, ends, steps)
+        copy_in(sample, grad[b])
+        add_sample_gradient(grad_weight, sample, indptr, b * grad.shape[1], indices, ends, steps)
 
 
 def most_events(events: SpikeEvents) -> int:
@@ -223,15 +208,18 @@ def most_events(events: SpikeEvents) -> int:
 def matmul_transposed(events: SpikeEvents, grad: Floats) -> Floats:
     """``sum_b x[b]^T @ grad[b]`` from events, (n_in, n_out): a partial sum per share, added in order."""
     n_in, n_out, batch = events.n_neurons, grad.shape[2], len(events)
-    partial = np.empty((len(shares(batch)), n_in, n_out), dtype=grad.dtype)
+    partial = buffer(None, "partial", (len(shares(batch)), n_in, width(n_out)), grad.dtype)
     longest = most_events(events)
 
     def task(k: int, first: int, last: int) -> None:
+        sample = buffer(None, "sample", (events.n_steps, width(n_out)), grad.dtype)
         ends, steps = np.empty(n_in + 1, np.int64), np.empty(longest, np.int64)
-        _event_matmul_transposed(partial[k], grad, events.indptr, events.indices, ends, steps, first, last)
+        _event_matmul_transposed(
+            partial[k], grad, sample, events.indptr, events.indices, ends, steps, first, last
+        )
 
     run_shares(task, batch)
-    return add_partials(partial)
+    return add_partials(partial)[:, :n_out].copy()
 
 
 def add_partials(partial: Floats) -> Floats:

@@ -8,7 +8,9 @@ and debugging: the kernels then run as the Python they are.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numba
@@ -16,11 +18,30 @@ import numba
 __all__ = ["fetch", "kernel"]
 
 
+def _source_stamp() -> str:
+    """Digest of the solvers' source files."""
+    digest = hashlib.sha256()
+    for path in sorted(Path(__file__).parent.glob("*.py")):
+        digest.update(path.read_bytes())
+    return digest.hexdigest()
+
+
+_STAMP = _source_stamp()
+
+
 def kernel(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Compile `function` with the options of the house."""
+    """Compile `function` with the options of the house.
+
+    What is cached for a function contains the functions it calls, of other files too, while Numba looks at
+    the function's own file only: after a change elsewhere it would go on with the old code. So the cache is
+    valid for exactly these sources of all solvers.
+    """
     compiled: Callable[..., Any] = numba.njit(cache=True, fastmath=False, nogil=True, error_model="numpy")(
         function
     )
+    cache_file = getattr(getattr(compiled, "_cache", None), "_cache_file", None)
+    if cache_file is not None:
+        cache_file._source_stamp = _STAMP
     return compiled
 
 

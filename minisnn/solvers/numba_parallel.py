@@ -20,9 +20,18 @@ from numpy.typing import NDArray
 from ..model import Gradients, ReadoutTrace, Trace
 from ..spikes import SpikeEvents
 from . import event_products
-from .decays import decay_gradient, decay_row
+from .decays import decay_gradient
+from .lanes import padded, width
 from .numba_adam import adam_update
-from .numba_passes import backward_pass, forward_pass, readout_backward_pass, readout_pass
+from .numba_passes import (
+    BIAS,
+    DECAY,
+    backward_share,
+    constants,
+    forward_share,
+    readout_backward_share,
+    readout_share,
+)
 from .numba_step import training_step
 from .products import Spikes, matmul, matmul_transposed
 from .threads import one_blas_thread, run_shares, set_threads, shares
@@ -56,16 +65,24 @@ def single_spike_forward(
     if not by_events:
         matmul(signal, weight, run_shares, potential)
     indptr, indices = event_products.pointers(signal, by_events)
-    row, theta = decay_row(decay, n_out), dtype.type(threshold)
+    rows = weight_rows(weight, by_events, workspace)
+    both, theta = constants(bias, decay), dtype.type(threshold)
+    m = rows.shape[1]
 
-    def task(_: int, first: int, last: int) -> None:
-        v = np.empty(n_out, dtype)
-        forward_pass(
-            potential, spike_times, indptr, indices, weight, bias, row, theta, by_events, v, first, last
+    def task(k: int, first: int, last: int) -> None:
+        sample, when = buffer(workspace, f"samples{k}", (n_steps, m), dtype), np.empty((1, m), np.int32)
+        forward_share(
+            potential, spike_times, indptr, indices, rows, both, theta, by_events, sample, when, first, last
         )
 
     run_shares(task, batch)
     return Trace(signal, weight, bias, decay, threshold, potential, "single-spike", spike_times)
+
+
+def weight_rows(weight: Floats, by_events: bool, workspace: Workspace | None) -> Floats:
+    """The weights in lanes, (n_in, M), as events take them; without rows where BLAS has done the product."""
+    n_in, n_out = weight.shape if by_events else (0, weight.shape[1])
+    return padded(weight[:n_in], buffer(workspace, "weight", (n_in, width(n_out)), weight.dtype))
 
 
 def single_spike_backward(
@@ -81,38 +98,39 @@ def single_spike_backward(
     potential, weight = trace.potential, trace.weight
     signal, by_events = event_products.prepare(trace.input)
     batch, n_steps, n_out = potential.shape
-    n_in, dtype, n_shares = weight.shape[0], potential.dtype, len(shares(batch))
+    n_in, dtype, n_shares, m = weight.shape[0], potential.dtype, len(shares(batch)), width(n_out)
     up = as_upstream(grad_spikes, potential)
+    onwards = padded(up.weight)
     gv = potential[:0] if grad_membrane is None else np.ascontiguousarray(grad_membrane)
     indptr, indices = event_products.pointers(signal, by_events)
     keep = keep_current or not by_events  # BLAS takes all of gI at once
     longest = event_products.most_events(signal) if by_events and isinstance(signal, SpikeEvents) else 0
-    kept = buffer(workspace, "grad_current", potential.shape if keep else (n_shares, n_steps, n_out), dtype)
-    partial_weight = buffer(
-        workspace, "grad_weight", (n_shares, *(weight.shape if by_events else (0, 0))), dtype
-    )
-    partial_bias, partial_decay = np.zeros((2, n_shares, n_out), dtype)
-    row = decay_row(trace.decay, n_out)
+    kept = buffer(workspace, "grad_current", potential.shape if keep else (0, n_steps, n_out), dtype)
+    partial_weight = buffer(workspace, "grad_weight", (n_shares, n_in if by_events else 0, m), dtype)
+    sums = np.zeros((n_shares, 2, m), dtype)
+    both = constants(trace.bias, trace.decay)
 
     def task(k: int, first: int, last: int) -> None:
         partial_weight[k] = 0
-        backward_pass(
-            up.source, up.grad, up.weight, up.recursion, up.grad_value, up.peak_times, gv,
-            potential, trace.spike_times, row, dtype.type(trace.threshold), dtype.type(surrogate_scale),
-            gradient == "gated", kept if keep else kept[k : k + 1], keep, by_events, indptr, indices,
-            np.empty(n_in + 1, np.int64), np.empty(longest, np.int64),
-            partial_weight[k], partial_bias[k], partial_decay[k],
-            np.empty((5, n_out), dtype), np.empty((n_steps, len(up.weight)), dtype), first, last,
+        backward_share(
+            up.source, up.grad, onwards, up.recursion, up.grad_value, up.peak_times, np.empty(n_steps, np.bool_), gv,
+            potential, trace.spike_times, both, dtype.type(trace.threshold), dtype.type(surrogate_scale),
+            gradient == "gated", kept, by_events, indptr, indices, np.empty(n_in + 1, np.int64),
+            np.empty(longest, np.int64), partial_weight[k], sums[k],
+            buffer(workspace, f"samples{k}", (3, n_steps, m), dtype), np.empty((1, m), np.int32), first, last,
         )  # fmt: skip
 
     with one_blas_thread():
         run_shares(task, batch)
     grad_weight = (
-        event_products.add_partials(partial_weight).copy()
+        event_products.add_partials(partial_weight)[:, :n_out].copy()
         if by_events
         else matmul_transposed(signal, kept, run_shares)
     )
-    grad_bias, grad_decay = partial_bias.sum(axis=0), decay_gradient(partial_decay, trace.decay)
+    grad_bias, grad_decay = (
+        sums[:, BIAS, :n_out].sum(axis=0),
+        decay_gradient(sums[:, DECAY, :n_out], trace.decay),
+    )
     return Gradients(grad_weight, grad_bias, grad_decay, kept if keep_current else None, weight)
 
 
@@ -134,29 +152,20 @@ def readout_forward(
         matmul(signal, weight, run_shares, membrane)
     indptr, indices = event_products.pointers(signal, by_events)
     value, peak_times = np.empty((batch, n_out), dtype), np.empty((batch, n_out), np.int64)
-    use_max, row = readout == "max", decay_row(decay, n_out)
+    rows, both = weight_rows(weight, by_events, workspace), constants(bias, decay)
+    m = rows.shape[1]
 
-    def task(_: int, first: int, last: int) -> None:
-        u = np.empty(n_out, dtype)
-        readout_pass(
-            membrane,
-            value,
-            peak_times,
-            use_max,
-            indptr,
-            indices,
-            weight,
-            bias,
-            row,
-            by_events,
-            u,
-            first,
-            last,
-        )
+    def task(k: int, first: int, last: int) -> None:
+        sample = buffer(workspace, f"samples{k}", (n_steps, m), dtype)
+        reached, when = np.empty((1, m), dtype), np.empty((1, m), np.int32)
+        readout_share(
+            membrane, value, peak_times, readout == "max", indptr, indices, rows, both, by_events,
+            sample, reached, when, first, last,
+        )  # fmt: skip
 
     run_shares(task, batch)
     logits = dtype.type(logit_scale) * value
-    peaks = peak_times if use_max else None
+    peaks = peak_times if readout == "max" else None
     return ReadoutTrace(signal, weight, bias, decay, readout, logit_scale, membrane, logits, peaks)
 
 
@@ -166,31 +175,33 @@ def readout_backward(
     """Backward through the readout: Eq. 18, then Eqs. 9 and 10 (its spikes are the input of Eq. 6)."""
     membrane, weight = trace.membrane, trace.weight
     signal, by_events = event_products.prepare(trace.input)
-    batch, _, n_out = membrane.shape
-    dtype, n_shares = membrane.dtype, len(shares(batch))
+    batch, n_steps, n_out = membrane.shape
+    n_in, dtype, n_shares, m = len(weight), membrane.dtype, len(shares(batch)), width(n_out)
     grad_value = dtype.type(trace.logit_scale) * grad_logits
-    peaks = np.zeros((0, 0), np.int64) if trace.peak_times is None else trace.peak_times
+    peaks = None if trace.peak_times is None else trace.peak_times.astype(np.int32)
+    no_peaks = np.zeros((0, 0), np.int32)
     grad_current = buffer(workspace, "grad_current", membrane.shape, dtype)
     indptr, indices = event_products.pointers(signal, by_events)
     longest = event_products.most_events(signal) if by_events and isinstance(signal, SpikeEvents) else 0
-    partial_weight = np.zeros((n_shares, *(weight.shape if by_events else (0, 0))), dtype)
-    partial_bias, partial_decay = np.zeros((2, n_shares, n_out), dtype)
-    row = decay_row(trace.decay, n_out)
+    partial_weight = np.zeros((n_shares, n_in if by_events else 0, m), dtype)
+    sums = np.zeros((n_shares, 2, m), dtype)
+    both = constants(trace.bias, trace.decay)
 
     def task(k: int, first: int, last: int) -> None:
-        ends, steps = np.empty(len(weight) + 1, np.int64), np.empty(longest, np.int64)
-        readout_backward_pass(
-            grad_value, peaks, membrane, row, grad_current, by_events, indptr, indices, ends, steps,
-            partial_weight[k], partial_bias[k], partial_decay[k], np.empty(n_out, dtype), first, last,
+        readout_backward_share(
+            grad_value, no_peaks if peaks is None else peaks, membrane, both, grad_current, by_events, indptr, indices,
+            np.empty(n_in + 1, np.int64), np.empty(longest, np.int64), partial_weight[k], sums[k],
+            buffer(workspace, f"samples{k}", (2, n_steps, m), dtype), np.empty((1, m), dtype),
+            np.empty((1, m), np.int32), first, last,
         )  # fmt: skip
 
     run_shares(task, batch)
     if by_events:
-        grad_weight = partial_weight.sum(axis=0)
+        grad_weight = partial_weight.sum(axis=0)[:, :n_out].copy()
     else:
         grad_weight = matmul_transposed(signal, grad_current, run_shares)
-    grad_decay = decay_gradient(partial_decay, trace.decay)
-    common = (grad_weight, partial_bias.sum(axis=0), grad_decay, grad_current, weight)
+    grad_decay = decay_gradient(sums[:, DECAY, :n_out], trace.decay)
+    common = (grad_weight, sums[:, BIAS, :n_out].sum(axis=0), grad_decay, grad_current, weight)
     if trace.decay.ndim:
         return Gradients(*common)
-    return ReadoutGradients(*common, trace.decay[()], grad_value, trace.peak_times)
+    return ReadoutGradients(*common, trace.decay[()], grad_value, peaks)

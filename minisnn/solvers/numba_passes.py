@@ -1,257 +1,259 @@
-"""The fused passes of `numba_parallel`: everything between input and output of a layer, one sample after the other.
+"""The fused passes of `numba_parallel`: everything between input and output of a layer, for one sample.
 
-Every pass takes the samples ``first`` to ``last`` of a batch, so that a share of it is one call and so is a
-single sample; buffers of one sample have a leading axis of length 1. Readable forms: the functions of the
-same names in `numpy_sequential`.
+A pass takes `LANES` neurons at a time through all of time, their state in registers (`lanes`). Arrays of one
+sample have a row for every step, (T, M), M the layer's `width` in lanes; of constants and sums, one row for each.
+Readable forms: the functions of the same names in `numpy_sequential`.
 """
 
+from typing import Any
+
 import numpy as np
+from numpy.typing import NDArray
 
-from .event_products import add_event_rows, add_row_to_events, add_sample_gradient, fires_often
-from .jit import fetch, kernel
-from .upstream import DENSE, NOWHERE, PROJECTED, RECURSION, project_sample
+from .event_products import add_sample_gradient, copy_in, copy_out
+from .jit import kernel
+from .lanes import LANES, full, load, padded, store, where
+from .upstream import FEW, GIVEN, PROJECTED, RECURSION, project_sample
 
-__all__ = ["backward_pass", "forward_pass", "readout_backward_pass", "readout_pass"]
+__all__ = [
+    "BIAS",
+    "DECAY",
+    "backward_pass",
+    "backward_share",
+    "constants",
+    "forward_pass",
+    "forward_share",
+    "readout_backward_pass",
+    "readout_backward_share",
+    "readout_pass",
+    "readout_share",
+]
+
+Floats = NDArray[np.floating[Any]]
+
+# Rows of a layer's constants, and of the sums that make up their gradients.
+BIAS, DECAY = 0, 1
 
 
-# One step of one sample. Rows come and go as arguments: a row kept in a variable from one step to the next costs
-# an atomic count of references each time, half of a pass over a short row.
-
-
-@kernel
-def _leak(v, decay, bias):
-    for j in range(len(v)):
-        v[j] = decay[j] * v[j] + bias[j]
-
-
-@kernel
-def _integrate_row(row, v, decay, bias):
-    """Eq. 2 with the input current in `row`, which becomes the potential."""
-    for j in range(len(v)):
-        v[j] = decay[j] * v[j] + (row[j] + bias[j])
-        row[j] = v[j]
-
-
-@kernel
-def _first_crossings(row, v, times, theta, step, never):
-    """Store the potential; Eqs. 3 to 5 at once: the spike is the smallest step with a crossing."""
-    for j in range(len(v)):
-        row[j] = v[j]
-        times[j] = min(times[j], step if v[j] > theta else never)
+def constants(bias: Floats, decay: Floats) -> Floats:
+    """Bias and decay of every neuron in lanes, (2, M)."""
+    return padded(np.stack([bias, np.broadcast_to(decay, bias.shape)]))
 
 
 @kernel
 def forward_pass(
-    potential, spike_times, indptr, indices, weight, bias, decay, theta, by_events, v, first, last
+    potential, spike_times, row, indptr, first_row, indices, weight, constants, theta, by_events
 ):
-    """Eqs. 1 to 5 for the samples of a share; v (N,) is the state of one.
+    """Eqs. 1 to 5. The spike times are row `row` of `spike_times`; the events start at row `first_row` of `indptr`.
 
     Without `by_events` the buffer `potential` already holds x @ W, from BLAS.
     """
-    n_steps = potential.shape[1]
-    never = np.int32(n_steps)
-    for b in range(first, last):
-        v[:] = 0
-        spike_times[b, :] = never
+    n_steps = len(potential)
+    nothing, never = full(potential.dtype.type(0)), full(np.int32(n_steps))
+    for column in range(0, potential.shape[1], LANES):
+        bias, decay = load(constants, BIAS, column), load(constants, DECAY, column)
+        v, first = nothing, never
         for t in range(n_steps):
             if by_events:
-                _leak(v, decay, bias)
-                r = b * n_steps + t
-                add_event_rows(v, weight, indices, indptr[r], indptr[r + 1])
+                v = decay * v + bias
+                for e in range(indptr[first_row + t], indptr[first_row + t + 1]):
+                    v = v + load(weight, indices[e], column)
             else:
-                _integrate_row(potential[b, t], v, decay, bias)
-            _first_crossings(potential[b, t], v, spike_times[b], theta, np.int32(t), never)
-
-
-@kernel
-def _recur(gs, recursion, grad_value, peak_times, b, weight, t):
-    """From gS[t+1] of sample b to gS[t]: see `ReadoutGradients`; `grad_value` is (O,), `peak_times` (B, O) or empty."""
-    for j in range(len(gs)):
-        gs[j] *= recursion
-    for o in range(len(weight)):
-        if len(peak_times) == 0 or peak_times[b, o] == t:
-            factor = grad_value[o]
-            for j in range(len(gs)):
-                gs[j] += factor * weight[o, j]
-
-
-@kernel
-def _running_sums(row, incoming, inner, outer):
-    """Eq. 7 for one step: the two running sums of gS."""
-    for j in range(len(row)):
-        inner[j] += incoming[j]
-        outer[j] += inner[j]
-        row[j] = outer[j]
-
-
-@kernel
-def _gated_running_sums(row, incoming, inner, outer, times, step):
-    """Eqs. 6 and 7 for one step of a gated layer: nothing arrives from the spike on."""
-    zero = row.dtype.type(0)
-    for j in range(len(row)):
-        inner[j] += incoming[j] if step < times[j] else zero
-    for j in range(len(row)):
-        outer[j] += inner[j]
-        row[j] = outer[j]
-
-
-@kernel
-def _through_surrogate(row, v, later, decay, theta, scale):
-    """Eqs. 8 and 9 for one step: gI[t] in place of gS~[t]."""
-    one = row.dtype.type(1)
-    for j in range(len(row)):
-        root = one / (one + scale * abs(v[j] - theta))
-        row[j] = row[j] * (root * root) + decay[j] * later[j]
-
-
-@kernel
-def _add_gradients(grad_bias, grad_decay, later, v):
-    for j in range(len(later)):
-        grad_decay[j] += later[j] * v[j]
-        grad_bias[j] += later[j]
-
-
-@kernel
-def _project_upstream(rows, grad, weight, times, gated, double_sum):
-    """The gradient gS of one sample from the next layer's gI (T, O), or its double sum (Eq. 7) where nothing gates it.
-
-    P^T commutes with the projection: the sums are taken of O numbers a step, not of N.
-    """
-    if gated:
-        project_sample(rows, grad, weight, times, True)
-        return
-    zero = grad.dtype.type(0)
-    for o in range(len(weight)):
-        once, twice = zero, zero
-        for t in range(len(grad) - 1, -1, -1):
-            once += grad[t, o]
-            twice += once
-            double_sum[t, o] = twice
-    project_sample(rows, double_sum, weight, times, False)
+                v = decay * v + (load(potential, t, column) + bias)
+            store(potential, t, column, v)
+            # Eqs. 3 to 5 at once: the spike is the smallest step with a crossing.
+            step = np.int32(t)
+            first = where(v > theta, where(first > step, full(step), first), first)
+        store(spike_times, row, column, first)
 
 
 @kernel
 def backward_pass(
-    source, grad, weight, recursion, grad_value, peak_times, grad_membrane,
-    potential, spike_times, decay, theta, scale, gated,
-    rows, keep, by_events, indptr, indices, ends, steps,
-    grad_weight, grad_bias, grad_decay, state, double_sum, first, last,
+    source, factors, n_next, weight, recursion, grad_value, peak_times, reached, grad_membrane,
+    potential, spike_times, row, constants, theta, scale, gated, rows, sums,
 ):  # fmt: skip
-    """Eqs. 6 to 10 for the samples of a share, from the last step to the first, gradients added up.
+    """Eqs. 6 to 9, from the last step to the first; gI goes to `rows`, its sums are added to `sums` (2, M).
 
-    gS comes from `grad` (DENSE), from ``grad @ weight`` with (O, N) weight (PROJECTED), or by a recursion
-    of one row (RECURSION, see `ReadoutGradients`). `rows` receives gI: (B, T, N) with `keep`, else (1, T, N)
-    to be used up sample by sample. `state` (5, N) and `double_sum` (T, O) are scratch.
+    gS is in `rows` already (GIVEN), or ``factors @ weight`` of factors (T, O) and weight (O, M), of which the first
+    `n_next` count (PROJECTED), or a recursion of one row (RECURSION, see `ReadoutGradients`) with row `row` of
+    `grad_value` and `peak_times`, both (., O), the latter empty for a readout's sum. `reached` (T,) is scratch.
     """
-    n_steps = potential.shape[1]
-    inner, outer, nothing, gs = state[0], state[1], state[2], state[3]
-    for b in range(first, last):
-        state[:] = 0
-        state[4, 0] = fetch(potential[b])
-        sample = b if keep else 0
-        times = spike_times[b]
-        if source == PROJECTED:
-            _project_upstream(rows[sample], grad[b], weight, times, gated, double_sum)
-        often = fires_often(indptr[(b + 1) * n_steps] - indptr[b * n_steps], len(grad_weight))
-        # Rows that nobody reads again need no room of their own: two that take turns stay in cache.
-        take_turns = by_events and not (keep or often or source == PROJECTED)
+    n_steps = len(potential)
+    zero, one = potential.dtype.type(0), potential.dtype.type(1)
+    use_max = len(peak_times) > 0
+    if source == RECURSION and use_max:
+        reached[:] = False
+        for o in range(n_next):
+            reached[peak_times[row, o]] = True
+    for column in range(0, potential.shape[1], LANES):
+        decay, first = load(constants, DECAY, column), load(spike_times, row, column)
+        nothing = full(zero)
+        gs, inner, outer, later, always = nothing, nothing, nothing, nothing, nothing
+        bias_sum, decay_sum = load(sums, BIAS, column), load(sums, DECAY, column)
+        if source == RECURSION and not use_max:
+            for o in range(n_next):
+                always = always + grad_value[row, o] * load(weight, o, column)
         for t in range(n_steps - 1, -1, -1):
-            place = t % 2 if take_turns else t
-            row, step = rows[sample, place], np.int32(t)
-            if source == NOWHERE:
-                row[:] = 0
-            elif source == DENSE:
-                if gated:
-                    _gated_running_sums(row, grad[b, t], inner, outer, times, step)
-                else:
-                    _running_sums(row, grad[b, t], inner, outer)
-            elif source == RECURSION:
-                _recur(gs, recursion, grad_value[b], peak_times, b, weight, t)
-                if gated:
-                    _gated_running_sums(row, gs, inner, outer, times, step)
-                else:
-                    _running_sums(row, gs, inner, outer)
-            elif gated:
-                gs[:] = row
-                _gated_running_sums(row, gs, inner, outer, times, step)
-            if t == n_steps - 1:
-                _through_surrogate(row, potential[b, t], nothing, decay, theta, scale)
+            if source == RECURSION:
+                gs = gs * recursion + always
+                if use_max and reached[t]:
+                    for o in range(n_next):
+                        if peak_times[row, o] == t:
+                            gs = gs + grad_value[row, o] * load(weight, o, column)
+            elif source == PROJECTED:
+                gs = nothing
+                for o in range(n_next):
+                    gs = gs + factors[t, o] * load(weight, o, column)
+            elif source == GIVEN:
+                gs = load(rows, t, column)
+            if gated:  # nothing arrives from the spike on
+                inner = inner + where(first > np.int32(t), gs, nothing)
             else:
-                later = rows[sample, 1 - place if take_turns else t + 1]  # gI[t+1]
-                _through_surrogate(row, potential[b, t], later, decay, theta, scale)
-                _add_gradients(grad_bias, grad_decay, later, potential[b, t])
+                inner = inner + gs
+            outer = outer + inner  # gS~[t], Eq. 7
+            v = load(potential, t, column)
+            decay_sum = decay_sum + later * v  # later is still gI[t+1]
+            root = one / (one + scale * abs(v - theta))
+            later = outer * (root * root) + decay * later
             if len(grad_membrane) > 0:
-                for j in range(len(row)):
-                    row[j] += grad_membrane[b, t, j]
-            if take_turns:
-                r = b * n_steps + t
-                add_row_to_events(grad_weight, row, indices, indptr[r], indptr[r + 1])  # Eq. 10
-        for j in range(len(grad_bias)):
-            grad_bias[j] += rows[sample, 0, j]
-        if by_events and not take_turns:
-            add_sample_gradient(grad_weight, rows[sample], indptr, indices, b, ends, steps)
+                later = later + load(grad_membrane, t, column)
+            bias_sum = bias_sum + later
+            store(rows, t, column, later)
+        store(sums, BIAS, column, bias_sum)
+        store(sums, DECAY, column, decay_sum)
 
 
 @kernel
 def readout_pass(
-    membrane, value, peak_times, use_max, indptr, indices, weight, bias, decay, by_events, u, first, last
+    membrane, value, peak_times, row, use_max, indptr, first_row, indices, weight, constants, by_events
 ):
-    """Eqs. 1, 2 and 17 for the samples of a share; u (O,) is the state of one."""
-    n_steps, n_out = membrane.shape[1:]
-    for b in range(first, last):
-        u[:] = 0
-        total, peak = value[b], peak_times[b]
-        for t in range(n_steps):
-            row = membrane[b, t]
-            for j in range(n_out):
-                u[j] = decay[j] * u[j] + bias[j]
+    """Eqs. 1, 2 and 17; what is reached, and when, are row `row` of `value` and `peak_times`."""
+    nothing = full(membrane.dtype.type(0))
+    for column in range(0, membrane.shape[1], LANES):
+        bias, decay = load(constants, BIAS, column), load(constants, DECAY, column)
+        u, total, peak = nothing, nothing, full(np.int32(0))
+        for t in range(len(membrane)):
             if by_events:
-                r = b * n_steps + t
-                if indptr[r] < indptr[r + 1]:
-                    add_event_rows(u, weight, indices, indptr[r], indptr[r + 1])
+                u = decay * u + bias
+                for e in range(indptr[first_row + t], indptr[first_row + t + 1]):
+                    u = u + load(weight, indices[e], column)
             else:
-                for j in range(n_out):
-                    u[j] += row[j]
-            row[:] = u
-            if t == 0:
-                total[:] = u
-                peak[:] = 0
-            elif use_max:
-                for j in range(n_out):
-                    if u[j] > total[j]:
-                        total[j] = u[j]
-                        peak[j] = t
+                u = decay * u + (load(membrane, t, column) + bias)
+            store(membrane, t, column, u)
+            if not use_max:
+                total = total + u
+            elif t == 0:
+                total = u
             else:
-                for j in range(n_out):
-                    total[j] += u[j]
+                peak = where(u > total, full(np.int32(t)), peak)
+                total = where(u > total, u, total)
+        store(value, row, column, total)
+        store(peak_times, row, column, peak)
 
 
 @kernel
-def readout_backward_pass(
-    grad_value, peak_times, membrane, decay, grad_current, by_events, indptr, indices, ends, steps,
-    grad_weight, grad_bias, grad_decay, g, first, last,
-):  # fmt: skip
-    """Eqs. 18, 9 and 10 for the samples of a share, from the last step to the first; g (O,) is scratch."""
-    n_steps, n_out = membrane.shape[1:]
-    use_max = len(peak_times) > 0
+def readout_backward_pass(grad_value, peak_times, row, use_max, membrane, constants, rows, sums):
+    """Eqs. 18 and 9, from the last step to the first: gU to `rows`, and its sums added to `sums`."""
+    for column in range(0, membrane.shape[1], LANES):
+        decay, value = load(constants, DECAY, column), load(grad_value, row, column)
+        peak, g = load(peak_times, row, column), full(membrane.dtype.type(0))
+        bias_sum, decay_sum = load(sums, BIAS, column), load(sums, DECAY, column)
+        for t in range(len(membrane) - 1, -1, -1):
+            decay_sum = decay_sum + g * load(membrane, t, column)  # g is still gU[t+1]
+            g = g * decay
+            g = where(peak == np.int32(t), g + value, g) if use_max else g + value
+            bias_sum = bias_sum + g
+            store(rows, t, column, g)
+        store(sums, BIAS, column, bias_sum)
+        store(sums, DECAY, column, decay_sum)
+
+
+@kernel
+def forward_share(
+    potential, spike_times, indptr, indices, weight, constants, theta, by_events, sample, when, first, last
+):
+    """`forward_pass` for a share of a batch, (B, T, N); `sample` (T, M) and `when` (1, M) are scratch."""
     for b in range(first, last):
-        g[:] = 0
-        value = grad_value[b]
-        for t in range(n_steps - 1, -1, -1):
-            u, row = membrane[b, t], grad_current[b, t]
-            for j in range(n_out):
-                grad_decay[j] += g[j] * u[j]  # g is still gU[t+1]
-            for j in range(n_out):
-                g[j] *= decay[j]
-            if use_max:
-                for j in range(n_out):
-                    if peak_times[b, j] == t:
-                        g[j] += value[j]
-            else:
-                for j in range(n_out):
-                    g[j] += value[j]
-            for j in range(n_out):
-                grad_bias[j] += g[j]
-                row[j] = g[j]
+        if not by_events:
+            copy_in(sample, potential[b])
+        row = b * potential.shape[1]
+        forward_pass(sample, when, 0, indptr, row, indices, weight, constants, theta, by_events)
+        copy_out(potential[b], sample)
+        spike_times[b] = when[0, : spike_times.shape[1]]
+
+
+@kernel
+def backward_share(
+    source, grad, weight, recursion, grad_value, peak_times, reached, grad_membrane,
+    potential, spike_times, constants, theta, scale, gated,
+    grad_current, by_events, indptr, indices, ends, steps, grad_weight, sums, buffers, when, first, last,
+):  # fmt: skip
+    """`backward_pass` and Eq. 10 for a share; `grad` is (B, T, N or O), `buffers` (3, T, M) and `when` (1, M) scratch.
+
+    gI is kept where `grad_current` (B, T, N) is not empty; without `by_events` BLAS takes the weight's gradient of it.
+    """
+    n_steps, n_out = potential.shape[1:]
+    sample, rows = buffers[0], buffers[1]
+    on_membrane = buffers[2, : n_steps if len(grad_membrane) > 0 else 0]
+    n_next = grad_value.shape[1] if source == RECURSION else grad.shape[2]
+    for b in range(first, last):
+        copy_in(sample, potential[b])
+        when[0, :n_out] = spike_times[b]
+        when[0, n_out:] = n_steps
+        if len(grad_membrane) > 0:
+            copy_in(on_membrane, grad_membrane[b])
+        way, factors = source, rows if source == RECURSION else grad[b]
+        if source == GIVEN:
+            copy_in(rows, grad[b])
+        elif source == PROJECTED and n_next > FEW:
+            project_sample(rows, grad[b], weight, when[0], gated)
+            way = GIVEN
+        backward_pass(
+            way, factors, n_next, weight, recursion, grad_value[b : b + 1] if source == RECURSION else rows,
+            peak_times[b : b + 1], reached, on_membrane,
+            sample, when, 0, constants, theta, scale, gated, rows, sums,
+        )  # fmt: skip
         if by_events:
-            add_sample_gradient(grad_weight, grad_current[b], indptr, indices, b, ends, steps)
+            add_sample_gradient(grad_weight, rows, indptr, b * n_steps, indices, ends, steps)
+        if len(grad_current) > 0:
+            copy_out(grad_current[b], rows)
+
+
+@kernel
+def readout_share(
+    membrane, value, peak_times, use_max, indptr, indices, weight, constants, by_events, sample, reached, when,
+    first, last,
+):  # fmt: skip
+    """`readout_pass` for a share; `sample` (T, M), `reached` (1, M) and `when` (1, M) are scratch."""
+    n_steps, n_out = membrane.shape[1:]
+    for b in range(first, last):
+        if not by_events:
+            copy_in(sample, membrane[b])
+        readout_pass(
+            sample, reached, when, 0, use_max, indptr, b * n_steps, indices, weight, constants, by_events
+        )
+        copy_out(membrane[b], sample)
+        value[b] = reached[0, :n_out]
+        peak_times[b] = when[0, :n_out]
+
+
+@kernel
+def readout_backward_share(
+    grad_value, peak_times, membrane, constants, grad_current, by_events, indptr, indices, ends, steps,
+    grad_weight, sums, buffers, reached, when, first, last,
+):  # fmt: skip
+    """`readout_backward_pass` and Eq. 10 for a share; `buffers` (2, T, M), `reached` and `when` (1, M) are scratch."""
+    n_steps, n_out = membrane.shape[1:]
+    sample, rows = buffers[0], buffers[1]
+    use_max = len(peak_times) > 0
+    when[:] = 0
+    reached[:] = 0
+    for b in range(first, last):
+        copy_in(sample, membrane[b])
+        reached[0, :n_out] = grad_value[b]
+        if use_max:
+            when[0, :n_out] = peak_times[b]
+        readout_backward_pass(reached, when, 0, use_max, sample, constants, rows, sums)
+        if by_events:
+            add_sample_gradient(grad_weight, rows, indptr, b * n_steps, indices, ends, steps)
+        copy_out(grad_current[b], rows)

@@ -18,12 +18,22 @@ from numpy.typing import NDArray
 
 from ..spikes import SpikeEvents
 from . import event_products
-from .decays import decay_gradient, decay_row
+from .decays import decay_gradient
+from .event_products import add_sample_gradient
 from .jit import kernel
-from .numba_passes import backward_pass, forward_pass, readout_backward_pass, readout_pass
+from .lanes import padded, width
+from .numba_passes import (
+    BIAS,
+    DECAY,
+    backward_pass,
+    constants,
+    forward_pass,
+    readout_backward_pass,
+    readout_pass,
+)
 from .products import Spikes
 from .threads import one_blas_thread, run_shares, shares
-from .upstream import PROJECTED, RECURSION
+from .upstream import FEW, GIVEN, PROJECTED, RECURSION, project_sample
 from .workspace import Workspace, buffer
 
 __all__ = ["Step", "training_step"]
@@ -98,71 +108,62 @@ def _loss_and_gradient(grad, logits, label, batch, logit_scale):
 
 @kernel
 def _step_pass(
-    indptr, indices, labels, batch, n_steps,
-    weights, biases, decays, onwards, theta, scale, gated, use_max, by_recursion, logit_scale,
-    times, last_potential, losses, logits, peaks, potentials, rows, longest,
-    grad_weights, grad_biases, grad_decays, first, last,
+    indptr, indices, labels, batch, n_steps, sizes,
+    weights, constants, onwards, readout_decay, theta, scale, gated, use_max, by_recursion, logit_scale,
+    times, last_potential, losses, logits, grad_logits, peaks, potentials, rows, longest,
+    grad_weights, sums, first, last,
 ):  # fmt: skip
-    """Samples `first` to `last`; tuples hold one array for every layer, the readout last.
+    """Samples `first` to `last`; tuples hold one array for every layer, in lanes, the readout last.
 
     `onwards` are the transposed weights of the layers after the first, `potentials` and `rows` (gI) have room
     for one sample, `longest` is the most events one sample has at any layer.
     """
-    depth, n_classes = len(times), logits.shape[1]
-    widest, most_inputs = n_classes, 0
+    depth, n_classes = len(times), sizes[-1]
+    widest, most_inputs = 0, 0
     for k in range(depth + 1):
         most_inputs = max(most_inputs, len(weights[k]))
-        widest = max(widest, len(biases[k]))
-    states, double_sum = np.empty((depth, 5 * widest), logits.dtype), np.empty(n_steps * widest, logits.dtype)
+        widest = max(widest, sizes[k])
     # Events between two layers.
     pointers, neurons = np.empty((depth, n_steps + 1), np.int64), np.empty((depth, widest), np.int32)
     ends, steps = np.empty(most_inputs + 1, np.int64), np.empty(longest, np.int64)
-    membrane = np.empty((1, n_steps, n_classes), logits.dtype)
-    grad_membrane = np.empty((1, n_steps, n_classes), logits.dtype)
-    grad_value, g = np.empty((1, n_classes), logits.dtype), np.empty(n_classes, logits.dtype)
-    no_grad, no_membrane = membrane[:0], potentials[0][:0]
-    no_row, no_peaks = g.reshape(1, -1)[:0], peaks[:0]
-    zero = g.dtype.type(0)
+    reached = np.empty(n_steps, np.bool_)
+    no_membrane, no_peaks = potentials[0][:0], peaks[:0]
+    membrane, grad_membrane = potentials[depth], rows[depth]
     for b in range(first, last):
         row = b * n_steps
-        sample_indptr = indptr[row : row + n_steps + 1]
-        last_hidden = neurons[depth - 1, : len(biases[depth - 1])]
         for k in range(depth):
-            n = len(biases[k])
             forward_pass(
-                potentials[k], times[k][b : b + 1],
-                sample_indptr if k == 0 else pointers[k - 1], indices if k == 0 else neurons[k - 1],
-                weights[k], biases[k], decays[k], theta, True, states[k, :n], 0, 1,
+                potentials[k], times[k], b, indptr if k == 0 else pointers[k - 1], row if k == 0 else 0,
+                indices if k == 0 else neurons[k - 1], weights[k], constants[k], theta, True,
             )  # fmt: skip
-            last_potential[k][b] = potentials[k][0, n_steps - 1]
-            _sample_events(times[k][b], pointers[k], neurons[k], n_steps)
-        value, peak = logits[b : b + 1], peaks[b : b + 1]
+            last_potential[k][b] = potentials[k][n_steps - 1]
+            _sample_events(times[k][b, : sizes[k]], pointers[k], neurons[k], n_steps)
+        pointer, neuron = pointers[depth - 1], neurons[depth - 1]
         readout_pass(
-            membrane, value, peak, use_max, pointers[depth - 1], last_hidden,
-            weights[depth], biases[depth], decays[depth], True, g, 0, 1,
+            membrane, logits, peaks, b, use_max, pointer, 0, neuron, weights[depth], constants[depth], True
         )  # fmt: skip
-        last_potential[depth][b] = membrane[0, n_steps - 1]
-        value[0] *= logit_scale
-        losses[b] = _loss_and_gradient(grad_value[0], value[0], labels[b], batch, logit_scale)
+        last_potential[depth][b] = membrane[n_steps - 1]
+        logits[b] *= logit_scale
+        losses[b] = _loss_and_gradient(
+            grad_logits[b, :n_classes], logits[b, :n_classes], labels[b], batch, logit_scale
+        )
         readout_backward_pass(
-            grad_value, peak if use_max else no_peaks, membrane, decays[depth], grad_membrane, True,
-            pointers[depth - 1], last_hidden, ends[: len(weights[depth]) + 1], steps,
-            grad_weights[depth], grad_biases[depth], grad_decays[depth], g, 0, 1,
-        )  # fmt: skip
+            grad_logits, peaks, b, use_max, membrane, constants[depth], grad_membrane, sums[depth]
+        )
+        hidden_ends = ends[: sizes[depth - 1] + 1]
+        add_sample_gradient(grad_weights[depth], grad_membrane, pointer, 0, neuron, hidden_ends, steps)
         for k in range(depth - 1, -1, -1):
-            top = k == depth - 1
-            recursive = top and by_recursion
-            n, n_next = len(biases[k]), len(onwards[k])
+            way, n_next = RECURSION if by_recursion and k == depth - 1 else PROJECTED, sizes[k + 1]
+            if way == PROJECTED and n_next > FEW:
+                project_sample(rows[k], rows[k + 1], onwards[k], times[k][b], gated)
+                way = GIVEN
             backward_pass(
-                RECURSION if recursive else PROJECTED,
-                no_grad if recursive else grad_membrane if top else rows[k + 1],
-                onwards[k], decays[depth][0] if recursive else zero,
-                grad_value if recursive else no_row, peak if recursive and use_max else no_peaks, no_membrane,
-                potentials[k], times[k][b : b + 1], decays[k], theta, scale, gated,
-                rows[k], k > 0, True,
-                sample_indptr if k == 0 else pointers[k - 1], indices if k == 0 else neurons[k - 1],
-                ends[: len(weights[k]) + 1], steps, grad_weights[k], grad_biases[k], grad_decays[k],
-                states[k, : 5 * n].reshape(5, n), double_sum[: n_steps * n_next].reshape(n_steps, n_next), 0, 1,
+                way, rows[k + 1], n_next, onwards[k], readout_decay, grad_logits, peaks if use_max else no_peaks,
+                reached, no_membrane, potentials[k], times[k], b, constants[k], theta, scale, gated, rows[k], sums[k],
+            )  # fmt: skip
+            add_sample_gradient(
+                grad_weights[k], rows[k], indptr if k == 0 else pointers[k - 1], row if k == 0 else 0,
+                indices if k == 0 else neurons[k - 1], ends[: len(weights[k]) + 1], steps,
             )  # fmt: skip
 
 
@@ -202,47 +203,57 @@ def training_step(
     if not by_events or not isinstance(signal, SpikeEvents):
         return None
     batch, n_steps, _ = signal.shape
-    dtype = layers[0][0].dtype
-    sizes = [weight.shape[1] for weight, _, _ in layers]
-    weights = tuple(weight for weight, _, _ in layers)
-    biases = tuple(bias for _, bias, _ in layers)
-    decays = tuple(decay_row(decay, n) for (_, _, decay), n in zip(layers, sizes))
-    onwards = tuple(np.ascontiguousarray(weight.T) for weight in weights[1:])
-    hidden, n_classes = sizes[:-1], sizes[-1]
-    n_shares = len(shares(batch))
-    times = tuple(np.empty((batch, n), np.int32) for n in hidden)
-    last_potential = tuple(np.empty((batch, n), dtype) for n in sizes)
-    losses, logits = np.empty(batch, dtype), np.empty((batch, n_classes), dtype)
-    peaks = np.empty((batch, n_classes), np.int64)
-    longest = max(event_products.most_events(signal), *sizes)
-    partial_weights = [
-        buffer(workspace, f"grad_weight{k}", (n_shares, *weight.shape), dtype)
-        for k, weight in enumerate(weights)
-    ]
-    partial_biases, partial_decays = ([np.zeros((n_shares, n), dtype) for n in sizes] for _ in range(2))
+    dtype, n_shares = layers[0][0].dtype, len(shares(batch))
+    sizes = tuple(weight.shape[1] for weight, _, _ in layers)
+    widths = [width(n) for n in sizes]
 
-    def scratch(name: str, share: int, n: int) -> Floats:
-        return buffer(workspace, f"{name} of share {share}", (1, n_steps, n), dtype)
+    def room(name: str, *shape: int) -> Floats:
+        return buffer(workspace, name, shape, dtype)
+
+    weights = tuple(
+        padded(weight, room(f"weight{k}", len(weight), m))
+        for k, ((weight, _, _), m) in enumerate(zip(layers, widths))
+    )
+    both = tuple(constants(bias, decay) for _, bias, decay in layers)
+    onwards = tuple(padded(padded(weight).T) for weight, _, _ in layers[1:])
+    times = tuple(np.empty((batch, m), np.int32) for m in widths[:-1])
+    last_potential = tuple(np.empty((batch, m), dtype) for m in widths)
+    losses, peaks = np.empty(batch, dtype), np.empty((batch, widths[-1]), np.int32)
+    logits, grad_logits = np.zeros((2, batch, widths[-1]), dtype)
+    longest = max(event_products.most_events(signal), *sizes)
+    partial_weights = [room(f"grad_weight{k}", n_shares, *weight.shape) for k, weight in enumerate(weights)]
+    sums = [np.zeros((n_shares, 2, m), dtype) for m in widths]
+    readout_decay = layers[-1][2]
+    by_recursion = readout_decay.ndim == 0
 
     def task(share: int, first: int, last: int) -> None:
         grad_weights = tuple(partial[share] for partial in partial_weights)
         for partial in grad_weights:
             partial[:] = 0
         _step_pass(
-            signal.indptr, signal.indices, labels, dtype.type(batch), n_steps,
-            weights, biases, decays, onwards, dtype.type(threshold), dtype.type(surrogate_scale),
-            gradient == "gated", readout == "max", layers[-1][2].ndim == 0, dtype.type(logit_scale),
-            times, last_potential, losses, logits, peaks,
-            tuple(scratch(f"potential{k}", share, n) for k, n in enumerate(hidden)),
-            tuple(scratch(f"grad_current{k}", share, n) for k, n in enumerate(hidden)), longest,
-            grad_weights, tuple(partial[share] for partial in partial_biases),
-            tuple(partial[share] for partial in partial_decays), first, last,
+            signal.indptr, signal.indices, labels, dtype.type(batch), n_steps, sizes,
+            weights, both, onwards, readout_decay[()] if by_recursion else dtype.type(0), dtype.type(threshold),
+            dtype.type(surrogate_scale), gradient == "gated", readout == "max", by_recursion, dtype.type(logit_scale),
+            times, last_potential, losses, logits, grad_logits, peaks,
+            tuple(room(f"potential{k} of share {share}", n_steps, m) for k, m in enumerate(widths)),
+            tuple(room(f"grad_current{k} of share {share}", n_steps, m) for k, m in enumerate(widths)), longest,
+            grad_weights, tuple(total[share] for total in sums), first, last,
         )  # fmt: skip
 
     with one_blas_thread():
         run_shares(task, batch)
     gradients = [
-        (event_products.add_partials(weight).copy(), bias.sum(axis=0), decay_gradient(decay, layer[2]))
-        for weight, bias, decay, layer in zip(partial_weights, partial_biases, partial_decays, layers)
+        (
+            event_products.add_partials(weight)[:, :n].copy(),
+            total[:, BIAS, :n].sum(axis=0),
+            decay_gradient(total[:, DECAY, :n], decay),
+        )
+        for weight, total, n, (_, _, decay) in zip(partial_weights, sums, sizes, layers)
     ]
-    return Step(float(losses.mean()), logits, times, gradients, last_potential)
+    return Step(
+        float(losses.mean()),
+        logits[:, : sizes[-1]].copy(),
+        tuple(time[:, :n].copy() for time, n in zip(times, sizes)),
+        gradients,
+        tuple(row[:, :n] for row, n in zip(last_potential, sizes)),
+    )

@@ -16,8 +16,8 @@ from ..model import Gradients
 from .jit import kernel
 
 __all__ = [
-    "DENSE",
-    "NOWHERE",
+    "FEW",
+    "GIVEN",
     "PROJECTED",
     "RECURSION",
     "ReadoutGradients",
@@ -28,8 +28,11 @@ __all__ = [
 
 Floats = NDArray[np.floating[Any]]
 
-# Where the gradient by the spikes comes from in the backward pass.
-NOWHERE, DENSE, PROJECTED, RECURSION = 0, 1, 2, 3
+# Where the gradient by the spikes comes from in the backward pass: a dense array, the product with the next layer's
+# weights, or the recursion of a readout.
+GIVEN, PROJECTED, RECURSION = 0, 1, 2
+# Up to so many neurons of the next layer the product is taken on the way, from there on by BLAS.
+FEW = 48
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,7 +45,7 @@ class ReadoutGradients(Gradients):
 
     readout_decay: Floats | None = None
     grad_value: Floats | None = None
-    peak_times: NDArray[np.int64] | None = None
+    peak_times: NDArray[np.int32] | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,23 +54,23 @@ class Upstream:
 
     source: int
     grad: Floats
-    weight: Floats  # (O, N), contiguous
+    weight: Floats  # (O, N)
     recursion: Any
     grad_value: Floats
-    peak_times: NDArray[np.int64]
+    peak_times: NDArray[np.int32]
 
 
 def as_upstream(grad_spikes: Floats | Gradients | None, like: Floats) -> Upstream:
-    """Choose the cheapest form: nothing, a dense array, a projection, or the recursion of a readout."""
-    none = like[:0, :0, :0]
-    zero, no_row, no_peaks = like.dtype.type(0), np.zeros((0, 0), like.dtype), np.zeros((0, 0), np.int64)
+    """Choose the cheapest form: a dense array, a projection (of nothing for None), or the recursion of a readout."""
+    none = np.zeros((*like.shape[:2], 0), like.dtype)
+    zero, no_row, no_peaks = like.dtype.type(0), np.zeros((0, 0), like.dtype), np.zeros((0, 0), np.int32)
     if grad_spikes is None:
-        return Upstream(NOWHERE, none, no_row, zero, no_row, no_peaks)
+        return Upstream(PROJECTED, none, no_row, zero, no_row, no_peaks)
     if not isinstance(grad_spikes, Gradients):
-        return Upstream(DENSE, np.ascontiguousarray(grad_spikes), no_row, zero, no_row, no_peaks)
+        return Upstream(GIVEN, np.ascontiguousarray(grad_spikes), no_row, zero, no_row, no_peaks)
     assert grad_spikes.current is not None
     assert grad_spikes.input_weight is not None
-    weight = np.ascontiguousarray(grad_spikes.input_weight.T)
+    weight = grad_spikes.input_weight.T
     if isinstance(grad_spikes, ReadoutGradients) and grad_spikes.grad_value is not None:
         value, decay, peaks = grad_spikes.grad_value, grad_spikes.readout_decay, grad_spikes.peak_times
         return Upstream(RECURSION, none, weight, decay, value, no_peaks if peaks is None else peaks)

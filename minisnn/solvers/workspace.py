@@ -53,4 +53,4 @@ class Workspace:
 
 def buffer(workspace: Workspace | None, name: str, shape: tuple[int, ...], dtype: DTypeLike) -> NDArray[Any]:
     """Return an uninitialised array: from the workspace where there is one, freshly allocated otherwise."""
-    return np.empty(shape, dtype) if workspace is None else workspace.array(name, shape, dtype)
+    return (Workspace() if workspace is None else workspace).array(name, shape, dtype)

@@ -1,0 +1,249 @@
+"""Neighbouring neurons side by side: vectors of `LANES` numbers that a kernel keeps in registers.
+
+A loop over neurons inside a loop over time stores its state and fetches it again at every step, and a compiler
+cannot do better by itself: it may not assume that the arrays it is given lie apart. So kernels take `LANES`
+columns at a time through all of time, and `load` and `store` are the only places that touch memory::
+
+    v = zeros(decay)
+    for t in range(n_steps):
+        v = decay * v + load(current, t, column)
+        store(membrane, t, column, v)
+
+Arrays have rows of a whole number of lanes (`padded`). Without compilation the same lines run on slices of
+NumPy arrays. A mask (what a comparison returns) chooses between two values by `where`; numbers beside lanes
+have the lanes' dtype. Each lane gets the additions and multiplications of its column in the order in which they
+are written, so that results do not depend on how long the vectors of a processor are.
+"""
+
+from __future__ import annotations
+
+import operator
+from typing import Any
+
+import numpy as np
+from llvmlite import ir
+from numba import types
+from numba.core import cgutils
+from numba.core.datamodel import models
+from numba.extending import intrinsic, lower_builtin, overload, register_model, type_callable
+from numpy.typing import NDArray
+
+__all__ = ["LANES", "full", "load", "padded", "store", "where", "width"]
+
+# Two of the longest vectors in use (64 bytes of float32), four or eight of the others: as many sums at a time hide
+# what one addition takes, and the columns of a layer's weights stay in the nearest caches.
+LANES = 32
+
+
+def width(n: int) -> int:
+    """Columns that `n` neurons take: a whole number of lanes.
+
+    Of eight or more an odd number: rows a power of two apart would share few places in the caches.
+
+    Examples
+    --------
+    >>> [width(n) for n in (1, 32, 200, 1000)]
+    [32, 32, 224, 1056]
+    """
+    n_lanes = -(-n // LANES)
+    return (n_lanes + (n_lanes >= 8 and n_lanes % 2 == 0)) * LANES
+
+
+def padded(values: NDArray[Any], out: NDArray[Any] | None = None) -> NDArray[Any]:
+    """Copy `values` (..., N) with zeros after the last column: (..., width(N)), into `out` where there is one."""
+    n = values.shape[-1]
+    result = np.empty((*values.shape[:-1], width(n)), values.dtype) if out is None else out
+    result[..., :n] = values
+    result[..., n:] = 0
+    return result
+
+
+def load(array: Any, row: int, column: int) -> Any:
+    """Return ``array[row, column : column + LANES]``; array is (R, M)."""
+    return array[row, column : column + LANES].copy()
+
+
+def store(array: Any, row: int, column: int, value: Any) -> None:
+    """``array[row, column : column + LANES] = value``."""
+    array[row, column : column + LANES] = value
+
+
+def full(number: Any) -> Any:
+    """Return the number in all lanes."""
+    return np.full(LANES, number)
+
+
+def where(mask: Any, value: Any, other: Any) -> Any:
+    """Choose lane by lane; `value` and `other` are lanes."""
+    return np.where(mask, value, other)
+
+
+class Lanes(types.Type):  # type: ignore[misc]
+    """Numba's type of lanes of one dtype (of boolean: a mask)."""
+
+    def __init__(self, dtype: Any) -> None:
+        self.dtype = dtype
+        super().__init__(name=f"Lanes({dtype})")
+
+
+@register_model(Lanes)
+class _Model(models.PrimitiveModel):  # type: ignore[misc]
+    def __init__(self, manager: Any, kind: Any) -> None:
+        item = ir.IntType(1) if kind.dtype is types.boolean else manager.lookup(kind.dtype).get_value_type()
+        super().__init__(manager, kind, ir.VectorType(item, LANES))
+
+
+def _spread(builder: Any, number: Any) -> Any:
+    vector = ir.VectorType(number.type, LANES)
+    one = builder.insert_element(ir.Constant(vector, ir.Undefined), number, ir.Constant(ir.IntType(32), 0))
+    return builder.shuffle_vector(
+        one, ir.Constant(vector, ir.Undefined), ir.Constant(ir.VectorType(ir.IntType(32), LANES), [0] * LANES)
+    )
+
+
+def _address(context: Any, builder: Any, kind: Any, array: Any, row: Any, column: Any, vector: Any) -> Any:
+    made = context.make_array(kind)(context, builder, array)
+    width = cgutils.unpack_tuple(builder, made.shape)[1]
+    place = builder.add(builder.mul(row, width), column)
+    return builder.bitcast(builder.gep(made.data, [place]), vector.as_pointer())
+
+
+@intrinsic
+def _load(typing_context, array, row, column):
+    result = Lanes(array.dtype)
+
+    def generate(context, builder, signature, arguments):
+        kind = signature.args[0]
+        array, row, column = arguments
+        address = _address(context, builder, kind, array, row, column, context.get_value_type(result))
+        return builder.load(address, align=kind.dtype.bitwidth // 8)
+
+    return result(array, types.intp, types.intp), generate
+
+
+@intrinsic
+def _store(typing_context, array, row, column, value):
+    def generate(context, builder, signature, arguments):
+        kind, (array, row, column, value) = signature.args[0], arguments
+        address = _address(context, builder, kind, array, row, column, value.type)
+        builder.store(value, address, align=kind.dtype.bitwidth // 8)
+        return context.get_dummy_value()
+
+    return types.void(array, types.intp, types.intp, value), generate
+
+
+@intrinsic
+def _full(typing_context, number):
+    def generate(context, builder, signature, arguments):
+        return _spread(builder, arguments[0])
+
+    return Lanes(number)(number), generate
+
+
+@intrinsic
+def _where(typing_context, mask, value, other):
+    def generate(context, builder, signature, arguments):
+        return builder.select(*arguments)
+
+    return value(mask, value, other), generate
+
+
+def _is_matrix(array: Any) -> bool:
+    return isinstance(array, types.Array) and array.ndim == 2 and array.layout == "C"
+
+
+@overload(load)
+def _compiled_load(array, row, column):
+    return (lambda array, row, column: _load(array, row, column)) if _is_matrix(array) else None
+
+
+@overload(store)
+def _compiled_store(array, row, column, value):
+    if not _is_matrix(array) or value != Lanes(array.dtype):
+        return None
+    return lambda array, row, column, value: _store(array, row, column, value)
+
+
+@overload(full)
+def _compiled_full(number):
+    return lambda number: _full(number)
+
+
+@overload(where)
+def _compiled_where(mask, value, other):
+    if mask != Lanes(types.boolean) or value != other:
+        return None
+    return lambda mask, value, other: _where(mask, value, other)
+
+
+_NUMBERS = (types.Float, types.Integer)
+_ARITHMETIC = {operator.add: "fadd", operator.sub: "fsub", operator.mul: "fmul", operator.truediv: "fdiv"}
+_COMPARISONS = {operator.gt: ">", operator.lt: "<", operator.eq: "=="}
+
+
+def _operand_dtype(left: Any, right: Any) -> Any:
+    """The common dtype of two lanes, or of lanes and a number; None where this is not for us."""
+    if not (isinstance(left, Lanes) or isinstance(right, Lanes)):
+        return None
+    kinds = {operand.dtype if isinstance(operand, Lanes) else operand for operand in (left, right)}
+    return kinds.pop() if len(kinds) == 1 else None
+
+
+def _both(builder: Any, signature: Any, arguments: Any) -> Any:
+    return (
+        value if isinstance(kind, Lanes) else _spread(builder, value)
+        for kind, value in zip(signature.args, arguments)
+    )
+
+
+def _register_arithmetic(function: Any, instruction: str) -> None:
+    @type_callable(function)
+    def _typed(context):
+        def typer(left, right):
+            dtype = _operand_dtype(left, right)
+            return None if dtype is None else Lanes(dtype)
+
+        return typer
+
+    def generate(context, builder, signature, arguments):
+        return getattr(builder, instruction)(*_both(builder, signature, arguments))
+
+    for left, right in ((Lanes, Lanes), (Lanes, types.Float), (types.Float, Lanes)):
+        lower_builtin(function, left, right)(generate)
+
+
+def _register_comparison(function: Any, symbol: str) -> None:
+    @type_callable(function)
+    def _typed(context):
+        def typer(left, right):
+            return None if _operand_dtype(left, right) is None else Lanes(types.boolean)
+
+        return typer
+
+    def generate(context, builder, signature, arguments):
+        left, right = _both(builder, signature, arguments)
+        if isinstance(left.type.element, ir.IntType):
+            return builder.icmp_signed(symbol, left, right)
+        return builder.fcmp_ordered(symbol, left, right)
+
+    for left, right in ((Lanes, Lanes), (Lanes, types.Number), (types.Number, Lanes)):
+        lower_builtin(function, left, right)(generate)
+
+
+for _function, _instruction in _ARITHMETIC.items():
+    _register_arithmetic(_function, _instruction)
+for _function, _symbol in _COMPARISONS.items():
+    _register_comparison(_function, _symbol)
+
+
+@type_callable(abs)
+def _typed_abs(context):
+    return lambda value: value if isinstance(value, Lanes) else None
+
+
+@lower_builtin(abs, Lanes)
+def _abs(context, builder, signature, arguments):
+    vector, (kind,) = arguments[0].type, signature.args
+    name = f"llvm.fabs.v{LANES}f{kind.dtype.bitwidth}"
+    function = cgutils.get_or_insert_function(builder.module, ir.FunctionType(vector, [vector]), name)
+    return builder.call(function, arguments)
