@@ -33,7 +33,14 @@ from .numba_passes import (
     readout_share,
 )
 from .numba_step import training_step
-from .products import Spikes, matmul, matmul_transposed
+from .products import (
+    Spikes,
+    add_in_order,
+    matmul,
+    matmul_samples,
+    matmul_transposed,
+    matmul_transposed_samples,
+)
 from .threads import one_blas_thread, run_shares, set_threads, shares
 from .upstream import ReadoutGradients, as_upstream
 from .workspace import Workspace, buffer
@@ -62,8 +69,6 @@ def single_spike_forward(
     n_out, dtype = weight.shape[1], weight.dtype
     potential = buffer(workspace, "potential", (batch, n_steps, n_out), dtype)
     spike_times = np.empty((batch, n_out), dtype=np.int32)
-    if not by_events:
-        matmul(signal, weight, run_shares, potential)
     indptr, indices = event_products.pointers(signal, by_events)
     rows = weight_rows(weight, by_events, workspace)
     both, theta = constants(bias, decay), dtype.type(threshold)
@@ -71,11 +76,14 @@ def single_spike_forward(
 
     def task(k: int, first: int, last: int) -> None:
         sample, when = buffer(workspace, f"samples{k}", (n_steps, m), dtype), np.empty((1, m), np.int32)
+        if not by_events:
+            matmul_samples(signal, weight, potential, first, last)
         forward_share(
             potential, spike_times, indptr, indices, rows, both, theta, by_events, sample, when, first, last
         )
 
-    run_shares(task, batch)
+    with one_blas_thread():
+        run_shares(task, batch)
     return Trace(signal, weight, bias, decay, threshold, potential, "single-spike", spike_times)
 
 
@@ -107,6 +115,7 @@ def single_spike_backward(
     longest = event_products.most_events(signal) if by_events and isinstance(signal, SpikeEvents) else 0
     kept = buffer(workspace, "grad_current", potential.shape if keep else (0, n_steps, n_out), dtype)
     partial_weight = buffer(workspace, "grad_weight", (n_shares, n_in if by_events else 0, m), dtype)
+    products: list[Floats] = [kept[:0]] * n_shares  # of BLAS
     sums = np.zeros((n_shares, 2, m), dtype)
     both = constants(trace.bias, trace.decay)
 
@@ -119,13 +128,13 @@ def single_spike_backward(
             np.empty(longest, np.int64), partial_weight[k], sums[k],
             buffer(workspace, f"samples{k}", (3, n_steps, m), dtype), np.empty((1, m), np.int32), first, last,
         )  # fmt: skip
+        if not by_events:
+            products[k] = matmul_transposed_samples(signal, kept, first, last)
 
     with one_blas_thread():
         run_shares(task, batch)
     grad_weight = (
-        event_products.add_partials(partial_weight)[:, :n_out].copy()
-        if by_events
-        else matmul_transposed(signal, kept, run_shares)
+        event_products.add_partials(partial_weight)[:, :n_out].copy() if by_events else add_in_order(products)
     )
     grad_bias, grad_decay = (
         sums[:, BIAS, :n_out].sum(axis=0),

@@ -15,7 +15,16 @@ from numpy.typing import NDArray
 from ..spikes import SpikeEvents
 from .threads import one_blas_thread, shares
 
-__all__ = ["in_turn", "matmul", "matmul_transposed"]
+__all__ = [
+    "Run",
+    "Spikes",
+    "add_in_order",
+    "in_turn",
+    "matmul",
+    "matmul_samples",
+    "matmul_transposed",
+    "matmul_transposed_samples",
+]
 
 Floats = NDArray[np.floating[Any]]
 Spikes = NDArray[Any] | SpikeEvents
@@ -32,27 +41,38 @@ def matmul(x: Spikes, weight: Floats, run: Run = in_turn, out: Floats | None = N
     """``x @ weight`` for x of shape (B, T, n_in), share by share: (B, T, n_out)."""
     batch, n_steps, _ = x.shape
     result = np.empty((batch, n_steps, weight.shape[1]), dtype=weight.dtype) if out is None else out
-
-    def task(_: int, first: int, last: int) -> None:
-        rows = (last - first) * n_steps
-        np.matmul(_rows(x[first:last], weight.dtype), weight, out=result[first:last].reshape(rows, -1))
-
     with one_blas_thread():
-        run(task, batch)
+        run(lambda _, first, last: matmul_samples(x, weight, result, first, last), batch)
     return result
+
+
+def matmul_samples(x: Spikes, weight: Floats, out: Floats, first: int, last: int) -> None:
+    """``x @ weight`` of samples `first` to `last`, into those of `out`; the caller holds BLAS to one thread."""
+    rows = (last - first) * x.shape[1]
+    np.matmul(_rows(x[first:last], weight.dtype), weight, out=out[first:last].reshape(rows, -1))
 
 
 def matmul_transposed(x: Spikes, grad: Floats, run: Run = in_turn) -> Floats:
     """``sum_b x[b]^T @ grad[b]``, (n_in, n_out): a partial sum per share, added in order."""
-    batch, n_steps, _ = x.shape
-    partial: list[Floats] = [grad[:0]] * len(shares(batch))
+    partial: list[Floats] = [grad[:0]] * len(shares(len(x)))
 
     def task(k: int, first: int, last: int) -> None:
-        rows = (last - first) * n_steps
-        partial[k] = np.matmul(_rows(x[first:last], grad.dtype).T, grad[first:last].reshape(rows, -1))
+        partial[k] = matmul_transposed_samples(x, grad, first, last)
 
     with one_blas_thread():
-        run(task, batch)
+        run(task, len(x))
+    return add_in_order(partial)
+
+
+def matmul_transposed_samples(x: Spikes, grad: Floats, first: int, last: int) -> Floats:
+    """``sum_b x[b]^T @ grad[b]`` over samples `first` to `last`; the caller holds BLAS to one thread."""
+    rows = (last - first) * x.shape[1]
+    product: Floats = np.matmul(_rows(x[first:last], grad.dtype).T, grad[first:last].reshape(rows, -1))
+    return product
+
+
+def add_in_order(partial: list[Floats]) -> Floats:
+    """Sum of the shares' partial results, in the order of the shares."""
     total = partial[0]
     for part in partial[1:]:
         total = total + part
