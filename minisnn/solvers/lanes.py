@@ -28,7 +28,7 @@ from numba.core.datamodel import models
 from numba.extending import intrinsic, lower_builtin, overload, register_model, type_callable
 from numpy.typing import NDArray
 
-__all__ = ["LANES", "full", "load", "padded", "store", "where", "width"]
+__all__ = ["LANES", "full", "load", "padded", "root", "store", "where", "width"]
 
 # Two of the longest vectors in use (64 bytes of float32), four or eight of the others: as many sums at a time hide
 # what one addition takes, and the columns of a layer's weights stay in the nearest caches.
@@ -71,6 +71,11 @@ def store(array: Any, row: int, column: int, value: Any) -> None:
 def full(number: Any) -> Any:
     """Return the number in all lanes."""
     return np.full(LANES, number)
+
+
+def root(value: Any) -> Any:
+    """Square root."""
+    return np.sqrt(value)
 
 
 def where(mask: Any, value: Any, other: Any) -> Any:
@@ -241,9 +246,26 @@ def _typed_abs(context):
     return lambda value: value if isinstance(value, Lanes) else None
 
 
+def _call(builder: Any, name: str, value: Any, kind: Any) -> Any:
+    """Call LLVM's function `name` of one vector."""
+    function_type = ir.FunctionType(value.type, [value.type])
+    full_name = f"llvm.{name}.v{LANES}f{kind.dtype.bitwidth}"
+    return builder.call(cgutils.get_or_insert_function(builder.module, function_type, full_name), [value])
+
+
 @lower_builtin(abs, Lanes)
 def _abs(context, builder, signature, arguments):
-    vector, (kind,) = arguments[0].type, signature.args
-    name = f"llvm.fabs.v{LANES}f{kind.dtype.bitwidth}"
-    function = cgutils.get_or_insert_function(builder.module, ir.FunctionType(vector, [vector]), name)
-    return builder.call(function, arguments)
+    return _call(builder, "fabs", arguments[0], signature.args[0])
+
+
+@intrinsic
+def _root(typing_context, value):
+    def generate(context, builder, signature, arguments):
+        return _call(builder, "sqrt", arguments[0], signature.args[0])
+
+    return value(value), generate
+
+
+@overload(root)
+def _compiled_root(value):
+    return (lambda value: _root(value)) if isinstance(value, Lanes) else None

@@ -10,7 +10,7 @@ import pytest
 
 import minisnn
 from minisnn.solvers.jit import kernel
-from minisnn.solvers.lanes import LANES, full, load, padded, store, where, width
+from minisnn.solvers.lanes import LANES, full, load, padded, root, store, where, width
 
 
 @kernel
@@ -27,6 +27,7 @@ def _every_operation(out, a, b, number, step):
         store(out, 6, column, where(x > number, y, x))
         store(out, 7, column, where(full(step) > step, x, y))
         store(out, 8, column, where(full(step) == step, x, y))
+        store(out, 9, column, root(abs(x)))
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
@@ -34,13 +35,13 @@ def test_each_operation_is_the_one_on_arrays(dtype):
     rng = np.random.default_rng(0)
     a, b = rng.standard_normal((2, 1, 3 * LANES)).astype(dtype)
     b[0, :5] = a[0, :5]  # ties
-    out = np.full((9, 3 * LANES), np.nan, dtype)
+    out = np.full((10, 3 * LANES), np.nan, dtype)
     number = dtype(0.25)
     _every_operation(out, a, b, number, np.int32(3))
     x, y = a[0], b[0]
     right = (
         x + y, x - number, number * y, x / y, np.abs(x),
-        np.where(x > y, x, number), np.where(x > number, y, x), y, x,
+        np.where(x > y, x, number), np.where(x > number, y, x), y, x, np.sqrt(np.abs(x)),
     )  # fmt: skip
     for row, expected in zip(out, right):
         np.testing.assert_array_equal(row, expected)
