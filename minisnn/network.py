@@ -346,7 +346,7 @@ class Network:
                 _check_logits(step.logits)
                 gradients: Parameters = {}
                 for name, values in zip(config.layers, step.gradients):
-                    gradients |= dict(zip((f"{name}.weight", f"{name}.bias", f"{name}.decay"), values))
+                    gradients |= _named(name, Gradients(*values))
                 return step.loss, gradients, Outcome(step.logits, step.spike_times, signal.shape[1])
         return self.loss_and_gradients(spikes, labels, solver=solver, workspace=workspace)
 

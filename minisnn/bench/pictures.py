@@ -3,26 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from ..files import write_atomically
+from ..plotting import save
 from .grid import Cell
 from .scaling import AXES, Series
 from .step import StepLine
 
 __all__ = ["draw_grid", "draw_scaling", "draw_steps", "save"]
-
-
-def save(figure: Figure, path: Path) -> Path:
-    """Write a figure as PNG, whole or not at all, into a folder that is made where it is missing."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    FigureCanvasAgg(figure)
-    write_atomically(path, lambda file: figure.savefig(file, format="png", dpi=120))
-    return path
 
 
 def draw_steps(lines: Sequence[StepLine]) -> Figure:

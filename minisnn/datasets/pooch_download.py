@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from ..errors import DataError, InputError
+from ..errors import DataError, InputError, one_line
 
 __all__ = ["IMAGES", "download_images"]
 
@@ -70,9 +70,8 @@ def download_images(name: str, folder: Path, *, progressbar: bool = True) -> Pat
             store.fetch(file, progressbar=progressbar)
         except (OSError, ValueError, RuntimeError) as error:
             # Requests derives its errors from OSError; pooch raises ValueError for a wrong checksum.
-            reason = str(error).split("\n")[0]
             raise DataError(
-                f"{file} of {name} could not be fetched from {base}: {reason}; "
+                f"{file} of {name} could not be fetched from {base}: {one_line(error)}; "
                 f"put the files of the data set into {folder} instead"
             ) from None
     return folder

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import DataError, InputError
+from ..errors import DataError, InputError, one_line
 from .recordings import Recording
 
 __all__ = ["FILES", "N_CLASSES", "N_INPUTS", "read_shd"]
@@ -59,8 +59,7 @@ def read_shd(path: str | Path) -> tuple[list[Recording], NDArray[np.int64]]:
     except DataError as error:
         raise DataError(f"{path} {error}") from None
     except (OSError, RuntimeError, KeyError, ValueError, TypeError, MemoryError) as error:
-        reason = str(error).split("\n")[0]
-        raise DataError(f"{path} cannot be read as HDF5: {reason}") from None
+        raise DataError(f"{path} cannot be read as HDF5: {one_line(error)}") from None
     if not len(labels) or not len(times) == len(units) == len(labels):
         raise DataError(
             f"{path} must hold equally many times, units and labels, at least one of each, "

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import DataError, InputError
+from ..errors import DataError, InputError, one_line
 from .recordings import Recording, encode_recordings, pixel_neurons
 from .samples import EventSamples
 
@@ -108,6 +108,5 @@ def download_with_tonic(name: str, folder: Path) -> Path:
         try:
             getattr(tonic_datasets, class_name)(save_to=str(folder), train=train)
         except (OSError, RuntimeError, http.client.HTTPException) as error:
-            reason = str(error).split("\n")[0]
-            raise DataError(f"{name} could not be downloaded to {folder}: {reason}") from None
+            raise DataError(f"{name} could not be downloaded to {folder}: {one_line(error)}") from None
     return folder / class_name

@@ -170,7 +170,7 @@ class Report:
             write_text(
                 test,
                 _PYTEST.format(
-                    text=_one_line(finding.diagnosis.text),
+                    text=_in_quotes(finding.diagnosis.text),
                     k=k,
                     spec=spec,
                     bound=self.settings["bound"],
@@ -181,7 +181,7 @@ class Report:
         return written
 
 
-def _one_line(text: str) -> str:
+def _in_quotes(text: str) -> str:
     return text.replace('"', "'").replace("\\", "/")
 
 

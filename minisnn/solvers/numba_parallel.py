@@ -3,9 +3,9 @@
 Equal to `numpy_parallel` bit for bit on exact inputs, within the rounding bound elsewhere, and to itself bit
 for bit on any number of threads. What makes it fast: a spike costs one weight row instead of its share of a
 dense product over all steps; one pass per direction does everything that lies between input and output,
-with the state of a sample in cache; and a neuron that fires at most once hands on at most one event. Since
-no output enters a later step (the paper's point), a pass needs no reset, no raster and no second look: the
-spike time is the first crossing, and the two running sums of Eq. 7 ride along.
+with the state of neighbouring neurons in registers (`lanes`); and a neuron that fires at most once hands on
+at most one event. Since no output enters a later step (the paper's point), a pass needs no reset, no raster
+and no second look: the spike time is the first crossing, and the two running sums of Eq. 7 ride along.
 
 Inputs with many spikes are better served by BLAS; the measured density decides (`event_products.set_product`).
 """

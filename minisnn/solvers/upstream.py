@@ -32,7 +32,7 @@ Floats = NDArray[np.floating[Any]]
 # weights, or the recursion of a readout.
 GIVEN, PROJECTED, RECURSION = 0, 1, 2
 # Up to so many neurons of the next layer the product is taken on the way, from there on by BLAS.
-FEW = 48
+FEW = 32
 
 
 @dataclass(frozen=True, eq=False)
