@@ -17,7 +17,7 @@ from ..spikes import SpikeEvents
 from .jit import kernel
 from .lanes import LANES, full, load, padded, store, width
 from .products import Spikes
-from .threads import run_shares, shares
+from .threads import WORTH_WAKING, run_shares, shares
 from .workspace import buffer
 
 __all__ = [
@@ -230,11 +230,11 @@ def matmul_transposed(events: SpikeEvents, grad: Floats) -> Floats:
         )
 
     run_shares(task, batch)
-    return add_partials(partial)[:, :n_out].copy()
+    return add_partials(partial, n_out)
 
 
-def add_partials(partial: Floats) -> Floats:
-    """Sum of the shares' partial results, in the order of the shares, into the first; in column blocks."""
+def add_partials(partial: Floats, n_out: int) -> Floats:
+    """Sum of the partial results (K, n_in, M) in the order of the shares, first one overwritten: (n_in, n_out)."""
     flat = partial.reshape(len(partial), -1)
     size = flat.shape[1]
 
@@ -242,9 +242,11 @@ def add_partials(partial: Floats) -> Floats:
         for k in range(1, len(flat)):
             flat[0, first:last] += flat[k, first:last]
 
-    run_shares(task, size)
-    total: Floats = partial[0]
-    return total
+    if size < WORTH_WAKING:
+        task(0, 0, size)
+    else:
+        run_shares(task, size)
+    return partial[0, :, :n_out].copy()
 
 
 @kernel

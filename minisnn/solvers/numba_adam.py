@@ -9,14 +9,11 @@ from numpy.typing import NDArray
 
 from .jit import kernel
 from .lanes import LANES, load, root, store
-from .threads import run_shares
+from .threads import WORTH_WAKING, run_shares
 
 __all__ = ["adam_update"]
 
 Floats = NDArray[np.floating[Any]]
-
-# Below this many elements waking the other threads takes longer than the update.
-SMALL = 2**14
 
 
 @kernel
@@ -66,7 +63,7 @@ def adam_update(
     typed = tuple(parameter.dtype.type(number) for number in numbers)
     # Views of contiguous arrays: the update reaches the arrays themselves.
     arrays = [array.reshape(1, -1) for array in (parameter, np.ascontiguousarray(gradient), first, second)]
-    if parameter.size < SMALL:
+    if parameter.size < WORTH_WAKING:
         _adam(*arrays, typed, 0, parameter.size)
     else:
         run_shares(lambda _, start, stop: _adam(*arrays, typed, start, stop), parameter.size)

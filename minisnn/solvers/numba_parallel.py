@@ -133,9 +133,7 @@ def single_spike_backward(
 
     with one_blas_thread():
         run_shares(task, batch)
-    grad_weight = (
-        event_products.add_partials(partial_weight)[:, :n_out].copy() if by_events else add_in_order(products)
-    )
+    grad_weight = event_products.add_partials(partial_weight, n_out) if by_events else add_in_order(products)
     grad_bias, grad_decay = (
         sums[:, BIAS, :n_out].sum(axis=0),
         decay_gradient(sums[:, DECAY, :n_out], trace.decay),
@@ -206,7 +204,7 @@ def readout_backward(
 
     run_shares(task, batch)
     if by_events:
-        grad_weight = partial_weight.sum(axis=0)[:, :n_out].copy()
+        grad_weight = event_products.add_partials(partial_weight, n_out)
     else:
         grad_weight = matmul_transposed(signal, grad_current, run_shares)
     grad_decay = decay_gradient(sums[:, DECAY, :n_out], trace.decay)

@@ -244,7 +244,7 @@ def training_step(
         run_shares(task, batch)
     gradients = [
         (
-            event_products.add_partials(weight)[:, :n].copy(),
+            event_products.add_partials(weight, n),
             total[:, BIAS, :n].sum(axis=0),
             decay_gradient(total[:, DECAY, :n], decay),
         )

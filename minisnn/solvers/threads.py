@@ -1,8 +1,10 @@
 """Threads for the compiled solvers: fixed tasks, any number of workers, the same bits.
 
-A batch is cut into `SHARES` contiguous shares, whatever the number of threads; each task owns one share
-and writes its own part of the result, and partial sums are added in the order of the shares. Plain
-threads run the tasks, since kernels release the interpreter lock. BLAS is held to one thread meanwhile.
+A batch is cut into at most `SHARES` contiguous shares, whatever the number of threads; each task owns one
+share and writes its own part of the result, and partial sums are added in the order of the shares. Large
+shares come first and small ones last, so that the threads end together even where one core is slower than
+another. Plain threads run the tasks, since kernels release the interpreter lock. BLAS is held to one
+thread meanwhile.
 """
 
 from __future__ import annotations
@@ -20,9 +22,14 @@ import threadpoolctl
 
 from ..errors import InputError
 
-__all__ = ["SHARES", "get_threads", "one_blas_thread", "run_shares", "set_threads", "shares"]
+__all__ = ["SHARES", "WORTH_WAKING", "get_threads", "one_blas_thread", "run_shares", "set_threads", "shares"]
 
-SHARES = 4
+# Where the shares end, in 32nds of the batch: two large, two middling, two small. More would balance better,
+# but every share has a partial weight gradient of its own that must be cleared and added.
+_ENDS = (8, 16, 21, 26, 29, 32)
+SHARES = len(_ENDS)
+# Elements of an array from which on a pass over it is worth waking the other threads.
+WORTH_WAKING = 2**14
 
 
 class _Pool:
@@ -73,13 +80,13 @@ def shares(batch: int) -> list[tuple[int, int]]:
 
     Examples
     --------
-    >>> shares(10)
-    [(0, 2), (2, 5), (5, 7), (7, 10)]
+    >>> shares(32)
+    [(0, 8), (8, 16), (16, 21), (21, 26), (26, 29), (29, 32)]
     >>> shares(2)
     [(0, 1), (1, 2)]
     """
-    n = min(SHARES, batch)
-    return [(batch * k // n, batch * (k + 1) // n) for k in range(n)]
+    ends = sorted({batch * end // _ENDS[-1] for end in _ENDS} - {0})
+    return list(zip([0, *ends], ends))
 
 
 def run_shares(task: Callable[[int, int, int], None], batch: int) -> None:

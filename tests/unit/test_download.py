@@ -180,5 +180,7 @@ def test_a_failing_download_of_tonic_is_one_line(tmp_path, monkeypatch):
     module = types.ModuleType("tonic")
     module.datasets = types.SimpleNamespace(SHD=fail)
     monkeypatch.setitem(sys.modules, "tonic", module)
-    with pytest.raises(DataError, match="shd could not be downloaded to .*: File not found or corrupted.$"):
+    with pytest.raises(
+        DataError, match="shd could not be downloaded to .*: File not found or corrupted. more$"
+    ):
         tonic_bridge.download_with_tonic("shd", tmp_path)

@@ -19,11 +19,16 @@ def keep_settings():
     event_products.set_product(before[1])
 
 
-@pytest.mark.parametrize("batch", [1, 2, 3, 4, 5, 17, 128])
+@pytest.mark.parametrize("batch", [0, 1, 2, 3, 4, 5, 17, 128])
 def test_shares_cover_the_batch_whatever_the_threads(batch):
     parts = threads.shares(batch)
     assert [a for first, last in parts for a in range(first, last)] == list(range(batch))
-    assert len(parts) == min(batch, threads.SHARES)
+    assert all(first < last for first, last in parts)
+    assert min(batch, threads.SHARES - 1) <= len(parts) <= threads.SHARES
+
+
+def test_shares_get_smaller_so_that_threads_end_together():
+    assert [last - first for first, last in threads.shares(128)] == [32, 32, 20, 20, 12, 12]
 
 
 @pytest.mark.parametrize("n", [1, 2, 4, 9])
@@ -60,7 +65,7 @@ def test_a_fork_starts_its_own_workers():
     if child == 0:
         seen = []
         threads.run_shares(lambda k, *_: seen.append(k), 8)
-        os._exit(0 if sorted(seen) == [0, 1, 2, 3] else 1)
+        os._exit(0 if len(seen) == len(threads.shares(8)) else 1)
     assert os.waitpid(child, 0)[1] == 0
 
 
