@@ -1,7 +1,8 @@
 """Products with sparse spikes: one weight row per event instead of a dense product over all steps.
 
 ``x @ W`` adds row ``W[i]`` for every event of input i, and ``x^T @ gI`` adds row ``gI[b, t]`` to row i.
-The sums stay in registers, `LANES` neurons at a time, from the first event to the last (`lanes`).
+The sums stay in registers, `LANES` neurons at a time, from the first event to the last (`lanes`). Samples are taken
+in groups: a block of the weights serves all samples of a group before the next block is fetched.
 """
 
 from __future__ import annotations
@@ -15,10 +16,10 @@ from ..errors import unknown_name
 from ..model import Trace
 from ..spikes import SpikeEvents
 from .jit import kernel
-from .lanes import LANES, full, load, padded, store, width
+from .lanes import LANES, blocked, copy_in, copy_out, full, load, n_blocks, store, unblocked
 from .products import Spikes
 from .threads import WORTH_WAKING, run_shares, shares
-from .workspace import buffer
+from .workspace import Workspace, buffer
 
 __all__ = [
     "DENSE_FROM",
@@ -26,10 +27,11 @@ __all__ = [
     "add_partials",
     "add_sample_gradient",
     "as_events",
-    "copy_in",
-    "copy_out",
     "events_of",
     "get_product",
+    "group_by_input",
+    "group_scratch",
+    "group_size",
     "matmul",
     "matmul_transposed",
     "most_events",
@@ -47,6 +49,7 @@ PRODUCTS = ("auto", "events", "dense")
 DENSE_FROM = 0.3
 DENSE_FROM_EVENTS = 0.45
 _ROWS_READ = 32
+_LARGEST_GROUP = 4
 
 _settings = {"product": "auto"}
 
@@ -105,14 +108,37 @@ def pointers(signal: Spikes, by_events: bool) -> tuple[NDArray[np.int64], NDArra
     return np.zeros(signal.shape[0] * signal.shape[1] + 1, np.int64), np.zeros(0, np.int32)
 
 
+def group_size(n_in: int, n_steps: int) -> int:
+    """Samples that share a block of the weights while it is in cache.
+
+    Between two blocks the potentials of a group wait in a farther cache. That pays while they are not larger
+    than the weights that need not be fetched again.
+    """
+    return max(1, min(_LARGEST_GROUP, -(-n_in // n_steps)))
+
+
+def group_scratch(group: int, n_in: int, longest: int) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
+    """Make `ends` and `steps` of `group_by_input` for a group of samples with at most `longest` events."""
+    return np.empty((group, n_in), np.int32), np.empty((group, longest), np.int32)
+
+
 @kernel
-def _group_by_input(indptr, indices, first_row, n_steps, ends, steps):
-    """Sort the events of one sample by input: those of input i are ``steps[ends[i-1]:ends[i]]``, by time."""
+def group_by_input(indptr, first_row, n_steps, indices, ends, steps):
+    """Sort the events of one sample by input: those of input i are ``steps[ends[i-1]:ends[i]]``, by time.
+
+    Only where inputs fire more than once, so that `add_sample_gradient` then fetches every row of the gradient
+    once a sample instead of once an event; otherwise ``ends[0]`` becomes -1. The events start at row `first_row`.
+    """
+    n_in, base, stop = len(ends), indptr[first_row], indptr[first_row + n_steps]
+    if stop - base <= n_in:
+        ends[0] = -1
+        return
     ends[:] = 0
-    base = indptr[first_row]
-    for e in range(base, indptr[first_row + n_steps]):
-        ends[indices[e] + 1] += 1
-    for i in range(1, len(ends)):
+    for e in range(base, stop):
+        i = indices[e] + 1
+        if i < n_in:
+            ends[i] += 1
+    for i in range(1, n_in):
         ends[i] += ends[i - 1]
     # Filling moves ends[i] from the start of group i to its end.
     for t in range(n_steps):
@@ -123,92 +149,77 @@ def _group_by_input(indptr, indices, first_row, n_steps, ends, steps):
 
 
 @kernel
-def fires_often(n_events, n_in):
-    """Whether the inputs of a sample fire so often that grouping its events by input pays."""
-    return n_events > n_in
-
-
-@kernel
 def add_sample_gradient(grad_weight, rows, indptr, first_row, indices, ends, steps):
-    """``grad_weight += x[b]^T @ rows`` for one sample (Eq. 10), whose events start at row `first_row`.
+    """``grad_weight += x[b]^T @ rows`` for one sample and one block (Eq. 10).
 
-    grad_weight is (n_in, M), rows (T, M) its gI, both in lanes. Where inputs fire more than once, the events are
-    grouped by input first: then every row of the gradient is fetched once a sample instead of once an event.
-    `ends` (n_in + 1,) and `steps` (at least as long as the sample has events) are scratch.
+    grad_weight is (n_in, LANES), rows (T, LANES) its gI; `ends` and `steps` are as `group_by_input` left them.
     """
-    n_steps, n_in = len(rows), len(grad_weight)
-    often = fires_often(indptr[first_row + n_steps] - indptr[first_row], n_in)
-    if often:
-        _group_by_input(indptr, indices, first_row, n_steps, ends, steps)
-    for column in range(0, rows.shape[1], LANES):
-        if often:
-            start = 0
-            for i in range(n_in):
-                stop = ends[i]
-                if start < stop:
-                    total = load(grad_weight, i, column)
-                    for e in range(start, stop):
-                        total = total + load(rows, steps[e], column)
-                    store(grad_weight, i, column, total)
-                start = stop
-        else:
-            for t in range(n_steps):
-                start, stop = indptr[first_row + t], indptr[first_row + t + 1]
-                if start < stop:
-                    row = load(rows, t, column)
-                    for e in range(start, stop):
-                        i = indices[e]
-                        store(grad_weight, i, column, load(grad_weight, i, column) + row)
+    if ends[0] >= 0:
+        start = 0
+        for i in range(len(ends)):
+            stop = ends[i]
+            if start < stop:
+                total = load(grad_weight, i)
+                for e in range(start, stop):
+                    total = total + load(rows, steps[e])
+                store(grad_weight, i, total)
+            start = stop
+    else:
+        for t in range(len(rows)):
+            start, stop = indptr[first_row + t], indptr[first_row + t + 1]
+            if start < stop:
+                row = load(rows, t)
+                for e in range(start, stop):
+                    i = indices[e]
+                    store(grad_weight, i, load(grad_weight, i) + row)
 
 
 @kernel
-def copy_in(lanes, values):
-    """``lanes[:, :N] = values`` (T, N), and zeros after them."""
-    n = values.shape[1]
-    for t in range(len(values)):
-        lanes[t, :n] = values[t]
-        lanes[t, n:] = 0
-
-
-@kernel
-def copy_out(values, lanes):
-    """``values = lanes[:, :N]``, (T, N)."""
-    n = values.shape[1]
-    for t in range(len(values)):
-        values[t] = lanes[t, :n]
-
-
-@kernel
-def _event_matmul(out, sample, weight, zero, indptr, indices, first, last):
-    n_steps = out.shape[1]
-    for b in range(first, last):
-        for column in range(0, sample.shape[1], LANES):
-            for t in range(n_steps):
-                total = full(zero)
-                for e in range(indptr[b * n_steps + t], indptr[b * n_steps + t + 1]):
-                    total = total + load(weight, indices[e], column)
-                store(sample, t, column, total)
-        copy_out(out[b], sample)
+def _event_matmul(out, sample, weight, zero, indptr, indices, group, first, last):
+    n_steps = len(sample)
+    for start in range(first, last, group):
+        for k in range(len(weight)):
+            for b in range(start, min(start + group, last)):
+                for t in range(n_steps):
+                    total = full(zero)
+                    for e in range(indptr[b * n_steps + t], indptr[b * n_steps + t + 1]):
+                        total = total + load(weight[k], indices[e])
+                    store(sample, t, total)
+                copy_out(out[b], sample, k)
 
 
 def matmul(events: SpikeEvents, weight: Floats, out: Floats) -> Floats:
     """``x @ weight`` from events, into `out` (B, T, n_out)."""
-    rows = padded(weight, buffer(None, "weight", (len(weight), width(weight.shape[1])), weight.dtype))
+    blocks, group = weight_blocks(weight, None), group_size(len(weight), events.n_steps)
 
     def task(_: int, first: int, last: int) -> None:
-        sample = buffer(None, "sample", (events.n_steps, rows.shape[1]), rows.dtype)
-        _event_matmul(out, sample, rows, rows.dtype.type(0), events.indptr, events.indices, first, last)
+        sample, zero = buffer(None, "sample", (events.n_steps, LANES), weight.dtype), weight.dtype.type(0)
+        _event_matmul(out, sample, blocks, zero, events.indptr, events.indices, group, first, last)
 
     run_shares(task, len(events))
     return out
 
 
+def weight_blocks(weight: Floats, workspace: Workspace | None) -> Floats:
+    """The weights in blocks, (K, n_in, LANES)."""
+    n_in, n_out = weight.shape
+    return blocked(weight, buffer(workspace, "weight", (n_blocks(n_out), n_in, LANES), weight.dtype))
+
+
 @kernel
 def _event_matmul_transposed(grad_weight, grad, sample, indptr, indices, ends, steps, first, last):
+    n_steps, group = len(sample), len(ends)
     grad_weight[:] = 0
-    for b in range(first, last):
-        copy_in(sample, grad[b])
-        add_sample_gradient(grad_weight, sample, indptr, b * grad.shape[1], indices, ends, steps)
+    for start in range(first, last, group):
+        stop = min(start + group, last)
+        for b in range(start, stop):
+            group_by_input(indptr, b * n_steps, n_steps, indices, ends[b - start], steps[b - start])
+        for k in range(len(grad_weight)):
+            for b in range(start, stop):
+                copy_in(sample, grad[b], k)
+                add_sample_gradient(
+                    grad_weight[k], sample, indptr, b * n_steps, indices, ends[b - start], steps[b - start]
+                )
 
 
 def most_events(events: SpikeEvents) -> int:
@@ -218,23 +229,23 @@ def most_events(events: SpikeEvents) -> int:
 
 def matmul_transposed(events: SpikeEvents, grad: Floats) -> Floats:
     """``sum_b x[b]^T @ grad[b]`` from events, (n_in, n_out): a partial sum per share, added in order."""
-    n_in, n_out, batch = events.n_neurons, grad.shape[2], len(events)
-    partial = buffer(None, "partial", (len(shares(batch)), n_in, width(n_out)), grad.dtype)
-    longest = most_events(events)
+    n_in, n_out, n_steps = events.n_neurons, grad.shape[2], events.n_steps
+    group, longest = group_size(n_in, n_steps), most_events(events)
+    partial = buffer(None, "partial", (len(shares(len(events))), n_blocks(n_out), n_in, LANES), grad.dtype)
 
     def task(k: int, first: int, last: int) -> None:
-        sample = buffer(None, "sample", (events.n_steps, width(n_out)), grad.dtype)
-        ends, steps = np.empty(n_in + 1, np.int64), np.empty(longest, np.int64)
+        sample = buffer(None, "sample", (n_steps, LANES), grad.dtype)
+        ends, steps = group_scratch(group, n_in, longest)
         _event_matmul_transposed(
             partial[k], grad, sample, events.indptr, events.indices, ends, steps, first, last
         )
 
-    run_shares(task, batch)
+    run_shares(task, len(events))
     return add_partials(partial, n_out)
 
 
 def add_partials(partial: Floats, n_out: int) -> Floats:
-    """Sum of the partial results (K, n_in, M) in the order of the shares, first one overwritten: (n_in, n_out)."""
+    """Sum of the shares' results (S, K, n_in, LANES) in their order, first one overwritten: (n_in, n_out)."""
     flat = partial.reshape(len(partial), -1)
     size = flat.shape[1]
 
@@ -246,7 +257,7 @@ def add_partials(partial: Floats, n_out: int) -> Floats:
         task(0, 0, size)
     else:
         run_shares(task, size)
-    return partial[0, :, :n_out].copy()
+    return unblocked(partial[0], n_out)
 
 
 @kernel

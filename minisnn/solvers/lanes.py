@@ -1,18 +1,22 @@
 """Neighbouring neurons side by side: vectors of `LANES` numbers that a kernel keeps in registers.
 
 A loop over neurons inside a loop over time stores its state and fetches it again at every step, and a compiler
-cannot do better by itself: it may not assume that the arrays it is given lie apart. So kernels take `LANES`
-columns at a time through all of time, and `load` and `store` are the only places that touch memory::
+cannot do better by itself: it may not assume that the arrays it is given lie apart. So kernels take a block of
+`LANES` neurons at a time through all of time, and `load` and `store` are the only places that touch memory::
 
     v = zeros(decay)
     for t in range(n_steps):
-        v = decay * v + load(current, t, column)
-        store(membrane, t, column, v)
+        v = decay * v + load(current, t)
+        store(membrane, t, v)
 
-Arrays have rows of a whole number of lanes (`padded`). Without compilation the same lines run on slices of
-NumPy arrays. A mask (what a comparison returns) chooses between two values by `where`; numbers beside lanes
-have the lanes' dtype. Each lane gets the additions and multiplications of its column in the order in which they
-are written, so that results do not depend on how long the vectors of a processor are.
+What belongs to a block lies together, (R, LANES), whatever its rows are: steps, inputs or samples. A layer has
+several blocks, (K, R, LANES) (`blocked`, and back by `unblocked`); a kernel that stays with one block for a while
+finds its weights in the nearest caches, however wide the layer is.
+
+Without compilation the same lines run on slices of NumPy arrays. A mask (what a comparison returns) chooses
+between two values by `where`; numbers beside lanes have the lanes' dtype. Each lane gets the additions and
+multiplications of its neuron in the order in which they are written, so that results do not depend on how long
+the vectors of a processor are.
 """
 
 from __future__ import annotations
@@ -28,44 +32,89 @@ from numba.core.datamodel import models
 from numba.extending import intrinsic, lower_builtin, overload, register_model, type_callable
 from numpy.typing import NDArray
 
-__all__ = ["LANES", "full", "load", "padded", "root", "store", "where", "width"]
+from .jit import kernel
+
+__all__ = [
+    "LANES",
+    "blocked",
+    "copy_in",
+    "copy_out",
+    "full",
+    "load",
+    "n_blocks",
+    "root",
+    "store",
+    "unblocked",
+    "where",
+]
 
 # Two of the longest vectors in use (64 bytes of float32), four or eight of the others: as many sums at a time hide
-# what one addition takes, and the columns of a layer's weights stay in the nearest caches.
+# what one addition takes.
 LANES = 32
 
 
-def width(n: int) -> int:
-    """Columns that `n` neurons take: a whole number of lanes.
-
-    Of eight or more an odd number: rows a power of two apart would share few places in the caches.
+def n_blocks(n: int) -> int:
+    """Blocks that `n` neurons take.
 
     Examples
     --------
-    >>> [width(n) for n in (1, 32, 200, 1000)]
-    [32, 32, 224, 1056]
+    >>> [n_blocks(n) for n in (1, 32, 33, 200)]
+    [1, 1, 2, 7]
     """
-    n_lanes = -(-n // LANES)
-    return (n_lanes + (n_lanes >= 8 and n_lanes % 2 == 0)) * LANES
+    return -(-n // LANES)
 
 
-def padded(values: NDArray[Any], out: NDArray[Any] | None = None) -> NDArray[Any]:
-    """Copy `values` (..., N) with zeros after the last column: (..., width(N)), into `out` where there is one."""
-    n = values.shape[-1]
-    result = np.empty((*values.shape[:-1], width(n)), values.dtype) if out is None else out
-    result[..., :n] = values
-    result[..., n:] = 0
+def blocked(values: NDArray[Any], out: NDArray[Any] | None = None) -> NDArray[Any]:
+    """Copy `values` (R, N) in blocks (K, R, LANES), zeros after the last neuron; into `out` where there is one."""
+    n_rows, n = values.shape
+    result = np.empty((n_blocks(n), n_rows, LANES), values.dtype) if out is None else out
+    for k, block in enumerate(result):
+        part = values[:, k * LANES : (k + 1) * LANES]
+        block[:, : part.shape[1]] = part
+        block[:, part.shape[1] :] = 0
     return result
 
 
-def load(array: Any, row: int, column: int) -> Any:
-    """Return ``array[row, column : column + LANES]``; array is (R, M)."""
-    return array[row, column : column + LANES].copy()
+def unblocked(blocks: NDArray[Any], n: int) -> NDArray[Any]:
+    """Copy blocks (K, R, LANES) of `n` neurons side by side: (R, N).
+
+    Examples
+    --------
+    >>> unblocked(blocked(np.array([[1, 2, 3]])), 3)
+    array([[1, 2, 3]])
+    """
+    result = np.empty((blocks.shape[1], n), blocks.dtype)
+    for k, block in enumerate(blocks):
+        part = result[:, k * LANES : (k + 1) * LANES]
+        part[:] = block[:, : part.shape[1]]
+    return result
 
 
-def store(array: Any, row: int, column: int, value: Any) -> None:
-    """``array[row, column : column + LANES] = value``."""
-    array[row, column : column + LANES] = value
+@kernel
+def copy_in(block, values, k):
+    """Fill a block (R, LANES) with the `k`-th of `values` (R, N), and zeros after the last neuron."""
+    start, stop = k * LANES, min((k + 1) * LANES, values.shape[1])
+    for r in range(len(block)):
+        block[r, : stop - start] = values[r, start:stop]
+        block[r, stop - start :] = 0
+
+
+@kernel
+def copy_out(values, block, k):
+    """Make a block (R, LANES) the `k`-th of `values` (R, N)."""
+    start, stop = k * LANES, min((k + 1) * LANES, values.shape[1])
+    for r in range(len(block)):
+        values[r, start:stop] = block[r, : stop - start]
+
+
+def load(block: Any, row: int) -> Any:
+    """Return ``block[row]``, LANES numbers."""
+    return block[row].copy()
+
+
+def store(block: Any, row: int, value: Any) -> None:
+    """``block[row] = value``."""
+    block[row] = value
 
 
 def full(number: Any) -> Any:
@@ -106,35 +155,33 @@ def _spread(builder: Any, number: Any) -> Any:
     )
 
 
-def _address(context: Any, builder: Any, kind: Any, array: Any, row: Any, column: Any, vector: Any) -> Any:
-    made = context.make_array(kind)(context, builder, array)
-    width = cgutils.unpack_tuple(builder, made.shape)[1]
-    place = builder.add(builder.mul(row, width), column)
+def _address(context: Any, builder: Any, kind: Any, block: Any, row: Any, vector: Any) -> Any:
+    made = context.make_array(kind)(context, builder, block)
+    place = builder.mul(row, ir.Constant(row.type, LANES))
     return builder.bitcast(builder.gep(made.data, [place]), vector.as_pointer())
 
 
 @intrinsic
-def _load(typing_context, array, row, column):
-    result = Lanes(array.dtype)
+def _load(typing_context, block, row):
+    result = Lanes(block.dtype)
 
     def generate(context, builder, signature, arguments):
-        kind = signature.args[0]
-        array, row, column = arguments
-        address = _address(context, builder, kind, array, row, column, context.get_value_type(result))
+        kind, (block, row) = signature.args[0], arguments
+        address = _address(context, builder, kind, block, row, context.get_value_type(result))
         return builder.load(address, align=kind.dtype.bitwidth // 8)
 
-    return result(array, types.intp, types.intp), generate
+    return result(block, types.intp), generate
 
 
 @intrinsic
-def _store(typing_context, array, row, column, value):
+def _store(typing_context, block, row, value):
     def generate(context, builder, signature, arguments):
-        kind, (array, row, column, value) = signature.args[0], arguments
-        address = _address(context, builder, kind, array, row, column, value.type)
+        kind, (block, row, value) = signature.args[0], arguments
+        address = _address(context, builder, kind, block, row, value.type)
         builder.store(value, address, align=kind.dtype.bitwidth // 8)
         return context.get_dummy_value()
 
-    return types.void(array, types.intp, types.intp, value), generate
+    return types.void(block, types.intp, value), generate
 
 
 @intrinsic
@@ -158,15 +205,15 @@ def _is_matrix(array: Any) -> bool:
 
 
 @overload(load)
-def _compiled_load(array, row, column):
-    return (lambda array, row, column: _load(array, row, column)) if _is_matrix(array) else None
+def _compiled_load(block, row):
+    return (lambda block, row: _load(block, row)) if _is_matrix(block) else None
 
 
 @overload(store)
-def _compiled_store(array, row, column, value):
-    if not _is_matrix(array) or value != Lanes(array.dtype):
+def _compiled_store(block, row, value):
+    if not _is_matrix(block) or value != Lanes(block.dtype):
         return None
-    return lambda array, row, column, value: _store(array, row, column, value)
+    return lambda block, row, value: _store(block, row, value)
 
 
 @overload(full)

@@ -17,33 +17,17 @@ Floats = NDArray[np.floating[Any]]
 
 
 @kernel
-def _adam_lanes(parameter, gradient, first, second, numbers, column):
-    """One step for `LANES` elements; arrays are (1, size)."""
-    lr, beta1, new1, beta2, new2, eps, scale1, scale2, weight_decay = numbers
-    p, g = load(parameter, 0, column), load(gradient, 0, column)
-    m = beta1 * load(first, 0, column) + new1 * g
-    v = beta2 * load(second, 0, column) + new2 * (g * g)
-    step = (m / scale1) / (root(v / scale2) + eps)
-    store(first, 0, column, m)
-    store(second, 0, column, v)
-    store(parameter, 0, column, p - lr * (step + weight_decay * p))
-
-
-@kernel
 def _adam(parameter, gradient, first, second, numbers, start, stop):
-    """One step for the elements from `start` to `stop`."""
-    arrays = parameter, gradient, first, second
-    end = stop - (stop - start) % LANES
-    for column in range(start, end, LANES):
-        _adam_lanes(parameter, gradient, first, second, numbers, column)
-    if end < stop:
-        rest = np.ones((4, 1, LANES), parameter.dtype)
-        for k in range(4):
-            rest[k, 0, : stop - end] = arrays[k][0, end:stop]
-        _adam_lanes(rest[0], rest[1], rest[2], rest[3], numbers, 0)
-        for k in range(4):
-            if k != 1:
-                arrays[k][0, end:stop] = rest[k, 0, : stop - end]
+    """One step for the rows from `start` to `stop`; arrays are (R, LANES)."""
+    lr, beta1, new1, beta2, new2, eps, scale1, scale2, weight_decay = numbers
+    for r in range(start, stop):
+        p, g = load(parameter, r), load(gradient, r)
+        m = beta1 * load(first, r) + new1 * g
+        v = beta2 * load(second, r) + new2 * (g * g)
+        step = (m / scale1) / (root(v / scale2) + eps)
+        store(first, r, m)
+        store(second, r, v)
+        store(parameter, r, p - lr * (step + weight_decay * p))
 
 
 def adam_update(
@@ -62,8 +46,19 @@ def adam_update(
     numbers = (lr, beta1, 1 - beta1, beta2, 1 - beta2, eps, 1 - beta1**step, 1 - beta2**step, weight_decay)
     typed = tuple(parameter.dtype.type(number) for number in numbers)
     # Views of contiguous arrays: the update reaches the arrays themselves.
-    arrays = [array.reshape(1, -1) for array in (parameter, np.ascontiguousarray(gradient), first, second)]
+    flat = [array.reshape(-1) for array in (parameter, np.ascontiguousarray(gradient), first, second)]
+    n_rows = parameter.size // LANES
+    whole = [array[: n_rows * LANES].reshape(n_rows, LANES) for array in flat]
     if parameter.size < WORTH_WAKING:
-        _adam(*arrays, typed, 0, parameter.size)
+        _adam(*whole, typed, 0, n_rows)
     else:
-        run_shares(lambda _, start, stop: _adam(*arrays, typed, start, stop), parameter.size)
+        run_shares(lambda _, start, stop: _adam(*whole, typed, start, stop), n_rows)
+    # What does not fill a row goes through one of its own.
+    n_left = parameter.size - n_rows * LANES
+    if n_left:
+        last_row = [np.ones((1, LANES), parameter.dtype) for _ in flat]
+        for row, array in zip(last_row, flat):
+            row[0, :n_left] = array[n_rows * LANES :]
+        _adam(*last_row, typed, 0, 1)
+        for row, array in zip(last_row, flat):
+            array[n_rows * LANES :] = row[0, :n_left]

@@ -3,9 +3,10 @@
 Equal to `numpy_parallel` bit for bit on exact inputs, within the rounding bound elsewhere, and to itself bit
 for bit on any number of threads. What makes it fast: a spike costs one weight row instead of its share of a
 dense product over all steps; one pass per direction does everything that lies between input and output,
-with the state of neighbouring neurons in registers (`lanes`); and a neuron that fires at most once hands on
-at most one event. Since no output enters a later step (the paper's point), a pass needs no reset, no raster
-and no second look: the spike time is the first crossing, and the two running sums of Eq. 7 ride along.
+with the state of neighbouring neurons in registers and their weights in cache (`lanes`); and a neuron that fires at
+most once hands on at most one event. Since no output enters a later step (the paper's point), a pass needs no
+reset, no raster and no second look: the spike time is the first crossing, and the two running sums of Eq. 7 ride
+along.
 
 Inputs with many spikes are better served by BLAS; the measured density decides (`event_products.set_product`).
 """
@@ -20,17 +21,15 @@ from numpy.typing import NDArray
 from ..model import Gradients, ReadoutTrace, Trace
 from ..spikes import SpikeEvents
 from . import event_products
-from .decays import decay_gradient
-from .lanes import padded, width
+from .lanes import LANES, blocked, n_blocks, unblocked
 from .numba_adam import adam_update
 from .numba_passes import (
-    BIAS,
-    DECAY,
     backward_share,
     constants,
     forward_share,
     readout_backward_share,
     readout_share,
+    sums_of_shares,
 )
 from .numba_step import training_step
 from .products import (
@@ -42,7 +41,7 @@ from .products import (
     matmul_transposed_samples,
 )
 from .threads import one_blas_thread, run_shares, set_threads, shares
-from .upstream import ReadoutGradients, as_upstream
+from .upstream import FEW, PROJECTED, ReadoutGradients, as_upstream
 from .workspace import Workspace, buffer
 
 __all__ = ["adam_update", "set_threads", "training_step"]
@@ -65,32 +64,31 @@ def single_spike_forward(
 ) -> Trace:
     """The single-spike layer, Eqs. 1 to 5, in one pass."""
     signal, by_events = event_products.prepare(spikes)
-    batch, n_steps, _ = signal.shape
+    batch, n_steps, n_in = signal.shape
     n_out, dtype = weight.shape[1], weight.dtype
     potential = buffer(workspace, "potential", (batch, n_steps, n_out), dtype)
-    spike_times = np.empty((batch, n_out), dtype=np.int32)
+    spike_times = np.empty((n_blocks(n_out), batch, LANES), np.int32)
     indptr, indices = event_products.pointers(signal, by_events)
-    rows = weight_rows(weight, by_events, workspace)
-    both, theta = constants(bias, decay), dtype.type(threshold)
-    m = rows.shape[1]
+    blocks, both = input_blocks(weight, by_events, workspace), constants(bias, decay)
+    theta, group = dtype.type(threshold), event_products.group_size(n_in, n_steps) if by_events else 1
 
-    def task(k: int, first: int, last: int) -> None:
-        sample, when = buffer(workspace, f"samples{k}", (n_steps, m), dtype), np.empty((1, m), np.int32)
+    def task(share: int, first: int, last: int) -> None:
+        sample = buffer(workspace, f"blocks{share}", (1, n_steps, LANES), dtype)[0]
         if not by_events:
             matmul_samples(signal, weight, potential, first, last)
         forward_share(
-            potential, spike_times, indptr, indices, rows, both, theta, by_events, sample, when, first, last
-        )
+            potential, spike_times, indptr, indices, blocks, both, theta, by_events, group, sample, first, last
+        )  # fmt: skip
 
     with one_blas_thread():
         run_shares(task, batch)
-    return Trace(signal, weight, bias, decay, threshold, potential, "single-spike", spike_times)
+    times = unblocked(spike_times, n_out)
+    return Trace(signal, weight, bias, decay, threshold, potential, "single-spike", times)
 
 
-def weight_rows(weight: Floats, by_events: bool, workspace: Workspace | None) -> Floats:
-    """The weights in lanes, (n_in, M), as events take them; without rows where BLAS has done the product."""
-    n_in, n_out = weight.shape if by_events else (0, weight.shape[1])
-    return padded(weight[:n_in], buffer(workspace, "weight", (n_in, width(n_out)), weight.dtype))
+def input_blocks(weight: Floats, by_events: bool, workspace: Workspace | None) -> Floats:
+    """The weights as events take them, (K, n_in, LANES); without rows where BLAS does the product."""
+    return event_products.weight_blocks(weight if by_events else weight[:0], workspace)
 
 
 def single_spike_backward(
@@ -106,38 +104,41 @@ def single_spike_backward(
     potential, weight = trace.potential, trace.weight
     signal, by_events = event_products.prepare(trace.input)
     batch, n_steps, n_out = potential.shape
-    n_in, dtype, n_shares, m = weight.shape[0], potential.dtype, len(shares(batch)), width(n_out)
+    n_in, dtype, n_shares, k = len(weight), potential.dtype, len(shares(batch)), n_blocks(n_out)
     up = as_upstream(grad_spikes, potential)
-    onwards = padded(up.weight)
+    projection = np.ascontiguousarray(up.weight[: len(up.weight) if up.source == PROJECTED else 0])
+    if len(projection) <= FEW:
+        projection = projection[:0]
+    onwards, grad_value, peak_times = blocked(up.weight), blocked(up.grad_value), blocked(up.peak_times)
     gv = potential[:0] if grad_membrane is None else np.ascontiguousarray(grad_membrane)
     indptr, indices = event_products.pointers(signal, by_events)
     keep = keep_current or not by_events  # BLAS takes all of gI at once
+    group = event_products.group_size(n_in, n_steps) if by_events else 1
     longest = event_products.most_events(signal) if by_events and isinstance(signal, SpikeEvents) else 0
     kept = buffer(workspace, "grad_current", potential.shape if keep else (0, n_steps, n_out), dtype)
-    partial_weight = buffer(workspace, "grad_weight", (n_shares, n_in if by_events else 0, m), dtype)
+    partial_weight = buffer(workspace, "grad_weight", (n_shares, k, n_in if by_events else 0, LANES), dtype)
     products: list[Floats] = [kept[:0]] * n_shares  # of BLAS
-    sums = np.zeros((n_shares, 2, m), dtype)
-    both = constants(trace.bias, trace.decay)
+    sums = np.zeros((n_shares, k, 2, LANES), dtype)
+    both, times = constants(trace.bias, trace.decay), blocked(trace.spike_times)
+    theta, scale = dtype.type(trace.threshold), dtype.type(surrogate_scale)
 
-    def task(k: int, first: int, last: int) -> None:
-        partial_weight[k] = 0
+    def task(share: int, first: int, last: int) -> None:
+        partial_weight[share] = 0
+        projected = np.empty((group, n_steps if len(projection) else 0, n_out), dtype)
         backward_share(
-            up.source, up.grad, onwards, up.recursion, up.grad_value, up.peak_times, np.empty(n_steps, np.bool_), gv,
-            potential, trace.spike_times, both, dtype.type(trace.threshold), dtype.type(surrogate_scale),
-            gradient == "gated", kept, by_events, indptr, indices, np.empty(n_in + 1, np.int64),
-            np.empty(longest, np.int64), partial_weight[k], sums[k],
-            buffer(workspace, f"samples{k}", (3, n_steps, m), dtype), np.empty((1, m), np.int32), first, last,
+            up.source, up.grad, onwards, projection, up.recursion, grad_value, peak_times, gv,
+            potential, trace.spike_times, times, both, theta, scale, gradient == "gated",
+            kept, by_events, indptr, indices, *event_products.group_scratch(group, n_in, longest),
+            partial_weight[share], sums[share], projected,
+            buffer(workspace, f"blocks{share}", (3, n_steps, LANES), dtype), first, last,
         )  # fmt: skip
         if not by_events:
-            products[k] = matmul_transposed_samples(signal, kept, first, last)
+            products[share] = matmul_transposed_samples(signal, kept, first, last)
 
     with one_blas_thread():
         run_shares(task, batch)
     grad_weight = event_products.add_partials(partial_weight, n_out) if by_events else add_in_order(products)
-    grad_bias, grad_decay = (
-        sums[:, BIAS, :n_out].sum(axis=0),
-        decay_gradient(sums[:, DECAY, :n_out], trace.decay),
-    )
+    grad_bias, grad_decay = sums_of_shares(sums, trace.decay, n_out)
     return Gradients(grad_weight, grad_bias, grad_decay, kept if keep_current else None, weight)
 
 
@@ -158,21 +159,19 @@ def readout_forward(
     if not by_events:
         matmul(signal, weight, run_shares, membrane)
     indptr, indices = event_products.pointers(signal, by_events)
-    value, peak_times = np.empty((batch, n_out), dtype), np.empty((batch, n_out), np.int64)
-    rows, both = weight_rows(weight, by_events, workspace), constants(bias, decay)
-    m = rows.shape[1]
+    blocks, both = input_blocks(weight, by_events, workspace), constants(bias, decay)
+    value = np.empty((len(blocks), batch, LANES), dtype)
+    peak_times = np.empty((len(blocks), batch, LANES), np.int32)
 
-    def task(k: int, first: int, last: int) -> None:
-        sample = buffer(workspace, f"samples{k}", (n_steps, m), dtype)
-        reached, when = np.empty((1, m), dtype), np.empty((1, m), np.int32)
+    def task(share: int, first: int, last: int) -> None:
+        sample = buffer(workspace, f"blocks{share}", (1, n_steps, LANES), dtype)[0]
         readout_share(
-            membrane, value, peak_times, readout == "max", indptr, indices, rows, both, by_events,
-            sample, reached, when, first, last,
+            membrane, value, peak_times, readout == "max", indptr, indices, blocks, both, by_events, sample, first, last
         )  # fmt: skip
 
     run_shares(task, batch)
-    logits = dtype.type(logit_scale) * value
-    peaks = peak_times if readout == "max" else None
+    logits = dtype.type(logit_scale) * unblocked(value, n_out)
+    peaks = unblocked(peak_times, n_out).astype(np.int64) if readout == "max" else None
     return ReadoutTrace(signal, weight, bias, decay, readout, logit_scale, membrane, logits, peaks)
 
 
@@ -183,23 +182,24 @@ def readout_backward(
     membrane, weight = trace.membrane, trace.weight
     signal, by_events = event_products.prepare(trace.input)
     batch, n_steps, n_out = membrane.shape
-    n_in, dtype, n_shares, m = len(weight), membrane.dtype, len(shares(batch)), width(n_out)
+    n_in, dtype, n_shares, k = len(weight), membrane.dtype, len(shares(batch)), n_blocks(n_out)
     grad_value = dtype.type(trace.logit_scale) * grad_logits
+    use_max = trace.peak_times is not None
     peaks = None if trace.peak_times is None else trace.peak_times.astype(np.int32)
-    no_peaks = np.zeros((0, 0), np.int32)
+    values = blocked(grad_value)
+    reached = np.zeros(values.shape, np.int32) if peaks is None else blocked(peaks)
     grad_current = buffer(workspace, "grad_current", membrane.shape, dtype)
     indptr, indices = event_products.pointers(signal, by_events)
     longest = event_products.most_events(signal) if by_events and isinstance(signal, SpikeEvents) else 0
-    partial_weight = np.zeros((n_shares, n_in if by_events else 0, m), dtype)
-    sums = np.zeros((n_shares, 2, m), dtype)
-    both = constants(trace.bias, trace.decay)
+    partial_weight = np.zeros((n_shares, k, n_in if by_events else 0, LANES), dtype)
+    sums, both = np.zeros((n_shares, k, 2, LANES), dtype), constants(trace.bias, trace.decay)
 
-    def task(k: int, first: int, last: int) -> None:
+    def task(share: int, first: int, last: int) -> None:
+        (ends,), (steps,) = event_products.group_scratch(1, n_in, longest)
         readout_backward_share(
-            grad_value, no_peaks if peaks is None else peaks, membrane, both, grad_current, by_events, indptr, indices,
-            np.empty(n_in + 1, np.int64), np.empty(longest, np.int64), partial_weight[k], sums[k],
-            buffer(workspace, f"samples{k}", (2, n_steps, m), dtype), np.empty((1, m), dtype),
-            np.empty((1, m), np.int32), first, last,
+            values, reached, use_max, membrane, both, grad_current, by_events, indptr, indices, ends, steps,
+            partial_weight[share], sums[share],
+            buffer(workspace, f"blocks{share}", (2, n_steps, LANES), dtype), first, last,
         )  # fmt: skip
 
     run_shares(task, batch)
@@ -207,8 +207,7 @@ def readout_backward(
         grad_weight = event_products.add_partials(partial_weight, n_out)
     else:
         grad_weight = matmul_transposed(signal, grad_current, run_shares)
-    grad_decay = decay_gradient(sums[:, DECAY, :n_out], trace.decay)
-    common = (grad_weight, sums[:, BIAS, :n_out].sum(axis=0), grad_decay, grad_current, weight)
+    common = (grad_weight, *sums_of_shares(sums, trace.decay, n_out), grad_current, weight)
     if trace.decay.ndim:
         return Gradients(*common)
     return ReadoutGradients(*common, trace.decay[()], grad_value, peaks)

@@ -1,14 +1,15 @@
-"""One training step of a whole network, one sample after the other: forward, loss and backward while it is in cache.
+"""One training step of a whole network, a few samples at a time: forward, loss and backward while they are in cache.
 
 The loss of a batch is the mean of its samples' losses, so that a sample's backward pass can follow its
-forward pass at once. The potential of one sample fits the cache of a core where that of a batch does not:
-it is never written to memory, and buffers are those of one sample a share. The passes are those of
+forward pass at once. The potential of a few samples fits the caches of a core where that of a batch does not:
+it is never written to memory, and buffers are those of one group of samples a thread. The passes are those of
 `numba_parallel`, and so are the results, but for the rounding of the softmax, which is taken here by the
 compiled code's exponential.
 """
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -18,18 +19,16 @@ from numpy.typing import NDArray
 
 from ..spikes import SpikeEvents
 from . import event_products
-from .decays import decay_gradient
-from .event_products import add_sample_gradient
+from .event_products import add_sample_gradient, group_by_input, group_scratch, group_size
 from .jit import kernel
-from .lanes import padded, width
+from .lanes import LANES, blocked, copy_in, copy_out, n_blocks, unblocked
 from .numba_passes import (
-    BIAS,
-    DECAY,
     backward_pass,
     constants,
     forward_pass,
     readout_backward_pass,
     readout_pass,
+    sums_of_shares,
 )
 from .products import Spikes
 from .threads import one_blas_thread, run_shares, shares
@@ -68,17 +67,18 @@ class Step:
 
 
 @kernel
-def _sample_events(times, indptr, indices, n_steps):
-    """Events of one sample from the spike times (N,) of a layer, by a counting sort."""
+def _sample_events(times, b, n, indptr, indices, n_steps):
+    """Events of sample `b` from the spike times (K, B, LANES) of a layer of `n` neurons, by a counting sort."""
     indptr[:] = 0
-    for time in times:
-        if time < n_steps:
-            indptr[time + 1] += 1
+    for j in range(n):
+        t = times[j // LANES, b, j % LANES]
+        if t < n_steps:
+            indptr[t + 1] += 1
     for t in range(n_steps):
         indptr[t + 1] += indptr[t]
     # Filling moves every pointer to the end of its row, which is the start of the next.
-    for j in range(len(times)):
-        t = times[j]
+    for j in range(n):
+        t = times[j // LANES, b, j % LANES]
         if t < n_steps:
             indices[indptr[t]] = j
             indptr[t] += 1
@@ -88,83 +88,118 @@ def _sample_events(times, indptr, indices, n_steps):
 
 
 @kernel
-def _loss_and_gradient(grad, logits, label, batch, logit_scale):
-    """Cross-entropy of one sample; `grad` becomes the gradient of the batch's mean by the readout's value.
+def _loss_and_gradient(grad, logits, b, label, n_classes, batch, logit_scale):
+    """Cross-entropy of sample `b`; its row of `grad` becomes the gradient of the batch's mean by the readout's value.
 
-    That is ``(p - onehot(label)) / B``, scaled.
+    That is ``(p - onehot(label)) / B``, scaled. Both arrays are in blocks; `logits` still is the readout's value.
     """
-    peak = logits.max()
-    total = logits.dtype.type(0)
-    for o in range(len(logits)):
-        grad[o] = np.exp(logits[o] - peak)
-        total += grad[o]
-    for o in range(len(logits)):
-        share = grad[o] / total
+    total = grad.dtype.type(0)
+    for k in range(len(logits)):
+        logits[k, b] *= logit_scale
+    peak = logits[0, b, 0]
+    for o in range(n_classes):
+        peak = max(peak, logits[o // LANES, b, o % LANES])
+    for o in range(n_classes):
+        power = np.exp(logits[o // LANES, b, o % LANES] - peak)
+        grad[o // LANES, b, o % LANES] = power
+        total += power
+    for o in range(n_classes):
+        share = grad[o // LANES, b, o % LANES] / total
         if o == label:
-            share -= logits.dtype.type(1)
-        grad[o] = logit_scale * (share / batch)
-    return np.log(total) - (logits[label] - peak)
+            share -= grad.dtype.type(1)
+        grad[o // LANES, b, o % LANES] = logit_scale * (share / batch)
+    return np.log(total) - (logits[label // LANES, b, label % LANES] - peak)
 
 
 @kernel
 def _step_pass(
     indptr, indices, labels, batch, n_steps, sizes,
-    weights, constants, onwards, readout_decay, theta, scale, gated, use_max, by_recursion, logit_scale,
-    times, last_potential, losses, logits, grad_logits, peaks, potentials, rows, longest,
+    weights, constants, onwards, projections, readout_decay, theta, scale, gated, use_max, by_recursion, logit_scale,
+    times, last_potential, losses, logits, grad_logits, peaks, potentials, currents, rows, ends, steps,
     grad_weights, sums, first, last,
 ):  # fmt: skip
-    """Samples `first` to `last`; tuples hold one array for every layer, in lanes, the readout last.
+    """Samples `first` to `last`; tuples hold one array for every layer, in blocks, the readout last.
 
-    `onwards` are the transposed weights of the layers after the first, `potentials` and `rows` (gI) have room
-    for one sample, `longest` is the most events one sample has at any layer.
+    `onwards` are the transposed weights of the layers after the first, in blocks, and `projections` the same (O, N)
+    where all of gS is formed at once. `potentials` (G, K, T, LANES) have room for a group of samples; so have
+    `currents` (G, T, N) where all of a layer's gS or gI is needed. `rows` (T, LANES), `ends` and `steps` (see
+    `group_by_input`) are scratch.
     """
-    depth, n_classes = len(times), sizes[-1]
-    widest, most_inputs = 0, 0
-    for k in range(depth + 1):
-        most_inputs = max(most_inputs, len(weights[k]))
+    depth, n_classes, group = len(times), sizes[-1], len(ends)
+    widest = 0
+    for k in range(depth):
         widest = max(widest, sizes[k])
     # Events between two layers.
-    pointers, neurons = np.empty((depth, n_steps + 1), np.int64), np.empty((depth, widest), np.int32)
-    ends, steps = np.empty(most_inputs + 1, np.int64), np.empty(longest, np.int64)
-    reached = np.empty(n_steps, np.bool_)
-    no_membrane, no_peaks = potentials[0][:0], peaks[:0]
-    membrane, grad_membrane = potentials[depth], rows[depth]
-    for b in range(first, last):
-        row = b * n_steps
+    pointers = np.empty((depth, group, n_steps + 1), np.int64)
+    neurons = np.empty((depth, group, widest), np.int32)
+    reached, when = np.empty(n_steps, np.bool_), np.empty(widest, np.int32)
+    no_membrane, no_peaks = rows[:0], peaks[:0]
+    for start in range(first, last, group):
+        n_samples = min(group, last - start)
         for k in range(depth):
-            forward_pass(
-                potentials[k], times[k], b, indptr if k == 0 else pointers[k - 1], row if k == 0 else 0,
-                indices if k == 0 else neurons[k - 1], weights[k], constants[k], theta, True,
-            )  # fmt: skip
-            last_potential[k][b] = potentials[k][n_steps - 1]
-            _sample_events(times[k][b, : sizes[k]], pointers[k], neurons[k], n_steps)
-        pointer, neuron = pointers[depth - 1], neurons[depth - 1]
-        readout_pass(
-            membrane, logits, peaks, b, use_max, pointer, 0, neuron, weights[depth], constants[depth], True
-        )  # fmt: skip
-        last_potential[depth][b] = membrane[n_steps - 1]
-        logits[b] *= logit_scale
-        losses[b] = _loss_and_gradient(
-            grad_logits[b, :n_classes], logits[b, :n_classes], labels[b], batch, logit_scale
-        )
-        readout_backward_pass(
-            grad_logits, peaks, b, use_max, membrane, constants[depth], grad_membrane, sums[depth]
-        )
-        hidden_ends = ends[: sizes[depth - 1] + 1]
-        add_sample_gradient(grad_weights[depth], grad_membrane, pointer, 0, neuron, hidden_ends, steps)
+            for block in range(len(weights[k])):
+                for g in range(n_samples):
+                    b, v = start + g, potentials[k][g, block]
+                    forward_pass(
+                        v, times[k][block], b, indptr if k == 0 else pointers[k - 1, g], b * n_steps if k == 0 else 0,
+                        indices if k == 0 else neurons[k - 1, g], weights[k][block], constants[k][block], theta, True,
+                    )  # fmt: skip
+                    last_potential[k][block, b] = v[n_steps - 1]
+            for g in range(n_samples):
+                _sample_events(times[k], start + g, sizes[k], pointers[k, g], neurons[k, g], n_steps)
+        for g in range(n_samples):
+            b, pointer, neuron = start + g, pointers[depth - 1, g], neurons[depth - 1, g]
+            membrane, hidden_ends = potentials[depth][g], ends[g, : sizes[depth - 1]]
+            for block in range(len(membrane)):
+                readout_pass(
+                    membrane[block], logits[block], peaks[block], b, use_max, pointer, 0, neuron,
+                    weights[depth][block], constants[depth][block], True,
+                )  # fmt: skip
+                last_potential[depth][block, b] = membrane[block, n_steps - 1]
+            losses[b] = _loss_and_gradient(grad_logits, logits, b, labels[b], n_classes, batch, logit_scale)
+            group_by_input(pointer, 0, n_steps, neuron, hidden_ends, steps[g])
+            for block in range(len(membrane)):
+                readout_backward_pass(
+                    grad_logits[block], peaks[block], b, use_max, membrane[block], constants[depth][block],
+                    rows, sums[depth][block],
+                )  # fmt: skip
+                add_sample_gradient(
+                    grad_weights[depth][block], rows, pointer, 0, neuron, hidden_ends, steps[g]
+                )
+                if len(currents[depth]) > 0:
+                    copy_out(currents[depth][g], rows, block)
         for k in range(depth - 1, -1, -1):
-            way, n_next = RECURSION if by_recursion and k == depth - 1 else PROJECTED, sizes[k + 1]
-            if way == PROJECTED and n_next > FEW:
-                project_sample(rows[k], rows[k + 1], onwards[k], times[k][b], gated)
-                way = GIVEN
-            backward_pass(
-                way, rows[k + 1], n_next, onwards[k], readout_decay, grad_logits, peaks if use_max else no_peaks,
-                reached, no_membrane, potentials[k], times[k], b, constants[k], theta, scale, gated, rows[k], sums[k],
-            )  # fmt: skip
-            add_sample_gradient(
-                grad_weights[k], rows[k], indptr if k == 0 else pointers[k - 1], row if k == 0 else 0,
-                indices if k == 0 else neurons[k - 1], ends[: len(weights[k]) + 1], steps,
-            )  # fmt: skip
+            n_in, project = weights[k].shape[1], len(projections[k]) > 0
+            way = RECURSION if by_recursion and k == depth - 1 else GIVEN if project else PROJECTED
+            for g in range(n_samples):
+                b = start + g
+                if project:
+                    for j in range(sizes[k]):
+                        when[j] = times[k][j // LANES, b, j % LANES]
+                    project_sample(
+                        currents[k][g], currents[k + 1][g], projections[k], when[: sizes[k]], gated
+                    )
+                group_by_input(
+                    indptr if k == 0 else pointers[k - 1, g], b * n_steps if k == 0 else 0, n_steps,
+                    indices if k == 0 else neurons[k - 1, g], ends[g, :n_in], steps[g],
+                )  # fmt: skip
+            for block in range(len(weights[k])):
+                for g in range(n_samples):
+                    b = start + g
+                    if project:
+                        copy_in(rows, currents[k][g], block)
+                    backward_pass(
+                        way, currents[k + 1][g] if way == PROJECTED else rows, onwards[k][block], readout_decay,
+                        grad_logits, peaks if use_max else no_peaks, reached, no_membrane, potentials[k][g, block],
+                        times[k][block], b, constants[k][block], theta, scale, gated, rows, sums[k][block],
+                    )  # fmt: skip
+                    add_sample_gradient(
+                        grad_weights[k][block], rows, indptr if k == 0 else pointers[k - 1, g],
+                        b * n_steps if k == 0 else 0, indices if k == 0 else neurons[k - 1, g], ends[g, :n_in],
+                        steps[g],
+                    )  # fmt: skip
+                    if k > 0:
+                        copy_out(currents[k][g], rows, block)
 
 
 def training_step(
@@ -203,57 +238,82 @@ def training_step(
     if not by_events or not isinstance(signal, SpikeEvents):
         return None
     batch, n_steps, _ = signal.shape
-    dtype, n_shares = layers[0][0].dtype, len(shares(batch))
+    dtype, n_shares, depth = layers[0][0].dtype, len(shares(batch)), len(layers) - 1
     sizes = tuple(weight.shape[1] for weight, _, _ in layers)
-    widths = [width(n) for n in sizes]
+    n_inputs = tuple(len(weight) for weight, _, _ in layers)
+    counts = [n_blocks(n) for n in sizes]
+    group, longest = group_size(max(n_inputs), n_steps), max(event_products.most_events(signal), *sizes)
 
     def room(name: str, *shape: int) -> Floats:
         return buffer(workspace, name, shape, dtype)
 
     weights = tuple(
-        padded(weight, room(f"weight{k}", len(weight), m))
-        for k, ((weight, _, _), m) in enumerate(zip(layers, widths))
+        blocked(weight, room(f"weight{k}", m, len(weight), LANES))
+        for k, ((weight, _, _), m) in enumerate(zip(layers, counts))
     )
     both = tuple(constants(bias, decay) for _, bias, decay in layers)
-    onwards = tuple(padded(padded(weight).T) for weight, _, _ in layers[1:])
-    times = tuple(np.empty((batch, m), np.int32) for m in widths[:-1])
-    last_potential = tuple(np.empty((batch, m), dtype) for m in widths)
-    losses, peaks = np.empty(batch, dtype), np.empty((batch, widths[-1]), np.int32)
-    logits, grad_logits = np.zeros((2, batch, widths[-1]), dtype)
-    longest = max(event_products.most_events(signal), *sizes)
-    partial_weights = [room(f"grad_weight{k}", n_shares, *weight.shape) for k, weight in enumerate(weights)]
-    sums = [np.zeros((n_shares, 2, m), dtype) for m in widths]
     readout_decay = layers[-1][2]
     by_recursion = readout_decay.ndim == 0
+    onwards = tuple(blocked(weight.T) for weight, _, _ in layers[1:])
+    # Hidden layers whose gS is formed all at once, and layers whose gI is kept for such a product or a shorter one.
+    projects = [n > FEW and not (by_recursion and k == depth) for k, n in enumerate(sizes) if k > 0]
+    kept = [projects[0], *[True] * (depth - 1), not by_recursion]
+    projections = tuple(
+        np.ascontiguousarray(weight.T[: n if project else 0])
+        for project, n, (weight, _, _) in zip(projects, sizes[1:], layers[1:])
+    )
+    times = tuple(np.empty((m, batch, LANES), np.int32) for m in counts[:-1])
+    last_potential = tuple(np.empty((m, batch, LANES), dtype) for m in counts)
+    losses, peaks = np.empty(batch, dtype), np.empty((counts[-1], batch, LANES), np.int32)
+    logits, grad_logits = np.zeros((2, counts[-1], batch, LANES), dtype)
+    partial_weights = [
+        room(f"grad_weight{k}", n_shares, m, n, LANES) for k, (m, n) in enumerate(zip(counts, n_inputs))
+    ]
+    sums = [np.zeros((n_shares, m, 2, LANES), dtype) for m in counts]
+
+    free: list[tuple[Any, ...]] = []
+    workers = itertools.count()
+
+    def scratch() -> tuple[Any, ...]:
+        """Room for a group of samples, for as long as a share takes: every thread has its own."""
+        try:
+            return free.pop()
+        except IndexError:
+            worker = next(workers)
+        potentials = tuple(
+            room(f"potential{k} of worker {worker}", group, m, n_steps, LANES) for k, m in enumerate(counts)
+        )
+        currents = tuple(
+            room(f"current{k} of worker {worker}", group if keep else 0, n_steps, n)
+            for k, (keep, n) in enumerate(zip(kept, sizes))
+        )
+        rows = room(f"rows of worker {worker}", n_steps, LANES)
+        return potentials, currents, rows, *group_scratch(group, max(n_inputs), longest)
 
     def task(share: int, first: int, last: int) -> None:
+        mine = scratch()
         grad_weights = tuple(partial[share] for partial in partial_weights)
         for partial in grad_weights:
             partial[:] = 0
         _step_pass(
             signal.indptr, signal.indices, labels, dtype.type(batch), n_steps, sizes,
-            weights, both, onwards, readout_decay[()] if by_recursion else dtype.type(0), dtype.type(threshold),
-            dtype.type(surrogate_scale), gradient == "gated", readout == "max", by_recursion, dtype.type(logit_scale),
-            times, last_potential, losses, logits, grad_logits, peaks,
-            tuple(room(f"potential{k} of share {share}", n_steps, m) for k, m in enumerate(widths)),
-            tuple(room(f"grad_current{k} of share {share}", n_steps, m) for k, m in enumerate(widths)), longest,
+            weights, both, onwards, projections, readout_decay[()] if by_recursion else dtype.type(0),
+            dtype.type(threshold), dtype.type(surrogate_scale), gradient == "gated", readout == "max",
+            by_recursion, dtype.type(logit_scale), times, last_potential, losses, logits, grad_logits, peaks, *mine,
             grad_weights, tuple(total[share] for total in sums), first, last,
         )  # fmt: skip
+        free.append(mine)
 
     with one_blas_thread():
         run_shares(task, batch)
     gradients = [
-        (
-            event_products.add_partials(weight, n),
-            total[:, BIAS, :n].sum(axis=0),
-            decay_gradient(total[:, DECAY, :n], decay),
-        )
+        (event_products.add_partials(weight, n), *sums_of_shares(total, decay, n))
         for weight, total, n, (_, _, decay) in zip(partial_weights, sums, sizes, layers)
     ]
     return Step(
         float(losses.mean()),
-        logits[:, : sizes[-1]].copy(),
-        tuple(time[:, :n].copy() for time, n in zip(times, sizes)),
+        unblocked(logits, sizes[-1]),
+        tuple(unblocked(time, n) for time, n in zip(times, sizes)),
         gradients,
-        tuple(row[:, :n] for row, n in zip(last_potential, sizes)),
+        tuple(unblocked(row, n) for row, n in zip(last_potential, sizes)),
     )

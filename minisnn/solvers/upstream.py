@@ -63,23 +63,24 @@ class Upstream:
 def as_upstream(grad_spikes: Floats | Gradients | None, like: Floats) -> Upstream:
     """Choose the cheapest form: a dense array, a projection (of nothing for None), or the recursion of a readout."""
     none = np.zeros((*like.shape[:2], 0), like.dtype)
-    zero, no_row, no_peaks = like.dtype.type(0), np.zeros((0, 0), like.dtype), np.zeros((0, 0), np.int32)
+    no_row, no_value = np.zeros((0, like.shape[2]), like.dtype), np.zeros((0, 0), like.dtype)
+    zero, no_peaks = like.dtype.type(0), np.zeros((0, 0), np.int32)
     if grad_spikes is None:
-        return Upstream(PROJECTED, none, no_row, zero, no_row, no_peaks)
+        return Upstream(PROJECTED, none, no_row, zero, no_value, no_peaks)
     if not isinstance(grad_spikes, Gradients):
-        return Upstream(GIVEN, np.ascontiguousarray(grad_spikes), no_row, zero, no_row, no_peaks)
+        return Upstream(GIVEN, np.ascontiguousarray(grad_spikes), no_row, zero, no_value, no_peaks)
     assert grad_spikes.current is not None
     assert grad_spikes.input_weight is not None
     weight = grad_spikes.input_weight.T
     if isinstance(grad_spikes, ReadoutGradients) and grad_spikes.grad_value is not None:
         value, decay, peaks = grad_spikes.grad_value, grad_spikes.readout_decay, grad_spikes.peak_times
         return Upstream(RECURSION, none, weight, decay, value, no_peaks if peaks is None else peaks)
-    return Upstream(PROJECTED, grad_spikes.current, weight, zero, no_row, no_peaks)
+    return Upstream(PROJECTED, grad_spikes.current, weight, zero, no_value, no_peaks)
 
 
 @kernel
 def project_sample(rows, factors, weight, times, gated):
-    """``rows = factors @ weight``: gS of one sample, (T, N), from the next layer's gI, (T, O), and (O, N).
+    """``rows = factors @ weight``: gS of one sample, (T, N), from the next layer's gI, (T, O), and weights (O, N).
 
     A gated layer uses only the steps before the spike of each neuron. Where that saves more than it costs,
     neurons are taken in the order of their spikes, and in every block of steps only those yet to fire.

@@ -35,7 +35,7 @@ def steps(draw):
             network.parameters[name] += rng.normal(0, 0.1, network.parameters[name].shape).astype(
                 config.dtype
             )
-    batch, n_steps = draw(st.sampled_from([1, 3, 5, 9])), draw(st.sampled_from([1, 2, 7, 30]))
+    batch, n_steps = draw(st.sampled_from([1, 3, 9, 45])), draw(st.sampled_from([1, 2, 7, 30]))
     rate = draw(st.sampled_from([0.0, 0.05, 0.3, 1.0]))
     raster = rng.random((batch, n_steps, sizes[0])) < rate
     if draw(st.booleans()):
@@ -97,6 +97,20 @@ def test_threads_workspaces_and_repeats_change_no_bit(case):
         threads.set_threads(before)
     for other in results[1:]:
         assert all(np.array_equal(results[0][1][name], other[1][name]) for name in other[1])
+
+
+@given(case=steps())
+def test_how_many_samples_share_a_block_of_weights_changes_no_bit(case):
+    network, events, labels = case
+    results = []
+    for largest in (1, 3, 4):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(event_products, "_LARGEST_GROUP", largest)
+            at_once = network.training_step(events, labels)[1]
+            layered = network.loss_and_gradients(events, labels, solver="numba-parallel")[1]
+        results.append([*at_once.values(), *layered.values()])
+    for other in results[1:]:
+        assert all(np.array_equal(first, then) for first, then in zip(results[0], other))
 
 
 def test_dense_input_and_other_solvers_go_layer_by_layer():

@@ -10,24 +10,36 @@ import pytest
 
 import minisnn
 from minisnn.solvers.jit import kernel
-from minisnn.solvers.lanes import LANES, full, load, padded, root, store, where, width
+from minisnn.solvers.lanes import (
+    LANES,
+    blocked,
+    copy_in,
+    copy_out,
+    full,
+    load,
+    n_blocks,
+    root,
+    store,
+    unblocked,
+    where,
+)
 
 
 @kernel
 def _every_operation(out, a, b, number, step):
-    """All that lanes can do, a row for each."""
-    for column in range(0, out.shape[1], LANES):
-        x, y = load(a, 0, column), load(b, 0, column)
-        store(out, 0, column, x + y)
-        store(out, 1, column, x - number)
-        store(out, 2, column, number * y)
-        store(out, 3, column, x / y)
-        store(out, 4, column, abs(x))
-        store(out, 5, column, where(x > y, x, full(number)))
-        store(out, 6, column, where(x > number, y, x))
-        store(out, 7, column, where(full(step) > step, x, y))
-        store(out, 8, column, where(full(step) == step, x, y))
-        store(out, 9, column, root(abs(x)))
+    """All that lanes can do, a row for each, block by block."""
+    for k in range(len(out)):
+        x, y = load(a[k], 0), load(b[k], 0)
+        store(out[k], 0, x + y)
+        store(out[k], 1, x - number)
+        store(out[k], 2, number * y)
+        store(out[k], 3, x / y)
+        store(out[k], 4, abs(x))
+        store(out[k], 5, where(x > y, x, full(number)))
+        store(out[k], 6, where(x > number, y, x))
+        store(out[k], 7, where(full(step) > step, x, y))
+        store(out[k], 8, where(full(step) == step, x, y))
+        store(out[k], 9, root(abs(x)))
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
@@ -35,34 +47,33 @@ def test_each_operation_is_the_one_on_arrays(dtype):
     rng = np.random.default_rng(0)
     a, b = rng.standard_normal((2, 1, 3 * LANES)).astype(dtype)
     b[0, :5] = a[0, :5]  # ties
-    out = np.full((10, 3 * LANES), np.nan, dtype)
+    out = np.full((3, 10, LANES), np.nan, dtype)
     number = dtype(0.25)
-    _every_operation(out, a, b, number, np.int32(3))
+    _every_operation(out, blocked(a), blocked(b), number, np.int32(3))
     x, y = a[0], b[0]
     right = (
         x + y, x - number, number * y, x / y, np.abs(x),
         np.where(x > y, x, number), np.where(x > number, y, x), y, x, np.sqrt(np.abs(x)),
     )  # fmt: skip
-    for row, expected in zip(out, right):
+    for row, expected in zip(unblocked(out, 3 * LANES), right):
         np.testing.assert_array_equal(row, expected)
 
 
 @kernel
 def _weighted_sum(out, terms, factors):
-    for column in range(0, out.shape[1], LANES):
-        total = load(out, 0, column)
-        for k in range(len(terms)):
-            total = factors[k] * total + load(terms, k, column)
-        store(out, 0, column, total)
+    total = load(out, 0)
+    for k in range(len(terms)):
+        total = factors[k] * total + load(terms, k)
+    store(out, 0, total)
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_sums_keep_their_order_and_nothing_is_contracted(dtype):
     rng = np.random.default_rng(1)
-    terms, factors = rng.standard_normal((200, 2 * LANES)).astype(dtype), rng.random(200).astype(dtype)
-    out = np.zeros((1, 2 * LANES), dtype)
+    terms, factors = rng.standard_normal((200, LANES)).astype(dtype), rng.random(200).astype(dtype)
+    out = np.zeros((1, LANES), dtype)
     _weighted_sum(out, terms, factors)
-    expected = np.zeros(2 * LANES, dtype)
+    expected = np.zeros(LANES, dtype)
     for factor, row in zip(factors, terms):
         expected = factor * expected + row
     np.testing.assert_array_equal(out[0], expected)
@@ -77,19 +88,29 @@ def test_lanes_refuse_what_would_change_their_dtype():
         _weighted_sum(*arrays)
 
 
-def test_padding_is_zero_and_keeps_the_values():
-    values = np.arange(12.0).reshape(2, 6)
-    lanes = padded(values)
-    assert lanes.shape == (2, LANES)
-    np.testing.assert_array_equal(lanes[:, :6], values)
-    assert not lanes[:, 6:].any()
+@pytest.mark.parametrize("n", [1, 31, 32, 33, 200])
+def test_blocks_keep_the_values_and_are_zero_after_the_last(n):
+    values = np.random.default_rng(n).random((5, n)) + 1
+    blocks = blocked(values, np.full((n_blocks(n), 5, LANES), np.nan))
+    assert np.count_nonzero(blocks) == values.size
+    np.testing.assert_array_equal(blocked(values), blocks)
+    np.testing.assert_array_equal(unblocked(blocks, n), values)
+    for k in range(len(blocks)):
+        np.testing.assert_array_equal(blocks[k, 2, : n - k * LANES], values[2, k * LANES : (k + 1) * LANES])
 
 
-@pytest.mark.parametrize("n", [1, 31, 32, 33, 200, 256, 1000, 1024])
-def test_widths_hold_the_neurons_in_whole_lanes(n):
-    assert n <= width(n) < n + 2 * LANES
-    assert width(n) % LANES == 0
-    assert width(n) < 8 * LANES or width(n) // LANES % 2 == 1
+@pytest.mark.parametrize("n", [1, 31, 32, 33, 200])
+def test_one_block_goes_in_and_out_and_leaves_the_others_alone(n):
+    values = np.random.default_rng(n).random((5, n)) + 1
+    for k, block in enumerate(blocked(values)):
+        found = np.full((5, LANES), np.nan)
+        copy_in(found, values, k)
+        np.testing.assert_array_equal(found, block)
+        result = np.zeros((5, n))
+        copy_out(result, block, k)
+        mine = slice(k * LANES, (k + 1) * LANES)
+        np.testing.assert_array_equal(result[:, mine], values[:, mine])
+        assert np.count_nonzero(result) == values[:, mine].size
 
 
 def test_a_change_in_one_solver_file_is_not_answered_from_the_cache(tmp_path):
@@ -117,8 +138,8 @@ def test_a_change_in_one_solver_file_is_not_answered_from_the_cache(tmp_path):
     text = lanes.read_text()
     lanes.write_text(
         text.replace('operator.add: "fadd"', 'operator.add: "fsub"').replace(
-            "def load(array: Any, row: int, column: int) -> Any:",
-            "def load(array: Any, row: int, column: int) -> Any:\n    return -array[row, column : column + LANES]",
+            "def load(block: Any, row: int) -> Any:",
+            "def load(block: Any, row: int) -> Any:\n    return -block[row]",
         )
     )
     assert answer() == -2.0
