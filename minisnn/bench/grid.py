@@ -231,7 +231,8 @@ def _measure_cell(
         faults = [fault for runner in runners if (fault := runner.check(_CHECKED_SAMPLES)) is not None]
         if faults:
             return Cell(density, batch, n_out, n_steps, share, faults[0])
-        slow, fast = by_turns(runners, repeats)
+        # Turns of one run: a disturbance of seconds, as other users of a machine make, then hits both layers.
+        slow, fast = by_turns(runners, repeats, turn=1)
     medians = [1e3 * statistics.median(times) for result in (slow, fast) for times in zip(*result)]
     return Cell(density, batch, n_out, n_steps, share, None, *medians)
 

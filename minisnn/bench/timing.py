@@ -205,8 +205,10 @@ class GemmFloor:
             return [self() for _ in range(n_timed)]
 
 
-def by_turns(contestants: Sequence[Callable[[int], list[Any]]], repeats: int) -> list[list[Any]]:
-    """Let the contestants take turns (A B C A B C ...) until each has at least `repeats` results.
+def by_turns(
+    contestants: Sequence[Callable[[int], list[Any]]], repeats: int, turn: int = TURN
+) -> list[list[Any]]:
+    """Let the contestants take turns (A B C A B C ...) of `turn` results until each has `repeats`.
 
     Examples
     --------
@@ -216,7 +218,7 @@ def by_turns(contestants: Sequence[Callable[[int], list[Any]]], repeats: int) ->
     results: list[list[Any]] = [[] for _ in contestants]
     done = 0
     while done < repeats:
-        n_timed = min(TURN, repeats - done)
+        n_timed = min(turn, repeats - done)
         for result, contestant in zip(results, contestants):
             result.extend(contestant(n_timed))
         done += n_timed

@@ -7,6 +7,7 @@ in groups: a block of the weights serves all samples of a group before the next 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,7 @@ from ..errors import unknown_name
 from ..model import Trace
 from ..spikes import SpikeEvents
 from .jit import kernel
-from .lanes import LANES, blocked, copy_in, copy_out, full, load, n_blocks, store, unblocked
+from .lanes import LANES, copy_in, copy_out, full, load, n_blocks, store
 from .products import Spikes
 from .threads import WORTH_WAKING, run_shares, shares
 from .workspace import Workspace, buffer
@@ -102,10 +103,10 @@ def prepare(spikes: Spikes) -> tuple[Spikes, bool]:
 
 
 def pointers(signal: Spikes, by_events: bool) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
-    """Row pointers and neurons of the events; of none where BLAS takes the input."""
+    """Row pointers and neurons of the events; empty where BLAS takes the input."""
     if by_events and isinstance(signal, SpikeEvents):
         return signal.indptr, signal.indices
-    return np.zeros(signal.shape[0] * signal.shape[1] + 1, np.int64), np.zeros(0, np.int32)
+    return np.empty(0, np.int64), np.empty(0, np.int32)
 
 
 def group_size(n_in: int, n_steps: int) -> int:
@@ -200,10 +201,27 @@ def matmul(events: SpikeEvents, weight: Floats, out: Floats) -> Floats:
     return out
 
 
-def weight_blocks(weight: Floats, workspace: Workspace | None) -> Floats:
-    """The weights in blocks, (K, n_in, LANES)."""
+@kernel
+def _fill_blocks(blocks, values, first, last):
+    """Rows `first` to `last` of `values` (R, N) into blocks (K, R, LANES)."""
+    for k in range(len(blocks)):
+        copy_in(blocks[k, first:last], values[first:last], k)
+
+
+def weight_blocks(weight: Floats, workspace: Workspace | None, name: str = "weight") -> Floats:
+    """The weights in blocks, (K, n_in, LANES), in the buffer of that name."""
     n_in, n_out = weight.shape
-    return blocked(weight, buffer(workspace, "weight", (n_blocks(n_out), n_in, LANES), weight.dtype))
+    blocks = buffer(workspace, name, (n_blocks(n_out), n_in, LANES), weight.dtype)
+    _run_rows(lambda _, first, last: _fill_blocks(blocks, weight, first, last), n_in, weight.size)
+    return blocks
+
+
+def _run_rows(task: Callable[[int, int, int], None], n_rows: int, size: int) -> None:
+    """Run `task` over shares of the rows, or over all of them where the other threads are not worth waking."""
+    if size < WORTH_WAKING:
+        task(0, 0, n_rows)
+    else:
+        run_shares(task, n_rows)
 
 
 @kernel
@@ -241,23 +259,28 @@ def matmul_transposed(events: SpikeEvents, grad: Floats) -> Floats:
         )
 
     run_shares(task, len(events))
-    return add_partials(partial, n_out)
+    return add_partials(partial, n_out, None)
 
 
-def add_partials(partial: Floats, n_out: int) -> Floats:
-    """Sum of the shares' results (S, K, n_in, LANES) in their order, first one overwritten: (n_in, n_out)."""
-    flat = partial.reshape(len(partial), -1)
-    size = flat.shape[1]
+@kernel
+def _add_partials(total, partial, first, last):
+    """Rows `first` to `last` of `total` (R, N) from those of all shares (S, K, R, LANES), the first overwritten."""
+    for k in range(partial.shape[1]):
+        block = partial[0, k]
+        for r in range(first, last):
+            row = load(block, r)
+            for share in range(1, len(partial)):
+                row = row + load(partial[share, k], r)
+            store(block, r, row)
+        copy_out(total[first:last], block[first:last], k)
 
-    def task(_: int, first: int, last: int) -> None:
-        for k in range(1, len(flat)):
-            flat[0, first:last] += flat[k, first:last]
 
-    if size < WORTH_WAKING:
-        task(0, 0, size)
-    else:
-        run_shares(task, size)
-    return unblocked(partial[0], n_out)
+def add_partials(partial: Floats, n_out: int, workspace: Workspace | None, name: str = "total") -> Floats:
+    """Sum of the shares' results (S, K, n_in, LANES) in their order: (n_in, n_out), in the buffer of that name."""
+    n_in = partial.shape[2]
+    total = buffer(workspace, name, (n_in, n_out), partial.dtype)
+    _run_rows(lambda _, first, last: _add_partials(total, partial, first, last), n_in, partial[0].size)
+    return total
 
 
 @kernel

@@ -15,7 +15,7 @@ from typing import Any
 
 import numba
 
-__all__ = ["fetch", "kernel"]
+__all__ = ["fetch", "inlined", "kernel"]
 
 
 def _source_stamp() -> str:
@@ -29,20 +29,30 @@ def _source_stamp() -> str:
 _STAMP = _source_stamp()
 
 
-def kernel(function: Callable[..., Any]) -> Callable[..., Any]:
+def _compiled(function: Callable[..., Any], **options: bool) -> Callable[..., Any]:
     """Compile `function` with the options of the house.
 
     What is cached for a function contains the functions it calls, of other files too, while Numba looks at
     the function's own file only: after a change elsewhere it would go on with the old code. So the cache is
     valid for exactly these sources of all solvers.
     """
-    compiled: Callable[..., Any] = numba.njit(cache=True, fastmath=False, nogil=True, error_model="numpy")(
-        function
-    )
+    compiled: Callable[..., Any] = numba.njit(
+        cache=True, fastmath=False, nogil=True, error_model="numpy", **options
+    )(function)
     cache_file = getattr(getattr(compiled, "_cache", None), "_cache_file", None)
     if cache_file is not None:
         cache_file._source_stamp = _STAMP
     return compiled
+
+
+def kernel(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Compile `function`."""
+    return _compiled(function)
+
+
+def inlined(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Compile `function` into the kernels that call it: to hand over a dozen arrays takes longer than a short loop."""
+    return _compiled(function, forceinline=True)
 
 
 @kernel

@@ -10,8 +10,9 @@ cannot do better by itself: it may not assume that the arrays it is given lie ap
         store(membrane, t, v)
 
 What belongs to a block lies together, (R, LANES), whatever its rows are: steps, inputs or samples. A layer has
-several blocks, (K, R, LANES) (`blocked`, and back by `unblocked`); a kernel that stays with one block for a while
-finds its weights in the nearest caches, however wide the layer is.
+several blocks. They lie one after the other, (K, R, LANES), where a kernel stays with one for a while, which then
+stays in the nearest caches however wide the layer is; or side by side, (R, K * LANES), where there are few rows
+(`padded`): `columns` of a wide matrix serve as a block where they are.
 
 Without compilation the same lines run on slices of NumPy arrays. A mask (what a comparison returns) chooses
 between two values by `where`; numbers beside lanes have the lanes' dtype. Each lane gets the additions and
@@ -32,19 +33,20 @@ from numba.core.datamodel import models
 from numba.extending import intrinsic, lower_builtin, overload, register_model, type_callable
 from numpy.typing import NDArray
 
-from .jit import kernel
+from .jit import inlined, kernel
 
 __all__ = [
     "LANES",
-    "blocked",
+    "columns",
     "copy_in",
     "copy_out",
     "full",
     "load",
     "n_blocks",
+    "padded",
     "root",
     "store",
-    "unblocked",
+    "unpadded",
     "where",
 ]
 
@@ -64,30 +66,29 @@ def n_blocks(n: int) -> int:
     return -(-n // LANES)
 
 
-def blocked(values: NDArray[Any], out: NDArray[Any] | None = None) -> NDArray[Any]:
-    """Copy `values` (R, N) in blocks (K, R, LANES), zeros after the last neuron; into `out` where there is one."""
+def padded(values: NDArray[Any]) -> NDArray[Any]:
+    """Copy `values` (R, N) into whole blocks side by side, (R, K * LANES), zeros after the last neuron."""
     n_rows, n = values.shape
-    result = np.empty((n_blocks(n), n_rows, LANES), values.dtype) if out is None else out
-    for k, block in enumerate(result):
-        part = values[:, k * LANES : (k + 1) * LANES]
-        block[:, : part.shape[1]] = part
-        block[:, part.shape[1] :] = 0
+    result = np.zeros((n_rows, n_blocks(n) * LANES), values.dtype)
+    result[:, :n] = values
     return result
 
 
-def unblocked(blocks: NDArray[Any], n: int) -> NDArray[Any]:
-    """Copy blocks (K, R, LANES) of `n` neurons side by side: (R, N).
+def unpadded(values: NDArray[Any], n: int) -> NDArray[Any]:
+    """Return the first `n` columns, contiguous.
 
     Examples
     --------
-    >>> unblocked(blocked(np.array([[1, 2, 3]])), 3)
+    >>> unpadded(padded(np.array([[1, 2, 3]])), 3)
     array([[1, 2, 3]])
     """
-    result = np.empty((blocks.shape[1], n), blocks.dtype)
-    for k, block in enumerate(blocks):
-        part = result[:, k * LANES : (k + 1) * LANES]
-        part[:] = block[:, : part.shape[1]]
-    return result
+    return np.ascontiguousarray(values[:, :n])
+
+
+@inlined
+def columns(values, k):
+    """Block `k` of `values` (R, N) where it is, (R, LANES)."""
+    return values[:, k * LANES : (k + 1) * LANES]
 
 
 @kernel
@@ -157,8 +158,12 @@ def _spread(builder: Any, number: Any) -> Any:
 
 def _address(context: Any, builder: Any, kind: Any, block: Any, row: Any, vector: Any) -> Any:
     made = context.make_array(kind)(context, builder, block)
-    place = builder.mul(row, ir.Constant(row.type, LANES))
-    return builder.bitcast(builder.gep(made.data, [place]), vector.as_pointer())
+    if kind.layout == "C":
+        place = builder.mul(row, ir.Constant(row.type, LANES))
+        return builder.bitcast(builder.gep(made.data, [place]), vector.as_pointer())
+    stride = builder.extract_value(made.strides, 0)
+    place = builder.add(builder.ptrtoint(made.data, row.type), builder.mul(row, stride))
+    return builder.inttoptr(place, vector.as_pointer())
 
 
 @intrinsic
@@ -201,7 +206,8 @@ def _where(typing_context, mask, value, other):
 
 
 def _is_matrix(array: Any) -> bool:
-    return isinstance(array, types.Array) and array.ndim == 2 and array.layout == "C"
+    # "A" are columns cut out of a wider matrix: their rows are whole, only further apart.
+    return isinstance(array, types.Array) and array.ndim == 2 and array.layout in "CA"
 
 
 @overload(load)

@@ -21,9 +21,10 @@ from numpy.typing import NDArray
 from ..model import Gradients, ReadoutTrace, Trace
 from ..spikes import SpikeEvents
 from . import event_products
-from .lanes import LANES, blocked, n_blocks, unblocked
+from .lanes import LANES, n_blocks, padded, unpadded
 from .numba_adam import adam_update
 from .numba_passes import (
+    STATE,
     backward_share,
     constants,
     forward_share,
@@ -32,6 +33,7 @@ from .numba_passes import (
     sums_of_shares,
 )
 from .numba_step import training_step
+from .numba_tiles import backward_tiles, forward_tiles, tile_scratch
 from .products import (
     Spikes,
     add_in_order,
@@ -39,6 +41,7 @@ from .products import (
     matmul_samples,
     matmul_transposed,
     matmul_transposed_samples,
+    share_products,
 )
 from .threads import one_blas_thread, run_shares, set_threads, shares
 from .upstream import FEW, PROJECTED, ReadoutGradients, as_upstream
@@ -67,22 +70,25 @@ def single_spike_forward(
     batch, n_steps, n_in = signal.shape
     n_out, dtype = weight.shape[1], weight.dtype
     potential = buffer(workspace, "potential", (batch, n_steps, n_out), dtype)
-    spike_times = np.empty((n_blocks(n_out), batch, LANES), np.int32)
+    spike_times = np.empty((batch, n_blocks(n_out) * LANES), np.int32)
     indptr, indices = event_products.pointers(signal, by_events)
     blocks, both = input_blocks(weight, by_events, workspace), constants(bias, decay)
-    theta, group = dtype.type(threshold), event_products.group_size(n_in, n_steps) if by_events else 1
+    theta, group = dtype.type(threshold), event_products.group_size(n_in, n_steps)
 
-    def task(share: int, first: int, last: int) -> None:
-        sample = buffer(workspace, f"blocks{share}", (1, n_steps, LANES), dtype)[0]
-        if not by_events:
-            matmul_samples(signal, weight, potential, first, last)
+    def from_events(share: int, first: int, last: int) -> None:
+        (sample,) = buffer(workspace, f"blocks{share}", (1, n_steps, LANES), dtype)
+        state = np.empty((STATE, LANES), dtype)
         forward_share(
-            potential, spike_times, indptr, indices, blocks, both, theta, by_events, group, sample, first, last
+            potential, spike_times, indptr, indices, blocks, both, theta, group, sample, state, first, last
         )  # fmt: skip
 
+    def from_products(share: int, first: int, last: int) -> None:
+        matmul_samples(signal, weight, potential, first, last)
+        forward_tiles(potential, spike_times, both, theta, *tile_scratch(n_out, dtype), first, last)
+
     with one_blas_thread():
-        run_shares(task, batch)
-    times = unblocked(spike_times, n_out)
+        run_shares(from_events if by_events else from_products, batch)
+    times = unpadded(spike_times, n_out)
     return Trace(signal, weight, bias, decay, threshold, potential, "single-spike", times)
 
 
@@ -109,35 +115,44 @@ def single_spike_backward(
     projection = np.ascontiguousarray(up.weight[: len(up.weight) if up.source == PROJECTED else 0])
     if len(projection) <= FEW:
         projection = projection[:0]
-    onwards, grad_value, peak_times = blocked(up.weight), blocked(up.grad_value), blocked(up.peak_times)
+    onwards = padded(up.weight[: 0 if len(projection) else len(up.weight)])
     gv = potential[:0] if grad_membrane is None else np.ascontiguousarray(grad_membrane)
-    indptr, indices = event_products.pointers(signal, by_events)
+    common = (
+        up.source, up.grad, onwards, projection, up.recursion, up.grad_value, up.peak_times, gv,
+        potential, padded(trace.spike_times), constants(trace.bias, trace.decay),
+        dtype.type(trace.threshold), dtype.type(surrogate_scale), gradient == "gated",
+    )  # fmt: skip
     keep = keep_current or not by_events  # BLAS takes all of gI at once
+    kept = buffer(workspace, "grad_current", potential.shape if keep else (0, n_steps, n_out), dtype)
+    sums = np.zeros((n_shares, 2, k * LANES), dtype)
+    indptr, indices = event_products.pointers(signal, by_events)
     group = event_products.group_size(n_in, n_steps) if by_events else 1
     longest = event_products.most_events(signal) if by_events and isinstance(signal, SpikeEvents) else 0
-    kept = buffer(workspace, "grad_current", potential.shape if keep else (0, n_steps, n_out), dtype)
     partial_weight = buffer(workspace, "grad_weight", (n_shares, k, n_in if by_events else 0, LANES), dtype)
-    products: list[Floats] = [kept[:0]] * n_shares  # of BLAS
-    sums = np.zeros((n_shares, k, 2, LANES), dtype)
-    both, times = constants(trace.bias, trace.decay), blocked(trace.spike_times)
-    theta, scale = dtype.type(trace.threshold), dtype.type(surrogate_scale)
+    products = kept[:0] if by_events else share_products(signal, kept, workspace)
 
-    def task(share: int, first: int, last: int) -> None:
+    def projected() -> Floats:
+        return np.empty((group, n_steps if len(projection) else 0, n_out), dtype)
+
+    def from_events(share: int, first: int, last: int) -> None:
         partial_weight[share] = 0
-        projected = np.empty((group, n_steps if len(projection) else 0, n_out), dtype)
         backward_share(
-            up.source, up.grad, onwards, projection, up.recursion, grad_value, peak_times, gv,
-            potential, trace.spike_times, times, both, theta, scale, gradient == "gated",
-            kept, by_events, indptr, indices, *event_products.group_scratch(group, n_in, longest),
-            partial_weight[share], sums[share], projected,
-            buffer(workspace, f"blocks{share}", (3, n_steps, LANES), dtype), first, last,
+            *common, kept, indptr, indices, *event_products.group_scratch(group, n_in, longest),
+            partial_weight[share], sums[share], projected(),
+            buffer(workspace, f"blocks{share}", (3, n_steps, LANES), dtype), np.empty((STATE, LANES), dtype),
+            first, last,
         )  # fmt: skip
-        if not by_events:
-            products[share] = matmul_transposed_samples(signal, kept, first, last)
+
+    def from_products(share: int, first: int, last: int) -> None:
+        backward_tiles(*common, kept, sums[share], projected()[0], *tile_scratch(n_out, dtype), first, last)
+        matmul_transposed_samples(signal, kept, products[share], first, last)
 
     with one_blas_thread():
-        run_shares(task, batch)
-    grad_weight = event_products.add_partials(partial_weight, n_out) if by_events else add_in_order(products)
+        run_shares(from_events if by_events else from_products, batch)
+    if by_events:
+        grad_weight = event_products.add_partials(partial_weight, n_out, workspace)
+    else:
+        grad_weight = add_in_order(products, run_shares, workspace)
     grad_bias, grad_decay = sums_of_shares(sums, trace.decay, n_out)
     return Gradients(grad_weight, grad_bias, grad_decay, kept if keep_current else None, weight)
 
@@ -160,18 +175,18 @@ def readout_forward(
         matmul(signal, weight, run_shares, membrane)
     indptr, indices = event_products.pointers(signal, by_events)
     blocks, both = input_blocks(weight, by_events, workspace), constants(bias, decay)
-    value = np.empty((len(blocks), batch, LANES), dtype)
-    peak_times = np.empty((len(blocks), batch, LANES), np.int32)
+    value = np.empty((batch, len(blocks) * LANES), dtype)
+    peak_times = np.empty((batch, len(blocks) * LANES), np.int32)
 
     def task(share: int, first: int, last: int) -> None:
         sample = buffer(workspace, f"blocks{share}", (1, n_steps, LANES), dtype)[0]
         readout_share(
-            membrane, value, peak_times, readout == "max", indptr, indices, blocks, both, by_events, sample, first, last
+            membrane, value, peak_times, readout == "max", indptr, indices, blocks, both, sample, first, last
         )  # fmt: skip
 
     run_shares(task, batch)
-    logits = dtype.type(logit_scale) * unblocked(value, n_out)
-    peaks = unblocked(peak_times, n_out).astype(np.int64) if readout == "max" else None
+    logits = dtype.type(logit_scale) * unpadded(value, n_out)
+    peaks = unpadded(peak_times, n_out).astype(np.int64) if readout == "max" else None
     return ReadoutTrace(signal, weight, bias, decay, readout, logit_scale, membrane, logits, peaks)
 
 
@@ -186,27 +201,27 @@ def readout_backward(
     grad_value = dtype.type(trace.logit_scale) * grad_logits
     use_max = trace.peak_times is not None
     peaks = None if trace.peak_times is None else trace.peak_times.astype(np.int32)
-    values = blocked(grad_value)
-    reached = np.zeros(values.shape, np.int32) if peaks is None else blocked(peaks)
+    values = padded(grad_value)
+    reached = np.zeros(values.shape, np.int32) if peaks is None else padded(peaks)
     grad_current = buffer(workspace, "grad_current", membrane.shape, dtype)
     indptr, indices = event_products.pointers(signal, by_events)
     longest = event_products.most_events(signal) if by_events and isinstance(signal, SpikeEvents) else 0
     partial_weight = np.zeros((n_shares, k, n_in if by_events else 0, LANES), dtype)
-    sums, both = np.zeros((n_shares, k, 2, LANES), dtype), constants(trace.bias, trace.decay)
+    sums, both = np.zeros((n_shares, 2, k * LANES), dtype), constants(trace.bias, trace.decay)
 
     def task(share: int, first: int, last: int) -> None:
         (ends,), (steps,) = event_products.group_scratch(1, n_in, longest)
         readout_backward_share(
-            values, reached, use_max, membrane, both, grad_current, by_events, indptr, indices, ends, steps,
+            values, reached, use_max, membrane, both, grad_current, indptr, indices, ends, steps,
             partial_weight[share], sums[share],
             buffer(workspace, f"blocks{share}", (2, n_steps, LANES), dtype), first, last,
         )  # fmt: skip
 
     run_shares(task, batch)
     if by_events:
-        grad_weight = event_products.add_partials(partial_weight, n_out)
+        grad_weight = event_products.add_partials(partial_weight, n_out, workspace)
     else:
-        grad_weight = matmul_transposed(signal, grad_current, run_shares)
+        grad_weight = matmul_transposed(signal, grad_current, run_shares, workspace)
     common = (grad_weight, *sums_of_shares(sums, trace.decay, n_out), grad_current, weight)
     if trace.decay.ndim:
         return Gradients(*common)

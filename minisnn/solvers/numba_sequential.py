@@ -43,13 +43,13 @@ def input_current(spikes: Spikes, weight: Floats, out: Floats) -> Floats:
 
 
 def input_current_backward(
-    grad_current: Floats, bias_sums: Floats, spikes: Spikes, weight: Floats
+    grad_current: Floats, bias_sums: Floats, spikes: Spikes, workspace: Workspace | None
 ) -> tuple[Floats, Floats]:
     """Gradient of Eq. 1 by weight and bias (Eq. 10); `bias_sums` (B, n_out) is gI summed over time."""
     if event_products.get_product() == "events":
         grad_weight = event_products.matmul_transposed(event_products.as_events(spikes), grad_current)
     else:
-        grad_weight = matmul_transposed(spikes, grad_current, run_shares)
+        grad_weight = matmul_transposed(spikes, grad_current, run_shares, workspace)
     return grad_weight, bias_sums.sum(axis=0)
 
 
@@ -175,7 +175,7 @@ def single_spike_backward(
         )  # fmt: skip
 
     run_shares(task, batch)
-    grad_weight, grad_bias = input_current_backward(grad_current, bias_sums, trace.input, trace.weight)
+    grad_weight, grad_bias = input_current_backward(grad_current, bias_sums, trace.input, workspace)
     return Gradients(
         grad_weight, grad_bias, decay_gradient(decay_sums, trace.decay), grad_current, trace.weight
     )
@@ -284,7 +284,7 @@ def multi_spike_backward(
         )  # fmt: skip
 
     run_shares(task, batch)
-    grad_weight, grad_bias = input_current_backward(grad_current, bias_sums, trace.input, trace.weight)
+    grad_weight, grad_bias = input_current_backward(grad_current, bias_sums, trace.input, workspace)
     return Gradients(
         grad_weight, grad_bias, decay_gradient(decay_sums, trace.decay), grad_current, trace.weight
     )
@@ -379,7 +379,7 @@ def readout_backward(
         )
 
     run_shares(task, batch)
-    grad_weight, grad_bias = input_current_backward(grad_current, bias_sums, trace.input, trace.weight)
+    grad_weight, grad_bias = input_current_backward(grad_current, bias_sums, trace.input, workspace)
     return Gradients(
         grad_weight, grad_bias, decay_gradient(decay_sums, trace.decay), grad_current, trace.weight
     )

@@ -21,8 +21,9 @@ from ..spikes import SpikeEvents
 from . import event_products
 from .event_products import add_sample_gradient, group_by_input, group_scratch, group_size
 from .jit import kernel
-from .lanes import LANES, blocked, copy_in, copy_out, n_blocks, unblocked
+from .lanes import LANES, columns, copy_in, copy_out, n_blocks, padded, unpadded
 from .numba_passes import (
+    STATE,
     backward_pass,
     constants,
     forward_pass,
@@ -32,7 +33,7 @@ from .numba_passes import (
 )
 from .products import Spikes
 from .threads import one_blas_thread, run_shares, shares
-from .upstream import FEW, GIVEN, PROJECTED, RECURSION, project_sample
+from .upstream import FEW, mark_peaks, project_sample, projection_rows, recursion_rows
 from .workspace import Workspace, buffer
 
 __all__ = ["Step", "training_step"]
@@ -67,18 +68,17 @@ class Step:
 
 
 @kernel
-def _sample_events(times, b, n, indptr, indices, n_steps):
-    """Events of sample `b` from the spike times (K, B, LANES) of a layer of `n` neurons, by a counting sort."""
+def _sample_events(times, n, indptr, indices, n_steps):
+    """Events of one sample from the spike times of a layer of `n` neurons, by a counting sort."""
     indptr[:] = 0
     for j in range(n):
-        t = times[j // LANES, b, j % LANES]
-        if t < n_steps:
-            indptr[t + 1] += 1
+        if times[j] < n_steps:
+            indptr[times[j] + 1] += 1
     for t in range(n_steps):
         indptr[t + 1] += indptr[t]
     # Filling moves every pointer to the end of its row, which is the start of the next.
     for j in range(n):
-        t = times[j // LANES, b, j % LANES]
+        t = times[j]
         if t < n_steps:
             indices[indptr[t]] = j
             indptr[t] += 1
@@ -88,27 +88,25 @@ def _sample_events(times, b, n, indptr, indices, n_steps):
 
 
 @kernel
-def _loss_and_gradient(grad, logits, b, label, n_classes, batch, logit_scale):
-    """Cross-entropy of sample `b`; its row of `grad` becomes the gradient of the batch's mean by the readout's value.
+def _loss_and_gradient(grad, logits, label, n_classes, batch, logit_scale):
+    """Cross-entropy of one sample; its `grad` becomes the gradient of the batch's mean by the readout's value.
 
-    That is ``(p - onehot(label)) / B``, scaled. Both arrays are in blocks; `logits` still is the readout's value.
+    That is ``(p - onehot(label)) / B``, scaled. `logits` still is the readout's value.
     """
     total = grad.dtype.type(0)
-    for k in range(len(logits)):
-        logits[k, b] *= logit_scale
-    peak = logits[0, b, 0]
+    logits *= logit_scale
+    peak = logits[0]
     for o in range(n_classes):
-        peak = max(peak, logits[o // LANES, b, o % LANES])
+        peak = max(peak, logits[o])
     for o in range(n_classes):
-        power = np.exp(logits[o // LANES, b, o % LANES] - peak)
-        grad[o // LANES, b, o % LANES] = power
-        total += power
+        grad[o] = np.exp(logits[o] - peak)
+        total += grad[o]
     for o in range(n_classes):
-        share = grad[o // LANES, b, o % LANES] / total
+        share = grad[o] / total
         if o == label:
             share -= grad.dtype.type(1)
-        grad[o // LANES, b, o % LANES] = logit_scale * (share / batch)
-    return np.log(total) - (logits[label // LANES, b, label % LANES] - peak)
+        grad[o] = logit_scale * (share / batch)
+    return np.log(total) - (logits[label] - peak)
 
 
 @kernel
@@ -118,10 +116,10 @@ def _step_pass(
     times, last_potential, losses, logits, grad_logits, peaks, potentials, currents, rows, ends, steps,
     grad_weights, sums, first, last,
 ):  # fmt: skip
-    """Samples `first` to `last`; tuples hold one array for every layer, in blocks, the readout last.
+    """Samples `first` to `last`; tuples hold one array for every layer, the readout last.
 
-    `onwards` are the transposed weights of the layers after the first, in blocks, and `projections` the same (O, N)
-    where all of gS is formed at once. `potentials` (G, K, T, LANES) have room for a group of samples; so have
+    `onwards` are the transposed weights of the layers after the first, padded, or in `projections`, (O, N), where
+    all of gS is formed at once. `potentials` (G, K, T, LANES) have room for a group of samples; so have
     `currents` (G, T, N) where all of a layer's gS or gI is needed. `rows` (T, LANES), `ends` and `steps` (see
     `group_by_input`) are scratch.
     """
@@ -132,8 +130,8 @@ def _step_pass(
     # Events between two layers.
     pointers = np.empty((depth, group, n_steps + 1), np.int64)
     neurons = np.empty((depth, group, widest), np.int32)
-    reached, when = np.empty(n_steps, np.bool_), np.empty(widest, np.int32)
-    no_membrane, no_peaks = rows[:0], peaks[:0]
+    reached, state = np.empty((group, n_steps), np.bool_), np.empty((STATE, LANES), rows.dtype)
+    no_membrane, peaks_used = rows[:0], peaks if use_max else peaks[:0]
     for start in range(first, last, group):
         n_samples = min(group, last - start)
         for k in range(depth):
@@ -141,27 +139,31 @@ def _step_pass(
                 for g in range(n_samples):
                     b, v = start + g, potentials[k][g, block]
                     forward_pass(
-                        v, times[k][block], b, indptr if k == 0 else pointers[k - 1, g], b * n_steps if k == 0 else 0,
-                        indices if k == 0 else neurons[k - 1, g], weights[k][block], constants[k][block], theta, True,
+                        v, 0, n_steps, state, columns(times[k], block), b, indptr if k == 0 else pointers[k - 1, g],
+                        b * n_steps if k == 0 else 0, indices if k == 0 else neurons[k - 1, g], weights[k][block],
+                        columns(constants[k], block), theta,
                     )  # fmt: skip
-                    last_potential[k][block, b] = v[n_steps - 1]
+                    columns(last_potential[k], block)[b] = v[n_steps - 1]
             for g in range(n_samples):
-                _sample_events(times[k], start + g, sizes[k], pointers[k, g], neurons[k, g], n_steps)
+                _sample_events(times[k][start + g], sizes[k], pointers[k, g], neurons[k, g], n_steps)
         for g in range(n_samples):
             b, pointer, neuron = start + g, pointers[depth - 1, g], neurons[depth - 1, g]
             membrane, hidden_ends = potentials[depth][g], ends[g, : sizes[depth - 1]]
             for block in range(len(membrane)):
                 readout_pass(
-                    membrane[block], logits[block], peaks[block], b, use_max, pointer, 0, neuron,
-                    weights[depth][block], constants[depth][block], True,
+                    membrane[block], columns(logits, block), columns(peaks, block), b, use_max, pointer, 0, neuron,
+                    weights[depth][block], columns(constants[depth], block),
                 )  # fmt: skip
-                last_potential[depth][block, b] = membrane[block, n_steps - 1]
-            losses[b] = _loss_and_gradient(grad_logits, logits, b, labels[b], n_classes, batch, logit_scale)
+                columns(last_potential[depth], block)[b] = membrane[block, n_steps - 1]
+            losses[b] = _loss_and_gradient(
+                grad_logits[b], logits[b], labels[b], n_classes, batch, logit_scale
+            )
+            mark_peaks(reached[g], peaks_used, b, n_classes)
             group_by_input(pointer, 0, n_steps, neuron, hidden_ends, steps[g])
             for block in range(len(membrane)):
                 readout_backward_pass(
-                    grad_logits[block], peaks[block], b, use_max, membrane[block], constants[depth][block],
-                    rows, sums[depth][block],
+                    columns(grad_logits, block), columns(peaks, block), b, use_max, membrane[block],
+                    columns(constants[depth], block), rows, columns(sums[depth], block),
                 )  # fmt: skip
                 add_sample_gradient(
                     grad_weights[depth][block], rows, pointer, 0, neuron, hidden_ends, steps[g]
@@ -170,14 +172,11 @@ def _step_pass(
                     copy_out(currents[depth][g], rows, block)
         for k in range(depth - 1, -1, -1):
             n_in, project = weights[k].shape[1], len(projections[k]) > 0
-            way = RECURSION if by_recursion and k == depth - 1 else GIVEN if project else PROJECTED
             for g in range(n_samples):
                 b = start + g
                 if project:
-                    for j in range(sizes[k]):
-                        when[j] = times[k][j // LANES, b, j % LANES]
                     project_sample(
-                        currents[k][g], currents[k + 1][g], projections[k], when[: sizes[k]], gated
+                        currents[k][g], currents[k + 1][g], projections[k], times[k][b, : sizes[k]], gated
                     )
                 group_by_input(
                     indptr if k == 0 else pointers[k - 1, g], b * n_steps if k == 0 else 0, n_steps,
@@ -188,10 +187,16 @@ def _step_pass(
                     b = start + g
                     if project:
                         copy_in(rows, currents[k][g], block)
+                    elif by_recursion and k == depth - 1:
+                        recursion_rows(
+                            rows, 0, n_steps, state, readout_decay, grad_logits, peaks_used, reached[g], b,
+                            columns(onwards[k], block),
+                        )  # fmt: skip
+                    else:
+                        projection_rows(rows, currents[k + 1][g], columns(onwards[k], block))
                     backward_pass(
-                        way, currents[k + 1][g] if way == PROJECTED else rows, onwards[k][block], readout_decay,
-                        grad_logits, peaks if use_max else no_peaks, reached, no_membrane, potentials[k][g, block],
-                        times[k][block], b, constants[k][block], theta, scale, gated, rows, sums[k][block],
+                        rows, no_membrane, potentials[k][g, block], 0, n_steps, state, columns(times[k], block), b,
+                        columns(constants[k], block), theta, scale, gated, rows, columns(sums[k], block),
                     )  # fmt: skip
                     add_sample_gradient(
                         grad_weights[k][block], rows, indptr if k == 0 else pointers[k - 1, g],
@@ -248,28 +253,32 @@ def training_step(
         return buffer(workspace, name, shape, dtype)
 
     weights = tuple(
-        blocked(weight, room(f"weight{k}", m, len(weight), LANES))
-        for k, ((weight, _, _), m) in enumerate(zip(layers, counts))
+        event_products.weight_blocks(weight, workspace, f"weight{k}")
+        for k, (weight, _, _) in enumerate(layers)
     )
     both = tuple(constants(bias, decay) for _, bias, decay in layers)
     readout_decay = layers[-1][2]
     by_recursion = readout_decay.ndim == 0
-    onwards = tuple(blocked(weight.T) for weight, _, _ in layers[1:])
     # Hidden layers whose gS is formed all at once, and layers whose gI is kept for such a product or a shorter one.
     projects = [n > FEW and not (by_recursion and k == depth) for k, n in enumerate(sizes) if k > 0]
     kept = [projects[0], *[True] * (depth - 1), not by_recursion]
+    onwards = tuple(
+        padded(weight.T[: 0 if project else n])
+        for project, n, (weight, _, _) in zip(projects, sizes[1:], layers[1:])
+    )
     projections = tuple(
         np.ascontiguousarray(weight.T[: n if project else 0])
         for project, n, (weight, _, _) in zip(projects, sizes[1:], layers[1:])
     )
-    times = tuple(np.empty((m, batch, LANES), np.int32) for m in counts[:-1])
-    last_potential = tuple(np.empty((m, batch, LANES), dtype) for m in counts)
-    losses, peaks = np.empty(batch, dtype), np.empty((counts[-1], batch, LANES), np.int32)
-    logits, grad_logits = np.zeros((2, counts[-1], batch, LANES), dtype)
+    widths = [m * LANES for m in counts]
+    times = tuple(np.empty((batch, width), np.int32) for width in widths[:-1])
+    last_potential = tuple(np.empty((batch, width), dtype) for width in widths)
+    losses, peaks = np.empty(batch, dtype), np.empty((batch, widths[-1]), np.int32)
+    logits, grad_logits = np.zeros((2, batch, widths[-1]), dtype)
     partial_weights = [
         room(f"grad_weight{k}", n_shares, m, n, LANES) for k, (m, n) in enumerate(zip(counts, n_inputs))
     ]
-    sums = [np.zeros((n_shares, m, 2, LANES), dtype) for m in counts]
+    sums = [np.zeros((n_shares, 2, width), dtype) for width in widths]
 
     free: list[tuple[Any, ...]] = []
     workers = itertools.count()
@@ -307,13 +316,16 @@ def training_step(
     with one_blas_thread():
         run_shares(task, batch)
     gradients = [
-        (event_products.add_partials(weight, n), *sums_of_shares(total, decay, n))
-        for weight, total, n, (_, _, decay) in zip(partial_weights, sums, sizes, layers)
+        (
+            event_products.add_partials(partial, n, workspace, f"total{k}"),
+            *sums_of_shares(total, decay, n),
+        )
+        for k, (partial, total, n, (_, _, decay)) in enumerate(zip(partial_weights, sums, sizes, layers))
     ]
     return Step(
         float(losses.mean()),
-        unblocked(logits, sizes[-1]),
-        tuple(unblocked(time, n) for time, n in zip(times, sizes)),
+        unpadded(logits, sizes[-1]),
+        tuple(unpadded(time, n) for time, n in zip(times, sizes)),
         gradients,
-        tuple(unblocked(row, n) for row, n in zip(last_potential, sizes)),
+        tuple(unpadded(row, n) for row, n in zip(last_potential, sizes)),
     )

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from ..spikes import SpikeEvents
 from .threads import one_blas_thread, shares
+from .workspace import Workspace, buffer
 
 __all__ = [
     "Run",
@@ -24,6 +25,7 @@ __all__ = [
     "matmul_samples",
     "matmul_transposed",
     "matmul_transposed_samples",
+    "share_products",
 ]
 
 Floats = NDArray[np.floating[Any]]
@@ -52,30 +54,37 @@ def matmul_samples(x: Spikes, weight: Floats, out: Floats, first: int, last: int
     np.matmul(_rows(x[first:last], weight.dtype), weight, out=out[first:last].reshape(rows, -1))
 
 
-def matmul_transposed(x: Spikes, grad: Floats, run: Run = in_turn) -> Floats:
+def matmul_transposed(
+    x: Spikes, grad: Floats, run: Run = in_turn, workspace: Workspace | None = None
+) -> Floats:
     """``sum_b x[b]^T @ grad[b]``, (n_in, n_out): a partial sum per share, added in order."""
-    partial: list[Floats] = [grad[:0]] * len(shares(len(x)))
-
-    def task(k: int, first: int, last: int) -> None:
-        partial[k] = matmul_transposed_samples(x, grad, first, last)
-
+    partial = share_products(x, grad, workspace)
     with one_blas_thread():
-        run(task, len(x))
-    return add_in_order(partial)
+        run(lambda k, first, last: matmul_transposed_samples(x, grad, partial[k], first, last), len(x))
+    return add_in_order(partial, run, workspace)
 
 
-def matmul_transposed_samples(x: Spikes, grad: Floats, first: int, last: int) -> Floats:
+def share_products(x: Spikes, grad: Floats, workspace: Workspace | None) -> Floats:
+    """Room for a product of every share of the batch, (S, n_in, n_out)."""
+    return buffer(workspace, "products", (len(shares(len(x))), x.shape[2], grad.shape[2]), grad.dtype)
+
+
+def matmul_transposed_samples(x: Spikes, grad: Floats, out: Floats, first: int, last: int) -> None:
     """``sum_b x[b]^T @ grad[b]`` over samples `first` to `last`; the caller holds BLAS to one thread."""
     rows = (last - first) * x.shape[1]
-    product: Floats = np.matmul(_rows(x[first:last], grad.dtype).T, grad[first:last].reshape(rows, -1))
-    return product
+    np.matmul(_rows(x[first:last], grad.dtype).T, grad[first:last].reshape(rows, -1), out=out)
 
 
-def add_in_order(partial: list[Floats]) -> Floats:
-    """Sum of the shares' partial results, in the order of the shares."""
-    total = partial[0]
-    for part in partial[1:]:
-        total = total + part
+def add_in_order(partial: Floats, run: Run = in_turn, workspace: Workspace | None = None) -> Floats:
+    """Sum of the shares' partial results (S, R, N), in the order of the shares."""
+    total = buffer(workspace, "sum of products", partial.shape[1:], partial.dtype)
+
+    def task(_: int, first: int, last: int) -> None:
+        total[first:last] = partial[0, first:last]
+        for part in partial[1:]:
+            total[first:last] += part[first:last]
+
+    run(task, len(total))
     return total
 
 

@@ -13,17 +13,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..model import Gradients
-from .jit import kernel
+from .jit import inlined, kernel
+from .lanes import full, load, store
 
 __all__ = [
     "FEW",
     "GIVEN",
+    "GS",
     "PROJECTED",
     "RECURSION",
     "ReadoutGradients",
     "Upstream",
     "as_upstream",
+    "mark_peaks",
     "project_sample",
+    "projection_rows",
+    "recursion_rows",
 ]
 
 Floats = NDArray[np.floating[Any]]
@@ -31,6 +36,8 @@ Floats = NDArray[np.floating[Any]]
 # Where the gradient by the spikes comes from in the backward pass: a dense array, the product with the next layer's
 # weights, or the recursion of a readout.
 GIVEN, PROJECTED, RECURSION = 0, 1, 2
+# Row of what a pass carries from some steps to those before: gS.
+GS = 0
 # Up to so many neurons of the next layer the product is taken on the way, from there on by BLAS.
 FEW = 32
 
@@ -76,6 +83,56 @@ def as_upstream(grad_spikes: Floats | Gradients | None, like: Floats) -> Upstrea
         value, decay, peaks = grad_spikes.grad_value, grad_spikes.readout_decay, grad_spikes.peak_times
         return Upstream(RECURSION, none, weight, decay, value, no_peaks if peaks is None else peaks)
     return Upstream(PROJECTED, grad_spikes.current, weight, zero, no_value, no_peaks)
+
+
+@kernel
+def mark_peaks(reached, peak_times, sample, n_next):
+    """Steps of a sample in which any of `n_next` outputs has its maximum; none where `peak_times` is empty."""
+    reached[:] = False
+    if len(peak_times) > 0:
+        for o in range(n_next):
+            reached[peak_times[sample, o]] = True
+
+
+@inlined
+def recursion_rows(
+    rows, start, n_steps, state, recursion, grad_value, peak_times, reached, sample, weight
+):  # fmt: skip
+    """Make `rows` gS of the steps from `start` on, the last first, by the recursion of a readout.
+
+    See `ReadoutGradients`; weight is (O, LANES), `peak_times` empty for a readout's sum, `reached` (of these steps)
+    from `mark_peaks`. `state` carries gS to the steps before.
+    """
+    nothing, use_max = full(rows.dtype.type(0)), len(peak_times) > 0
+    always = nothing
+    if not use_max:
+        for o in range(len(weight)):
+            always = always + grad_value[sample, o] * load(weight, o)
+    gs = load(state, GS) if start + len(rows) < n_steps else nothing
+    for t in range(len(rows) - 1, -1, -1):
+        gs = gs * recursion + always
+        if use_max and reached[t]:
+            for o in range(len(weight)):
+                if peak_times[sample, o] == start + t:
+                    gs = gs + grad_value[sample, o] * load(weight, o)
+        store(rows, t, gs)
+    store(state, GS, gs)
+
+
+@inlined
+def projection_rows(rows, factors, weight):
+    """``rows = factors @ weight`` for factors (T, O) and weight (O, LANES): two steps at a time share the weights."""
+    n_steps, n_next = factors.shape
+    nothing = full(rows.dtype.type(0))
+    for t in range(0, n_steps, 2):
+        also = min(t + 1, n_steps - 1)  # of an odd number of steps the last is taken twice
+        gs, gs_also = nothing, nothing
+        for o in range(n_next):
+            row = load(weight, o)
+            gs = gs + factors[t, o] * row
+            gs_also = gs_also + factors[also, o] * row
+        store(rows, t, gs)
+        store(rows, also, gs_also)
 
 
 @kernel
