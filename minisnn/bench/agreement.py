@@ -6,6 +6,9 @@ them is a sum of known terms. For such a sum, whatever its order, the error is a
 absolute values, m the roundings a term meets; where a factor carries an error e itself (or a term can underflow,
 by eta a rounding), the absolute sum is formed a second time with ``|factor| + e``, and the difference is what that
 error can do.
+
+All this with BLAS on one thread: others, once woken, spin for some hundredths of a second more, on the cores that the
+first timed runs need.
 """
 
 from __future__ import annotations
@@ -19,6 +22,7 @@ from numpy.typing import NDArray
 from ..network import Activity, Network
 from ..oracle.bounds import gamma, potential_bound
 from ..readout import softmax_cross_entropy, softmax_cross_entropy_backward
+from ..solvers.threads import one_blas_thread
 from ..spikes import SpikeEvents
 from ..surrogate import fast_sigmoid_derivative
 
@@ -52,6 +56,7 @@ class _Judge:
         return self.faults[0] if self.faults else None
 
 
+@one_blas_thread()
 def disagreement(
     network: Network, spikes: SpikeEvents | NDArray[Any], labels: NDArray[np.int64], solver: str
 ) -> str | None:
@@ -83,6 +88,7 @@ def disagreement(
     return judge.verdict
 
 
+@one_blas_thread()
 def layer_disagreement(
     trace: Any, gradients: Any, raster: NDArray[Any], grad_spikes: NDArray[Any], scale: float, gradient: str
 ) -> str | None:
@@ -95,6 +101,7 @@ def layer_disagreement(
     return judge.verdict
 
 
+@one_blas_thread()
 def same_bits(
     network: Network, spikes: Any, labels: NDArray[np.int64], solver: str, other: str
 ) -> str | None:
@@ -108,6 +115,7 @@ def same_bits(
     return None
 
 
+@one_blas_thread()
 def step_disagreement(network: Network, spikes: Any, labels: NDArray[np.int64], solver: str) -> str | None:
     """Where a training step taken at once differs from the one layer by layer; None where it does not.
 

@@ -41,7 +41,7 @@ def add_bench_parser(subparsers: Any) -> argparse.ArgumentParser:
                 "--density",
                 action="append",
                 choices=DENSITIES,
-                help="of the input (default: dense and sparse)",
+                help="of the input (default: all three)",
             )
             add("--batch", type=int, action="append", metavar="B", help="batch size (default 32, 64, 128)")
             add("--neurons", type=int, action="append", metavar="N", help="default 100, 200, 500, 1000")
@@ -132,7 +132,7 @@ def _grid(args: argparse.Namespace, threads: int) -> tuple[list[Any], bool, Any]
             raise InputError(f"{name} must be a whole number >= 1, got {min(values)}")
     print(grid.HEAD)
     cells = grid.measure_grid(
-        args.density or DENSITIES[:2], batches, sizes, steps, repeats, threads, gpu=args.gpu,
+        args.density or DENSITIES, batches, sizes, steps, repeats, threads, gpu=args.gpu,
         progress=lambda cell: print(grid.line(cell), flush=True),
     )  # fmt: skip
     print(grid.table(cells))

@@ -1,9 +1,9 @@
 """``minisnn bench grid``: the paper's figure, one layer against stepping over time, layer size and batch.
 
-Input are Poisson spikes on 1000 inputs, at two densities, or three. ``dense``: every input of a sample has the
+Input are Poisson spikes on 1000 inputs, at three densities. ``dense``: every input of a sample has the
 rate u / 1000 per step, u uniform in 0 ... 200, which with steps of 1 ms is 0 ... 200 spikes a second, and 10 %
 of all cells on average. ``sparse``: a sample has u events in all over its T steps, u uniform in 0 ... 200.
-``half`` (only when asked for) has the rate u / 200 per step, 50 % on average, where both layers need BLAS.
+``half`` has the rate u / 200 per step, 50 % on average, where both layers need BLAS.
 
 The conventional layer steps through time on a float32 raster with BLAS (`numba-sequential`); the single-spike layer
 is `numba-parallel`, which is given events or the raster, whichever its density rule picks; both forms are made

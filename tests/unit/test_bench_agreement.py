@@ -4,6 +4,7 @@ import dataclasses
 
 import numpy as np
 import pytest
+import threadpoolctl
 
 from minisnn import solvers
 from minisnn.bench.agreement import disagreement, layer_disagreement, same_bits
@@ -32,6 +33,24 @@ def test_every_solver_agrees(rule, solver, neuron, product):
     network = make_network(SMALL, rule, neuron, events)
     with settings(product, 2):
         assert disagreement(network, events, labels, solver) is None
+
+
+def test_no_blas_thread_is_left_spinning_into_the_first_timed_runs(monkeypatch):
+    events, labels = make_batch(SMALL)
+    network = make_network(SMALL, "v1", "single-spike", events)
+    module, seen = solvers.get("numpy-sequential"), []
+    right = module.single_spike_forward
+
+    def watched(*args, **kwargs):
+        libraries = threadpoolctl.threadpool_info()
+        seen.extend(library["num_threads"] for library in libraries if library["user_api"] == "blas")
+        return right(*args, **kwargs)
+
+    monkeypatch.setattr(module, "single_spike_forward", watched)
+    with settings("auto", 2):
+        assert disagreement(network, events, labels, "numpy-sequential") is None
+    assert seen
+    assert set(seen) == {1}
 
 
 def _wrong(monkeypatch, solver, function, change):
