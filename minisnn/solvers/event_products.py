@@ -50,6 +50,8 @@ PRODUCTS = ("auto", "events", "dense")
 DENSE_FROM = 0.3
 DENSE_FROM_EVENTS = 0.45
 _ROWS_READ = 32
+# Rows of all blocks that are copied together: what lies side by side in a wide matrix is then read and written so.
+_ROWS_COPIED = 16
 _LARGEST_GROUP = 4
 
 _settings = {"product": "auto"}
@@ -203,9 +205,11 @@ def matmul(events: SpikeEvents, weight: Floats, out: Floats) -> Floats:
 
 @kernel
 def _fill_blocks(blocks, values, first, last):
-    """Rows `first` to `last` of `values` (R, N) into blocks (K, R, LANES)."""
-    for k in range(len(blocks)):
-        copy_in(blocks[k, first:last], values[first:last], k)
+    """Rows `first` to `last` of `values` (R, N) into blocks (K, R, LANES), a few rows of all blocks at a time."""
+    for start in range(first, last, _ROWS_COPIED):
+        stop = min(start + _ROWS_COPIED, last)
+        for k in range(len(blocks)):
+            copy_in(blocks[k, start:stop], values[start:stop], k)
 
 
 def weight_blocks(weight: Floats, workspace: Workspace | None, name: str = "weight") -> Floats:
@@ -227,12 +231,13 @@ def _run_rows(task: Callable[[int, int, int], None], n_rows: int, size: int) -> 
 @kernel
 def _event_matmul_transposed(grad_weight, grad, sample, indptr, indices, ends, steps, first, last):
     n_steps, group = len(sample), len(ends)
-    grad_weight[:] = 0
     for start in range(first, last, group):
         stop = min(start + group, last)
         for b in range(start, stop):
             group_by_input(indptr, b * n_steps, n_steps, indices, ends[b - start], steps[b - start])
         for k in range(len(grad_weight)):
+            if start == first:  # here, where it stays in cache
+                grad_weight[k] = 0
             for b in range(start, stop):
                 copy_in(sample, grad[b], k)
                 add_sample_gradient(
@@ -265,14 +270,16 @@ def matmul_transposed(events: SpikeEvents, grad: Floats) -> Floats:
 @kernel
 def _add_partials(total, partial, first, last):
     """Rows `first` to `last` of `total` (R, N) from those of all shares (S, K, R, LANES), the first overwritten."""
-    for k in range(partial.shape[1]):
-        block = partial[0, k]
-        for r in range(first, last):
-            row = load(block, r)
-            for share in range(1, len(partial)):
-                row = row + load(partial[share, k], r)
-            store(block, r, row)
-        copy_out(total[first:last], block[first:last], k)
+    for start in range(first, last, _ROWS_COPIED):
+        stop = min(start + _ROWS_COPIED, last)
+        for k in range(partial.shape[1]):
+            block = partial[0, k]
+            for r in range(start, stop):
+                row = load(block, r)
+                for share in range(1, len(partial)):
+                    row = row + load(partial[share, k], r)
+                store(block, r, row)
+            copy_out(total[start:stop], block[start:stop], k)
 
 
 def add_partials(partial: Floats, n_out: int, workspace: Workspace | None, name: str = "total") -> Floats:

@@ -135,7 +135,6 @@ def single_spike_backward(
         return np.empty((group, n_steps if len(projection) else 0, n_out), dtype)
 
     def from_events(share: int, first: int, last: int) -> None:
-        partial_weight[share] = 0
         backward_share(
             *common, kept, indptr, indices, *event_products.group_scratch(group, n_in, longest),
             partial_weight[share], sums[share], projected(),

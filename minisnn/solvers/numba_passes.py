@@ -223,6 +223,8 @@ def backward_share(
                 )
             group_by_input(indptr, b * n_steps, n_steps, indices, ends[b - start], steps[b - start])
         for k in range(len(grad_weight)):
+            if start == first:  # here, where it stays in cache
+                grad_weight[k] = 0
             for b in range(start, stop):
                 copy_in(sample, potential[b], k)
                 if len(grad_membrane) > 0:

@@ -183,6 +183,8 @@ def _step_pass(
                     indices if k == 0 else neurons[k - 1, g], ends[g, :n_in], steps[g],
                 )  # fmt: skip
             for block in range(len(weights[k])):
+                if start == first:  # here, where it stays in cache
+                    grad_weights[k][block] = 0
                 for g in range(n_samples):
                     b = start + g
                     if project:
@@ -302,8 +304,7 @@ def training_step(
     def task(share: int, first: int, last: int) -> None:
         mine = scratch()
         grad_weights = tuple(partial[share] for partial in partial_weights)
-        for partial in grad_weights:
-            partial[:] = 0
+        grad_weights[depth][:] = 0  # of the readout, a small one
         _step_pass(
             signal.indptr, signal.indices, labels, dtype.type(batch), n_steps, sizes,
             weights, both, onwards, projections, readout_decay[()] if by_recursion else dtype.type(0),

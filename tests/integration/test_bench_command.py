@@ -119,7 +119,8 @@ def test_grid_measures_every_cell(tmp_path, capsys):
     )  # fmt: skip
     assert code == 0
     cells = json.loads((tmp_path / "grid.json").read_text())
-    assert len(cells) == 2 * 2 * 3
+    assert len(cells) == 3 * 2 * 3
+    assert {cell["density"] for cell in cells} == {"dense", "sparse", "half"}
     for cell in cells:
         slow = cell["conventional_forward_ms"] + cell["conventional_backward_ms"]
         fast = cell["single_spike_forward_ms"] + cell["single_spike_backward_ms"]
@@ -134,7 +135,7 @@ def test_a_cell_whose_answers_differ_fails(monkeypatch, capsys):
     _double_bias_gradient(monkeypatch)
     assert bench("grid", "--repeats", 1, "--batch", 2, "--neurons", 4, "--n-steps", 16) == 1
     out = capsys.readouterr().out
-    assert out.count("answers differ, no time") == 2
+    assert out.count("answers differ, no time") == 3
     assert "no cell has times" in out
 
 
