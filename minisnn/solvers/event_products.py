@@ -7,7 +7,6 @@ in groups: a block of the weights serves all samples of a group before the next 
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -19,7 +18,7 @@ from ..spikes import SpikeEvents
 from .jit import kernel
 from .lanes import LANES, copy_in, copy_out, full, load, n_blocks, store
 from .products import Spikes
-from .threads import WORTH_WAKING, run_shares, shares
+from .threads import run_rows, run_shares, shares
 from .workspace import Workspace, buffer
 
 __all__ = [
@@ -39,6 +38,7 @@ __all__ = [
     "pointers",
     "prepare",
     "set_product",
+    "weight_blocks",
 ]
 
 Floats = NDArray[np.floating[Any]]
@@ -216,16 +216,8 @@ def weight_blocks(weight: Floats, workspace: Workspace | None, name: str = "weig
     """The weights in blocks, (K, n_in, LANES), in the buffer of that name."""
     n_in, n_out = weight.shape
     blocks = buffer(workspace, name, (n_blocks(n_out), n_in, LANES), weight.dtype)
-    _run_rows(lambda _, first, last: _fill_blocks(blocks, weight, first, last), n_in, weight.size)
+    run_rows(lambda _, first, last: _fill_blocks(blocks, weight, first, last), n_in, weight.size)
     return blocks
-
-
-def _run_rows(task: Callable[[int, int, int], None], n_rows: int, size: int) -> None:
-    """Run `task` over shares of the rows, or over all of them where the other threads are not worth waking."""
-    if size < WORTH_WAKING:
-        task(0, 0, n_rows)
-    else:
-        run_shares(task, n_rows)
 
 
 @kernel
@@ -286,7 +278,7 @@ def add_partials(partial: Floats, n_out: int, workspace: Workspace | None, name:
     """Sum of the shares' results (S, K, n_in, LANES) in their order: (n_in, n_out), in the buffer of that name."""
     n_in = partial.shape[2]
     total = buffer(workspace, name, (n_in, n_out), partial.dtype)
-    _run_rows(lambda _, first, last: _add_partials(total, partial, first, last), n_in, partial[0].size)
+    run_rows(lambda _, first, last: _add_partials(total, partial, first, last), n_in, partial[0].size)
     return total
 
 

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from .jit import kernel
 from .lanes import LANES, load, root, store
-from .threads import WORTH_WAKING, run_shares
+from .threads import run_rows
 
 __all__ = ["adam_update"]
 
@@ -49,10 +49,7 @@ def adam_update(
     flat = [array.reshape(-1) for array in (parameter, np.ascontiguousarray(gradient), first, second)]
     n_rows = parameter.size // LANES
     whole = [array[: n_rows * LANES].reshape(n_rows, LANES) for array in flat]
-    if parameter.size < WORTH_WAKING:
-        _adam(*whole, typed, 0, n_rows)
-    else:
-        run_shares(lambda _, start, stop: _adam(*whole, typed, start, stop), n_rows)
+    run_rows(lambda _, start, stop: _adam(*whole, typed, start, stop), n_rows, parameter.size)
     # What does not fill a row goes through one of its own.
     n_left = parameter.size - n_rows * LANES
     if n_left:

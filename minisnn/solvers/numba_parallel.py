@@ -151,7 +151,7 @@ def single_spike_backward(
     if by_events:
         grad_weight = event_products.add_partials(partial_weight, n_out, workspace)
     else:
-        grad_weight = add_in_order(products, run_shares, workspace)
+        grad_weight = add_in_order(products, workspace)
     grad_bias, grad_decay = sums_of_shares(sums, trace.decay, n_out)
     return Gradients(grad_weight, grad_bias, grad_decay, kept if keep_current else None, weight)
 

@@ -16,16 +16,7 @@ from .decays import decay_gradient
 from .event_products import add_sample_gradient, group_by_input
 from .jit import inlined, kernel
 from .lanes import LANES, columns, copy_in, copy_out, full, load, n_blocks, store, where
-from .upstream import (
-    GIVEN,
-    GS,
-    PROJECTED,
-    RECURSION,
-    mark_peaks,
-    project_sample,
-    projection_rows,
-    recursion_rows,
-)
+from .upstream import GIVEN, GS, mark_peaks, project_sample, upstream_rows
 
 __all__ = [
     "BIAS",
@@ -231,12 +222,10 @@ def backward_share(
                     copy_in(on_membrane, grad_membrane[b], k)
                 if project or source == GIVEN:
                     copy_in(rows, projected[b - start] if project else grad[b], k)
-                elif source == PROJECTED:
-                    projection_rows(rows, grad[b], columns(weight, k))
-                elif source == RECURSION:
-                    recursion_rows(
-                        rows, 0, n_steps, state, recursion, grad_value, peak_times, reached[b - start], b,
-                        columns(weight, k),
+                else:
+                    upstream_rows(
+                        source, rows, 0, n_steps, state, grad[b], recursion, grad_value, peak_times,
+                        reached[b - start], b, columns(weight, k),
                     )  # fmt: skip
                 backward_pass(
                     rows, on_membrane, sample, 0, n_steps, state, columns(spike_times, k), b, columns(constants, k),

@@ -33,7 +33,7 @@ from .numba_passes import (
 )
 from .products import Spikes
 from .threads import one_blas_thread, run_shares, shares
-from .upstream import FEW, mark_peaks, project_sample, projection_rows, recursion_rows
+from .upstream import FEW, PROJECTED, RECURSION, mark_peaks, project_sample, upstream_rows
 from .workspace import Workspace, buffer
 
 __all__ = ["Step", "training_step"]
@@ -165,6 +165,8 @@ def _step_pass(
                     columns(grad_logits, block), columns(peaks, block), b, use_max, membrane[block],
                     columns(constants[depth], block), rows, columns(sums[depth], block),
                 )  # fmt: skip
+                if b == first:
+                    grad_weights[depth][block] = 0
                 add_sample_gradient(
                     grad_weights[depth][block], rows, pointer, 0, neuron, hidden_ends, steps[g]
                 )
@@ -189,13 +191,12 @@ def _step_pass(
                     b = start + g
                     if project:
                         copy_in(rows, currents[k][g], block)
-                    elif by_recursion and k == depth - 1:
-                        recursion_rows(
-                            rows, 0, n_steps, state, readout_decay, grad_logits, peaks_used, reached[g], b,
-                            columns(onwards[k], block),
-                        )  # fmt: skip
                     else:
-                        projection_rows(rows, currents[k + 1][g], columns(onwards[k], block))
+                        upstream_rows(
+                            RECURSION if by_recursion and k == depth - 1 else PROJECTED, rows, 0, n_steps, state,
+                            currents[k + 1][g] if len(currents[k + 1]) > 0 else rows, readout_decay, grad_logits,
+                            peaks_used, reached[g], b, columns(onwards[k], block),
+                        )  # fmt: skip
                     backward_pass(
                         rows, no_membrane, potentials[k][g, block], 0, n_steps, state, columns(times[k], block), b,
                         columns(constants[k], block), theta, scale, gated, rows, columns(sums[k], block),
@@ -303,14 +304,12 @@ def training_step(
 
     def task(share: int, first: int, last: int) -> None:
         mine = scratch()
-        grad_weights = tuple(partial[share] for partial in partial_weights)
-        grad_weights[depth][:] = 0  # of the readout, a small one
         _step_pass(
             signal.indptr, signal.indices, labels, dtype.type(batch), n_steps, sizes,
             weights, both, onwards, projections, readout_decay[()] if by_recursion else dtype.type(0),
             dtype.type(threshold), dtype.type(surrogate_scale), gradient == "gated", readout == "max",
             by_recursion, dtype.type(logit_scale), times, last_potential, losses, logits, grad_logits, peaks, *mine,
-            grad_weights, tuple(total[share] for total in sums), first, last,
+            tuple(partial[share] for partial in partial_weights), tuple(total[share] for total in sums), first, last,
         )  # fmt: skip
         free.append(mine)
 

@@ -13,15 +13,7 @@ from numpy.typing import NDArray
 from .jit import inlined, kernel
 from .lanes import LANES, columns, copy_in, copy_out, n_blocks
 from .numba_passes import STATE, backward_pass, forward_pass
-from .upstream import (
-    GIVEN,
-    PROJECTED,
-    RECURSION,
-    mark_peaks,
-    project_sample,
-    projection_rows,
-    recursion_rows,
-)
+from .upstream import GIVEN, mark_peaks, project_sample, upstream_rows
 
 __all__ = ["backward_tiles", "forward_tiles", "tile_scratch"]
 
@@ -96,12 +88,10 @@ def backward_tiles(
                     on_membrane = _part(grad_membrane[b], start, stop, k, padding[2])
                 if project or source == GIVEN:
                     grad_spikes = _part(projected if project else grad[b], start, stop, k, padding[3])
-                elif source == PROJECTED:
-                    projection_rows(rows, grad[b, start:stop], columns(weight, k))
-                elif source == RECURSION:
-                    recursion_rows(
-                        rows, start, n_steps, states[k], recursion, grad_value, peak_times, reached[start:stop], b,
-                        columns(weight, k),
+                else:
+                    upstream_rows(
+                        source, rows, start, n_steps, states[k], grad[b, start:stop], recursion, grad_value, peak_times,
+                        reached[start:stop], b, columns(weight, k),
                     )  # fmt: skip
                 backward_pass(
                     grad_spikes, on_membrane, tile, start, n_steps, states[k], columns(spike_times, k), b,

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..spikes import SpikeEvents
-from .threads import one_blas_thread, shares
+from .threads import one_blas_thread, run_rows, shares
 from .workspace import Workspace, buffer
 
 __all__ = [
@@ -61,7 +61,7 @@ def matmul_transposed(
     partial = share_products(x, grad, workspace)
     with one_blas_thread():
         run(lambda k, first, last: matmul_transposed_samples(x, grad, partial[k], first, last), len(x))
-    return add_in_order(partial, run, workspace)
+    return add_in_order(partial, workspace)
 
 
 def share_products(x: Spikes, grad: Floats, workspace: Workspace | None) -> Floats:
@@ -75,7 +75,7 @@ def matmul_transposed_samples(x: Spikes, grad: Floats, out: Floats, first: int, 
     np.matmul(_rows(x[first:last], grad.dtype).T, grad[first:last].reshape(rows, -1), out=out)
 
 
-def add_in_order(partial: Floats, run: Run = in_turn, workspace: Workspace | None = None) -> Floats:
+def add_in_order(partial: Floats, workspace: Workspace | None = None) -> Floats:
     """Sum of the shares' partial results (S, R, N), in the order of the shares."""
     total = buffer(workspace, "sum of products", partial.shape[1:], partial.dtype)
 
@@ -84,7 +84,7 @@ def add_in_order(partial: Floats, run: Run = in_turn, workspace: Workspace | Non
         for part in partial[1:]:
             total[first:last] += part[first:last]
 
-    run(task, len(total))
+    run_rows(task, len(total), total.size)
     return total
 
 

@@ -22,7 +22,16 @@ import threadpoolctl
 
 from ..errors import InputError
 
-__all__ = ["SHARES", "WORTH_WAKING", "get_threads", "one_blas_thread", "run_shares", "set_threads", "shares"]
+__all__ = [
+    "SHARES",
+    "WORTH_WAKING",
+    "get_threads",
+    "one_blas_thread",
+    "run_rows",
+    "run_shares",
+    "set_threads",
+    "shares",
+]
 
 # Where the shares end, in 32nds of the batch: two large, two middling, two small. More would balance better,
 # but every share has a partial weight gradient of its own that must be cleared and added.
@@ -107,6 +116,14 @@ def run_shares(task: Callable[[int, int, int], None], batch: int) -> None:
     work()
     for future in futures:
         future.result()
+
+
+def run_rows(task: Callable[[int, int, int], None], n_rows: int, size: int) -> None:
+    """As `run_shares` for the rows of an array of `size` elements; at once where others are not worth waking."""
+    if size < WORTH_WAKING:
+        task(0, 0, n_rows)
+    else:
+        run_shares(task, n_rows)
 
 
 @lru_cache(maxsize=1)

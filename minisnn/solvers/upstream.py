@@ -27,8 +27,7 @@ __all__ = [
     "as_upstream",
     "mark_peaks",
     "project_sample",
-    "projection_rows",
-    "recursion_rows",
+    "upstream_rows",
 ]
 
 Floats = NDArray[np.floating[Any]]
@@ -95,9 +94,20 @@ def mark_peaks(reached, peak_times, sample, n_next):
 
 
 @inlined
-def recursion_rows(
-    rows, start, n_steps, state, recursion, grad_value, peak_times, reached, sample, weight
-):  # fmt: skip
+def upstream_rows(
+    source, rows, start, n_steps, state, factors, recursion, grad_value, peak_times, reached, sample, weight
+):
+    """Make `rows` gS of the steps from `start` on, as PROJECTED or RECURSION says; GIVEN is there already."""
+    if source == PROJECTED:
+        _projection_rows(rows, factors, weight)
+    elif source == RECURSION:
+        _recursion_rows(
+            rows, start, n_steps, state, recursion, grad_value, peak_times, reached, sample, weight
+        )
+
+
+@inlined
+def _recursion_rows(rows, start, n_steps, state, recursion, grad_value, peak_times, reached, sample, weight):
     """Make `rows` gS of the steps from `start` on, the last first, by the recursion of a readout.
 
     See `ReadoutGradients`; weight is (O, LANES), `peak_times` empty for a readout's sum, `reached` (of these steps)
@@ -120,7 +130,7 @@ def recursion_rows(
 
 
 @inlined
-def projection_rows(rows, factors, weight):
+def _projection_rows(rows, factors, weight):
     """``rows = factors @ weight`` for factors (T, O) and weight (O, LANES): two steps at a time share the weights."""
     n_steps, n_next = factors.shape
     nothing = full(rows.dtype.type(0))
