@@ -1,4 +1,4 @@
-"""Adam's update compiled: one pass over a parameter, on all cores, with the bits of the NumPy version."""
+"""Adam's update compiled: one pass over a parameter, on several cores, with the bits of the NumPy version."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whole spike trains at once on a CPU: event-driven, fused, all cores.
+"""Whole spike trains at once on a CPU: event-driven, fused, on several cores.
 
 Equal to `numpy_parallel` bit for bit on exact inputs, within the rounding bound elsewhere, and to itself bit
 for bit on any number of threads. What makes it fast: a spike costs one weight row instead of its share of a
