@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from .errors import InputError, unknown_name
 from .model import GRADIENTS
-from .reading import checked_count
+from .reading import checked_count, read_array
 from .spikes import SpikeEvents, check_raster
 
 __all__ = [
@@ -119,11 +119,11 @@ def check_overflow(potential: Floats) -> None:
         raise OverflowError(f"the potential left the range of {potential.dtype}: scale weight and bias down")
 
 
-def checked_labels(labels: Any, n_samples: int, n_classes: int) -> NDArray[np.int64]:
-    """`labels` as (n_samples,) int64 within 0 ... n_classes - 1."""
-    array = np.asarray(labels)
+def checked_labels(labels: Any, n_samples: int, n_classes: int, name: str = "labels") -> NDArray[np.int64]:
+    """`labels`, in whatever form, as a new (n_samples,) int64 array within 0 ... n_classes - 1: the one to keep."""
+    array = read_array(name, labels)
     if array.dtype.kind not in "iu" or array.shape != (n_samples,):
-        raise InputError(f"labels must be {n_samples} integers, got {array.dtype} of shape {array.shape}")
+        raise InputError(f"{name} must be {n_samples} integers, got {array.dtype} of shape {array.shape}")
     if n_samples and (int(array.min()) < 0 or int(array.max()) >= n_classes):
-        raise InputError(f"labels must lie in 0 ... {n_classes - 1}, got {array.min()} ... {array.max()}")
+        raise InputError(f"{name} must lie in 0 ... {n_classes - 1}, got {array.min()} ... {array.max()}")
     return array.astype(np.int64)

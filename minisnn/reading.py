@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from .errors import InputError, one_line
 
-__all__ = ["checked_count", "read_array"]
+__all__ = ["checked_count", "checked_flag", "read_array", "whole_number"]
 
 
 def read_array(name: str, value: Any) -> NDArray[Any]:
@@ -25,28 +25,56 @@ def read_array(name: str, value: Any) -> NDArray[Any]:
     >>> read_array("labels", [0, 2])
     array([0, 2])
     """
-    if isinstance(value, np.ndarray) and hasattr(value, "mask"):
+    if _is_masked(value):
         raise InputError(f"{name} must not be a masked array: fill it, or leave the masked samples out")
-    for method in ("detach", "cpu"):  # of a tensor that requires gradients or lies on a device
-        value = getattr(value, method, lambda value=value: value)()
     try:
+        for method in ("detach", "cpu"):  # of a tensor that requires gradients or lies on a device
+            value = getattr(value, method, lambda value=value: value)()
         return np.asarray(value)
-    except (TypeError, ValueError) as error:  # rows of different lengths, among others
-        raise InputError(f"{name} must be an array, got {type(value).__name__}: {one_line(error)}") from None
+    except (TypeError, ValueError) as error:
+        uneven = "inhomogeneous" in str(error)
+        came = "rows of different lengths" if uneven else f"{type(value).__name__}: {one_line(error)}"
+        raise InputError(f"{name} must be an array of numbers, got {came}") from None
+
+
+def whole_number(value: Any) -> int | None:
+    """`value` as a Python int if it is an integer, or an array that holds one; else None.
+
+    Examples
+    --------
+    >>> [whole_number(value) for value in (3, np.int8(3), np.array([3]), 3.0, True)]
+    [3, 3, 3, None, None]
+    """
+    if isinstance(value, int):
+        return None if isinstance(value, bool) else int(value)
+    if not hasattr(value, "dtype") or _is_masked(value):
+        return None
+    array = read_array("number", value)
+    return int(array.item()) if array.dtype.kind in "iu" and array.size == 1 else None
 
 
 def checked_count(name: str, value: Any, *, low: int = 0, high: int | None = None) -> int:
-    """`value` as a Python int between `low` and `high`: of an integer, or of an array that holds one.
+    """`value` as a Python int between `low` and `high`.
 
     Examples
     --------
     >>> checked_count("epochs", np.int64(3), low=1)
     3
     """
-    number = value if isinstance(value, int) else read_array(name, value) if hasattr(value, "dtype") else None
-    if isinstance(number, np.ndarray):
-        number = number.item() if number.dtype.kind in "iu" and number.size == 1 else None
-    upper = "" if high is None else f" and <= {high}"
-    if number is None or isinstance(value, bool) or number < low or (high is not None and number > high):
+    number = whole_number(value)
+    if number is None or number < low or (high is not None and number > high):
+        upper = f" and <= {high}" if high is not None and number is not None and number > high else ""
         raise InputError(f"{name} must be a whole number >= {low}{upper}, got {one_line(repr(value))}")
-    return int(number)
+    return number
+
+
+def checked_flag(name: str, value: Any) -> bool:
+    """`value` as a Python bool: of True, False, 0 or 1, or an array that holds one of them."""
+    array = read_array(name, value)
+    if array.dtype.kind not in "biu" or array.size != 1 or array.item() not in (0, 1):
+        raise InputError(f"{name} must be True or False, got {one_line(repr(value))}")
+    return bool(array.item())
+
+
+def _is_masked(value: Any) -> bool:
+    return isinstance(value, np.ndarray) and hasattr(value, "mask")  # numpy.ma itself is slow to import

@@ -83,7 +83,11 @@ def recording(_):
         content = path.read_bytes()
         rows = [content[k : k + 5] for k in range(0, len(content), 5)]
         times = [int.from_bytes(row[2:], "big") % 2**23 for row in rows]
-        right = bool(rows) and len(rows[-1]) == 5 and times == sorted(times)
+        overflows = [sum(row[1:2] == b"\xf0" for row in rows[: k + 1]) for k in range(len(rows))]
+        times = [t + 2**13 * n for t, n, row in zip(times, overflows, rows) if row[1:2] != b"\xf0"]
+        rows = [row for row in rows if row[1:2] != b"\xf0"]
+        right = bool(rows) and len(content) % 5 == 0 and times == sorted(times)
+        right = right and (times[0] == times[-1] or times[-1] >= 1000)  # else it would all be step 0
         right &= all(row[0] < 34 and row[1] < 34 for row in rows if len(row) > 1)
         try:
             encoded = encode_recordings([read_recording(path, "kept")], 2312, n_steps=8389, dt=1, counts=True)

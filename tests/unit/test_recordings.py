@@ -68,10 +68,25 @@ def test_binning_is_that_of_a_loop(seed, n_events, n_steps, dt, binning, counts)
         )
         for _ in range(2)
     ]
-    events = encode_recordings(recordings, 3, n_steps=n_steps, dt=dt, binning=binning, counts=counts)
+    options = {"n_steps": n_steps, "dt": dt, "binning": binning, "counts": counts}
+    rasters = [naive_raster(times, neurons, 3, **options) for times, neurons, _ in recordings]
+    lasting = n_steps > 1 and any(n_events and times[0] != times[-1] for times, _, _ in recordings)
+    late = [
+        naive_raster(times, neurons, 3, **options | {"n_steps": 99})[1:] for times, neurons, _ in recordings
+    ]
+    if n_events and not all(raster.any() for raster in rasters):
+        with pytest.raises(
+            DataError, match=f"none of its {n_events} events falls within the {n_steps} steps"
+        ):
+            encode_recordings(recordings, 3, **options)
+        return
+    if lasting and not np.any(late):
+        with pytest.raises(DataError, match=f"fall into step 0 of {n_steps} with"):
+            encode_recordings(recordings, 3, **options)
+        return
+    events = encode_recordings(recordings, 3, **options)
     assert events.counts == counts
-    for raster, (times, neurons, _) in zip(events.to_raster(), recordings):
-        assert np.array_equal(raster, naive_raster(times, neurons, 3, n_steps, dt, binning, counts))
+    assert np.array_equal(events.to_raster(), rasters)
     datasets.EventSamples(type(events)(events.indptr, events.indices, n_steps, 3, counts), np.zeros(2, int))
 
 
@@ -164,6 +179,8 @@ def test_damaged_nmnist_files_are_named(tmp_path):
         (bin_bytes([5, 4], [0, 0], [0, 0], [0, 0]), "never run backwards, got 4 us as event 1"),
         (bin_bytes([5], [34], [0], [0]), "x must lie in 0 ... 33, got 34 ... 34"),
         (bin_bytes([5], [0], [40], [0]), "y must lie in 0 ... 33, got 40 ... 40"),
+        (bin_bytes([5], [0], [240], [0]), "must hold at least one event of 5 bytes, got 5 bytes"),
+        (bin_bytes([400_000], [0], [0], [0]), "none of its 1 events falls within the 300 steps of dt = 1 ms"),
     ]:
         path.write_bytes(content)
         assert message in complaint()
@@ -334,11 +351,11 @@ def test_the_cache_is_keyed_by_parameters_and_files(tmp_path, monkeypatch):
     assert np.array_equal(again.train.labels, first.train.labels)
     monkeypatch.setattr(nmnist, "read_bin", read_bin)
     for count, options in enumerate(
-        ({"dt": 2.0}, {"counts": True}, {"binning": "round"}, {"polarities": "kept"}, {"n_steps": 9}), 2
+        ({"dt": 2.0}, {"counts": True}, {"binning": "round"}, {"polarities": "kept"}, {"n_steps": 90}), 2
     ):
         load(**options)
         assert len(files()) == 2 * count
-    load(n_steps=np.int64(9), dt=np.float32(1), counts=np.bool_(True))  # what JSON does not know
+    load(n_steps=np.int64(90), dt=np.float32(1), counts=np.bool_(True))  # what JSON does not know
     # Another content under the same name is another file.
     path = tmp_path / "data" / "Train" / "3" / "00003.bin"
     path.write_bytes(bin_bytes([7], [1], [2], [0]))
