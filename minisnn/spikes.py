@@ -209,13 +209,13 @@ class SpikeEvents:
         array([[[1, 0, 0],
                 [0, 0, 1]]], dtype=uint8)
         """
-        if read_array("shape", shape).shape != (3,):
-            raise InputError(f"shape must be (batch, time, neuron), got {shape!r}")
-        batch, n_steps, n_neurons = (
-            checked_count("every size of shape", size, high=LARGEST) for size in shape
-        )
-        if 0 in (batch, n_steps, n_neurons):
-            raise InputError(f"there must be at least one sample, step and neuron, got shape {tuple(shape)}")
+        sizes = tuple(shape) if np.iterable(shape) else ()
+        if len(sizes) != 3:
+            raise InputError(f"shape must be (batch, time, neuron), got {one_line(repr(shape))}")
+        sizes = tuple(checked_count("every size of shape", size, high=LARGEST) for size in sizes)
+        if 0 in sizes:
+            raise InputError(f"there must be at least one sample, step and neuron, got shape {sizes}")
+        batch, n_steps, n_neurons = sizes
         columns = []
         for name, values, size in (
             ("sample", sample, batch),

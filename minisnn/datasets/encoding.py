@@ -40,7 +40,7 @@ def latency_linear(intensity: NDArray[np.floating[Any]], n_steps: int) -> NDArra
     x = read_array("intensities", intensity)
     if x.dtype.kind not in "biuf":
         raise InputError(f"intensities must be numbers, got {x.dtype}")
-    x = x.astype(np.float64)
+    x = x.astype(np.float64, order="C")
     if not np.all((x >= 0) & (x <= 1)):
         raise InputError(f"intensities must lie in [0, 1], got {np.min(x)} ... {np.max(x)}")
     times: NDArray[np.int32] = np.floor((1 - x) * (n_steps - 1)).astype(np.int32)
@@ -101,6 +101,7 @@ def pixel_times(pixels: NDArray[np.uint8], n_steps: int, encoding: str) -> NDArr
     """
     if encoding not in ENCODINGS:
         raise unknown_name("encoding", encoding, ENCODINGS)
+    n_steps = checked_count("n_steps", n_steps, low=1, high=LARGEST)
     if encoding == "log":
         return latency_log(pixels, n_steps)
     table = latency_linear(np.arange(256) / 255, n_steps)
@@ -177,5 +178,4 @@ def _look_up(table: NDArray[np.int32], pixels: NDArray[np.uint8]) -> NDArray[np.
     pixels = read_array("pixels", pixels)
     if pixels.dtype != np.uint8:
         raise InputError(f"pixels must be uint8, got {pixels.dtype}")
-    times: NDArray[np.int32] = table[pixels]
-    return times
+    return np.ascontiguousarray(table[pixels])  # pixels in Fortran order would give times in it

@@ -60,7 +60,8 @@ def from_tonic(
     sizes = read_array("sensor_size", size)
     if sizes.shape != (3,) or sizes.dtype.kind not in "iu" or sizes.min() < 1:
         raise InputError(
-            f"sensor_size must be (width, height, polarities), and the data set does not say it; got {size!r}"
+            f"sensor_size must be (width, height, polarities), and the data set does not say it; "
+            f"got {one_line(repr(size))}"
         )
     width, height, n_polarities = sizes.tolist()
     if n_polarities == 1:
@@ -86,7 +87,7 @@ def from_tonic(
                 p = p.astype(np.int64)
             number = whole_number(label)
             if number is None:
-                raise DataError(f"{name}: the label must be an integer, got {label!r}")
+                raise DataError(f"{name}: the label must be an integer, got {one_line(repr(label))}")
             labels.append(number)
             yield np.asarray(events["t"]), pixel_neurons(x, y, p, width, height, polarities, name), name
 

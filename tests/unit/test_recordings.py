@@ -111,6 +111,116 @@ def test_wrong_recordings_are_named(times, neurons, message):
         encode_recordings([(np.array(times), np.array(neurons), "r")], 3, n_steps=4, dt=1)
 
 
+MICROSECONDS = [0, 1400, 3000]
+
+
+def encoded(times, neurons=(1, 0, 2), **options):
+    """Spikes in every step of recordings of the same neurons."""
+    recordings = [(t, neurons[: len(t)], f"r{k}") for k, t in enumerate(times)]
+    spikes = encode_recordings(recordings, 3, **{"n_steps": 5, "dt": 1} | options)
+    return spikes.to_raster().sum(axis=2).tolist()
+
+
+@pytest.mark.parametrize(
+    ("times", "options", "message"),
+    [
+        ([[10_000_000, 10_003_000]], {}, r"r0: none of its 2 events falls within the 5 steps of dt = 1 ms; times "
+         r"must be microseconds from the start of the recording, got 10000000 \.\.\. 10003000: subtract the start"),
+        ([MICROSECONDS, [5000]], {}, r"r1: none of its 1 events .* got 5000 \.\.\. 5000"),
+        ([MICROSECONDS, [4600]], {"binning": "round"}, "r1: none of its 1 events"),
+        ([[1000, 2000]], {"n_steps": 1}, "r0: none of its 2 events falls within the 1 steps"),
+        ([[1e300, 1e308]], {"dt": 1e-300}, "none of its 2 events"),
+        ([[0.0, 0.0014, 0.003]], {}, "r0: all events, and those of every recording before it, fall into step 0 of 5 "
+         "with dt = 1 ms; times must be microseconds, got none above 0.003: convert them from seconds or milli"),
+        ([[0, 140, 300], [20, 999]], {}, "r1: all events, .* got none above 999:"),
+        ([[3], [0, 499]], {"binning": "round"}, "r1: all events"),
+        ([MICROSECONDS, MICROSECONDS], {"dt": 1000}, "r1: all events, .* dt = 1000 ms; .* above 3000: .* smaller dt"),
+        ([[], [0, 999], []], {}, "r2: all events"),
+    ],
+)  # fmt: skip
+def test_times_of_another_unit_or_origin_are_no_silence(times, options, message):
+    with pytest.raises(DataError, match=message) as caught:
+        encoded(times, **options)
+    assert "\n" not in str(caught.value)
+
+
+def test_short_recordings_that_are_right():
+    assert encoded([[0, 140, 300]], n_steps=1) == [[3]]  # one step is a wish
+    assert encoded([[7], [], [7, 7]]) == [[1, 0, 0, 0, 0], [0] * 5, [2, 0, 0, 0, 0]]  # of one moment each
+    assert encoded([[0, 140, 300], [1000]]) == [[3, 0, 0, 0, 0], [0, 1, 0, 0, 0]]
+    assert encoded([[0, 140, 9000]]) == [[2, 0, 0, 0, 0]]  # later events are left out
+    assert encoded([[], []]) == [[0] * 5] * 2
+
+
+def test_nmnist_that_begins_late_or_lasts_too_short(tmp_path):
+    write_nmnist(tmp_path)
+    path = tmp_path / "Train" / "3" / "00003.bin"
+    for times, options in (
+        ([8_000_000, 8_300_000], {"augment": ["shift"]}),
+        ([500_000], {"polarities": "kept"}),
+    ):
+        path.write_bytes(bin_bytes(times, [1] * len(times), [2] * len(times), [0] * len(times)))
+        with pytest.raises(
+            DataError, match=f"{re.escape(str(path))}: none of its .* events falls within the 300"
+        ):
+            datasets.load_dataset("nmnist", tmp_path, **options)
+    with pytest.raises(DataError, match="fall into step 0 of 300 with dt = 1000 ms"):
+        datasets.load_dataset("nmnist", tmp_path, dt=1000)
+
+
+@pytest.mark.parametrize("milliseconds", [1000, 1e-3])
+def test_shd_in_another_unit(tmp_path, milliseconds):
+    times = [np.array([0.02, 0.4, 0.9]) * milliseconds] * 2
+    for part in ("train", "test"):
+        write_shd(tmp_path / f"shd_{part}.h5", n=2, times=times, dtype="float32")
+    with pytest.raises(DataError, match=r"shd_train.h5 \(seconds\): (none of its 3|all) events") as caught:
+        datasets.load_dataset("shd", tmp_path)
+    assert "\n" not in str(caught.value)
+
+
+def test_the_clock_of_nmnist_overflows(tmp_path):
+    path = tmp_path / "1.bin"
+    path.write_bytes(
+        bin_bytes([5, 9, 0, 7, 2, 3, 4], [1] * 7, [2, 240, 240, 3, 240, 240, 4], [1, 0, 0, 1, 1, 1, 0])
+    )
+    times, x, y, polarity = read_bin(path)
+    assert times.tolist() == [5, 7 + 2 * 8192, 4 + 4 * 8192]
+    assert (x.tolist(), y.tolist(), polarity.tolist()) == ([1, 1, 1], [2, 3, 4], [1, 1, 0])
+
+
+def test_files_of_macos_and_windows_are_skipped_with_a_count(tmp_path):
+    write_nmnist(tmp_path)
+    whole = datasets.load_dataset("nmnist", tmp_path)
+    for name in ("._00003.bin", "._00013.bin", ".DS_Store", "Thumbs.db"):
+        (tmp_path / "Train" / "3" / name).write_bytes(b"Mac OS X")
+    (tmp_path / "Train" / "._3").write_bytes(b"Mac OS X")
+    with pytest.warns(
+        UserWarning, match=r"Train: 2 files of macOS \(\._\*\.bin\), which .* skipped"
+    ) as caught:
+        data = datasets.load_dataset("nmnist", tmp_path)
+    assert len(caught) == 1
+    assert np.array_equal(data.train.spikes.indices, whole.train.spikes.indices)
+    for path in (tmp_path / "Train").glob("*/0*.bin"):
+        path.unlink()
+    with (
+        pytest.warns(UserWarning, match="2 files of macOS"),
+        pytest.raises(DataError, match="holds no recordings"),
+    ):
+        datasets.load_dataset("nmnist", tmp_path)
+
+
+@pytest.mark.parametrize(
+    "recording",
+    [([0], [0]), ([0], [0], "r", 1), (np.ma.array([0]), [0], "r"), ([[0], [0, 1]], [0], "r"), ([0], ["a"], "r"),
+     ([0j], [0], "r"), ([True], [0], "r"), (np.array([0], "m8[us]"), [0], "r"), ([2**70], [0], "r")],
+    ids=repr,
+)  # fmt: skip
+def test_what_is_no_recording_is_refused_in_one_line(recording):
+    with pytest.raises(InputError, match="^(r: |a recording must be .times, neurons, name.)") as caught:
+        encode_recordings([recording], 3, n_steps=4, dt=1)
+    assert "\n" not in str(caught.value)
+
+
 @pytest.mark.parametrize("binning", ["floor", "round"])
 def test_times_beyond_all_integers_and_steps_are_left_out(binning):
     neurons = np.array([0, 2, 1], dtype=np.uint64)
@@ -126,9 +236,15 @@ def test_wrong_ways_to_bin():
         ({"n_steps": 0, "dt": 1}, "n_steps must be a whole number >= 1"),
         ({"n_steps": 4, "dt": 0}, "dt must"),
         ({"n_steps": 4, "dt": 1, "binning": "ceil"}, "unknown binning 'ceil'"),
+        ({"n_steps": 4.0, "dt": 1}, "n_steps must be a whole number >= 1, got 4.0"),
+        ({"n_steps": 4, "dt": np.nan}, "dt must"),
+        ({"n_steps": 4, "dt": 1, "counts": "no"}, "counts must be True or False, got 'no'"),
     ]:
         with pytest.raises(InputError, match=message):
             encode_recordings(one, 3, **options)
+    for n_neurons in (3.0, True, 0):
+        with pytest.raises(InputError, match="n_neurons must be a whole number >= 1, got"):
+            encode_recordings(one, n_neurons, n_steps=4, dt=1)
     with pytest.raises(InputError, match="at least one recording"):
         encode_recordings([], 3, n_steps=4, dt=1)
     silent = encode_recordings([(np.zeros(0), np.zeros(0, int), "r")], 3, n_steps=4, dt=1)
