@@ -100,11 +100,6 @@ def checked_decay(
 
 def checked_spikes(spikes: Any, n_in: int, dtype: np.dtype[Any], fit: str = "") -> NDArray[Any] | SpikeEvents:
     """Input spikes of a layer of `n_in` inputs: events, or a raster of `dtype` or uint8."""
-    if isinstance(spikes, (list, tuple)) and any(isinstance(part, SpikeEvents) for part in spikes):
-        raise InputError(
-            f"spikes must be one SpikeEvents with all samples, got a {type(spikes).__name__} of them: "
-            "run them one after the other, or make one with SpikeEvents.from_lists"
-        )
     if isinstance(spikes, SpikeEvents):
         check_events(spikes)
     else:
@@ -203,11 +198,11 @@ def check_overflow(potential: Floats) -> None:
         raise OverflowError(f"the potential left the range of {potential.dtype}: scale weight and bias down")
 
 
-def checked_labels(labels: Any, n_samples: int, n_classes: int) -> NDArray[np.int64]:
-    """`labels` as (n_samples,) int64 within 0 ... n_classes - 1."""
-    array = np.asarray(labels)
+def checked_labels(labels: Any, n_samples: int, n_classes: int, name: str = "labels") -> NDArray[np.int64]:
+    """`labels`, in whatever form, as a new (n_samples,) int64 array within 0 ... n_classes - 1: the one to keep."""
+    array = read_array(name, labels)
     if array.dtype.kind not in "iu" or array.shape != (n_samples,):
-        raise InputError(f"labels must be {n_samples} integers, got {array.dtype} of shape {array.shape}")
+        raise InputError(f"{name} must be {n_samples} integers, got {array.dtype} of shape {array.shape}")
     if n_samples and (int(array.min()) < 0 or int(array.max()) >= n_classes):
-        raise InputError(f"labels must lie in 0 ... {n_classes - 1}, got {array.min()} ... {array.max()}")
+        raise InputError(f"{name} must lie in 0 ... {n_classes - 1}, got {array.min()} ... {array.max()}")
     return array.astype(np.int64)

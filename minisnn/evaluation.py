@@ -132,7 +132,7 @@ def evaluate(network: Network, samples: Samples, *, solver: str = "numba-paralle
     loss, correct = 0.0, 0
     spikes = np.zeros(len(network.config.sizes) - 2)
     fired = [np.zeros(n, dtype=np.int64) for n in network.config.sizes[1:-1]]
-    n, labels = len(samples), part_labels("samples", samples, network)
+    n, labels = len(samples), part_labels("the samples", samples, network)
     chosen = [np.arange(k, min(k + _EVALUATION_BATCH, n)) for k in range(0, n, _EVALUATION_BATCH)]
     for indices, batch in batches(network, samples, chosen, module):
         activity = network.forward(batch, solver=solver, workspace=workspace, checked=True)
@@ -155,10 +155,7 @@ def part_labels(part: str, samples: Samples, network: Network) -> NDArray[np.int
     """Labels of a part of a data set, at least one, all of them classes of the network."""
     if not len(samples):
         raise InputError(f"{part} must hold at least one sample, got none")
-    try:
-        return checked_labels(samples.labels, len(samples), network.config.sizes[-1])
-    except InputError as error:
-        raise InputError(f"{part}: {error}") from None
+    return checked_labels(samples.labels, len(samples), network.config.sizes[-1], f"labels of {part}")
 
 
 def batches(

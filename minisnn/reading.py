@@ -22,6 +22,7 @@ __all__ = [
     "kernel_array",
     "read_array",
     "shown",
+    "whole_number",
 ]
 
 
@@ -53,15 +54,33 @@ def read_array(name: str, value: Any) -> NDArray[Any]:
         for method in ("detach", "cpu"):  # of a tensor that requires gradients or lies on a device
             value = getattr(value, method, lambda value=value: value)()
         return np.asarray(value)
-    except Exception as error:  # rows of different lengths; whatever a foreign object raises when it is read
-        raise InputError(f"{name} must be an array, got {type(value).__name__}: {one_line(error)}") from None
+    except Exception as error:  # also whatever a foreign object raises when it is read
+        uneven = "inhomogeneous" in str(error)
+        came = "rows of different lengths" if uneven else f"{type(value).__name__}: {one_line(error)}"
+        raise InputError(f"{name} must be an array of numbers, got {came}") from None
+
+
+def whole_number(value: Any) -> int | None:
+    """`value` as a Python int if it is an integer, or an array that holds one; else None.
+
+    Examples
+    --------
+    >>> [whole_number(value) for value in (3, np.int8(3), np.array([3]), 3.0, True)]
+    [3, 3, 3, None, None]
+    """
+    if isinstance(value, int):
+        return None if isinstance(value, bool) else int(value)
+    if not hasattr(value, "dtype") or _is_masked(value):
+        return None
+    array = read_array("number", value)
+    return int(array.item()) if array.dtype.kind in "iu" and array.size == 1 else None
 
 
 def _is_masked(value: Any) -> bool:
     """Whether NumPy would forget a mask in reading `value`, also that of an array in a list."""
     if isinstance(value, (list, tuple)):
         return any(_is_masked(part) for part in value)
-    return isinstance(value, np.ma.MaskedArray)
+    return isinstance(value, np.ndarray) and hasattr(value, "mask")  # numpy.ma itself is slow to import
 
 
 def kernel_array(array: NDArray[Any], dtype: DTypeLike | None = None, *, owned: bool = False) -> NDArray[Any]:
@@ -88,24 +107,22 @@ def kernel_array(array: NDArray[Any], dtype: DTypeLike | None = None, *, owned: 
     native = (array.dtype if dtype is None else np.dtype(dtype)).newbyteorder("=")
     if owned:
         return np.array(array, dtype=native, order="C", copy=True)
-    return np.require(array, native, ["C", "A", "W"])
+    return np.require(np.asarray(array), native, ["C", "A", "W"])
 
 
 def checked_count(name: str, value: Any, *, low: int = 0, high: int | None = None) -> int:
-    """`value` as a Python int between `low` and `high`: of an integer, or of an array that holds one.
+    """`value` as a Python int between `low` and `high`.
 
     Examples
     --------
     >>> checked_count("epochs", np.int64(3), low=1)
     3
     """
-    number = value if isinstance(value, int) else read_array(name, value) if hasattr(value, "dtype") else None
-    if isinstance(number, np.ndarray):
-        number = number.item() if number.dtype.kind in "iu" and number.size == 1 else None
-    upper = "" if high is None else f" and <= {high}"
-    if number is None or isinstance(value, bool) or number < low or (high is not None and number > high):
+    number = whole_number(value)
+    if number is None or number < low or (high is not None and number > high):
+        upper = f" and <= {high}" if high is not None and number is not None and number > high else ""
         raise InputError(f"{name} must be a whole number >= {low}{upper}, got {shown(value)}")
-    return int(number)
+    return number
 
 
 def checked_float(

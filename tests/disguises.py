@@ -58,7 +58,9 @@ class Disguise:
         """`array` in these clothes, and a function that shows that nothing in memory was changed."""
         array = np.asarray(array)
         dtype = np.dtype(self.dtype or array.dtype)
-        base, dressed = _laid_out(array.astype(dtype.newbyteorder("S") if self.swapped else dtype), self.layout)
+        base, dressed = _laid_out(
+            array.astype(dtype.newbyteorder("S") if self.swapped else dtype), self.layout
+        )
         before = base.tobytes()
 
         def unchanged():
@@ -69,7 +71,7 @@ class Disguise:
 
 def _laid_out(array, layout):
     """The memory and, in it, an array of equal values; what lies between its elements is 77 or True."""
-    if layout == "C" or array.ndim == 0 and layout in ("F", "transposed", "reversed", "strided"):
+    if layout == "C" or (array.ndim == 0 and layout in ("F", "transposed", "reversed", "strided")):
         return array, array
     if layout == "F":
         array = np.asfortranarray(array)
@@ -101,9 +103,11 @@ def _held(array, holder):
             file.write(array.tobytes())
             file.flush()
             return np.memmap(file, array.dtype, "r", shape=array.shape)
-    return {"subclass": lambda: array.view(Tagged), "duck": lambda: Duck(array), "tensor": lambda: Tensor(array)}.get(
-        holder, lambda: array
-    )()
+    return {
+        "subclass": lambda: array.view(Tagged),
+        "duck": lambda: Duck(array),
+        "tensor": lambda: Tensor(array),
+    }.get(holder, lambda: array)()
 
 
 def disguises(dtypes=(None,)):

@@ -24,7 +24,7 @@ from .samples import EventSamples
 
 __all__ = ["cache_folder", "cached"]
 
-_FORMAT = 1
+_FORMAT = 2  # 2: recordings outside the steps are refused, overflows are read
 
 
 def cache_folder() -> Path:

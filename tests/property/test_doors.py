@@ -52,7 +52,10 @@ def test_layers(neuron, solver, data, dtype):
     (grad_spikes, _), (grad_membrane, _) = gradients
     same(expected, backward(trace, grad_spikes, grad_membrane=grad_membrane, solver=solver), NAMES)
     # A trace that somebody else made, of the same numbers.
-    potential, times = data.draw(disguises())(plain.potential), data.draw(disguises(("i4", "i8")))(plain.spike_times)
+    potential, times = (
+        data.draw(disguises())(plain.potential),
+        data.draw(disguises(("i4", "i8")))(plain.spike_times),
+    )
     foreign = Trace(
         *(array for array, _ in dressed), 1.0, potential[0], neuron,
         times[0] if neuron == "single-spike" else None,
@@ -93,7 +96,9 @@ def test_networks(data, network):
     activity = network.forward(events.to_raster(), solver=solver)
     there = other.forward(spikes, solver=solver)
     assert np.array_equal(activity.logits, there.logits)
-    grad = np.linspace(-1, 1, activity.logits.size).reshape(activity.logits.shape).astype(network.config.dtype)
+    grad = (
+        np.linspace(-1, 1, activity.logits.size).reshape(activity.logits.shape).astype(network.config.dtype)
+    )
     dressed_grad = data.draw(disguises())(grad)
     expected = network.backward(activity, grad, solver=solver)
     for made in (there, _foreign(data, activity)):
@@ -128,7 +133,9 @@ def _foreign(data, activity):
     ]
     readout = activity.readout
     values = {name: dress(getattr(readout, name)) for name in ("weight", "bias", "decay", "membrane")}
-    return Activity(hidden, ReadoutTrace(readout.input, readout=readout.readout, logit_scale=1.0, logits=0, **values))
+    return Activity(
+        hidden, ReadoutTrace(readout.input, readout=readout.readout, logit_scale=1.0, logits=0, **values)
+    )
 
 
 @pytest.mark.parametrize("how", ["init", "assigned", "replaced", "unpickled", "copied"])
