@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
-__all__ = ["DataError", "InputError", "SolverUnavailableError", "one_line", "unknown_name"]
+__all__ = ["DataError", "InputError", "SolverUnavailableError", "one_line", "shown", "unknown_name"]
 
 
 class InputError(ValueError):
@@ -25,6 +25,15 @@ def one_line(error: object) -> str:
     return " ".join(str(error).split())
 
 
+def shown(value: object) -> str:
+    """What came, for an error: its `repr` in one line of at most 80 characters."""
+    try:
+        text = one_line(repr(value))
+    except Exception:  # a whole number of more digits than Python prints, or a foreign object's own fault
+        return f"a {type(value).__name__}"
+    return text if len(text) <= 80 else f"{text[:77]}..."
+
+
 def unknown_name(what: str, name: object, known: Iterable[str]) -> InputError:
     """Make the error for a name that is not in a list, with the nearest name as a suggestion.
 
@@ -36,4 +45,4 @@ def unknown_name(what: str, name: object, known: Iterable[str]) -> InputError:
     names = list(known)
     close = difflib.get_close_matches(str(name), names, n=1)
     hint = f" (did you mean {close[0]!r}?)" if close else ""
-    return InputError(f"unknown {what} {name!r}{hint}; known: {', '.join(names)}")
+    return InputError(f"unknown {what} {shown(name)}{hint}; known: {', '.join(names)}")

@@ -9,7 +9,8 @@ from __future__ import annotations
 import importlib
 from types import ModuleType
 
-from ..errors import InputError, SolverUnavailableError, unknown_name
+from ..errors import InputError, SolverUnavailableError
+from ..reading import checked_name
 
 __all__ = ["ALL", "get", "names", "why_unavailable"]
 
@@ -33,8 +34,7 @@ def names(neuron: str = "single-spike") -> list[str]:
     >>> "numpy-parallel" in names() and "numpy-parallel" not in names(neuron="multi-spike")
     True
     """
-    if neuron not in NEURONS:
-        raise unknown_name("neuron", neuron, NEURONS)
+    neuron = checked_name("neuron", neuron, NEURONS)
     return [name for name, (_, neurons) in ALL.items() if neuron in neurons and why_unavailable(name) is None]
 
 
@@ -64,10 +64,7 @@ def get(name: str, neuron: str = "single-spike") -> ModuleType:
     SolverUnavailableError
         If the solver cannot run on this machine.
     """
-    if name not in ALL:
-        raise unknown_name("solver", name, ALL)
-    if neuron not in NEURONS:
-        raise unknown_name("neuron", neuron, NEURONS)
+    name, neuron = checked_name("solver", name, ALL), checked_name("neuron", neuron, NEURONS)
     if neuron not in ALL[name][1]:
         usable = [other for other, (_, neurons) in ALL.items() if neuron in neurons]
         raise InputError(
