@@ -106,13 +106,7 @@ def write_atomically(path: str | Path, write: Callable[[BinaryIO], object]) -> N
     if descriptor is not None or not _is_regular(path):
         whole = io.BytesIO()  # a pipe cannot be searched, and should not get half of it either
         write(whole)
-        if descriptor is None:
-            descriptor = os.open(path, os.O_WRONLY)
-        else:
-            _flush_streams()  # what was printed before comes before
-            descriptor = os.dup(descriptor)
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(whole.getvalue())
+        _write_through(path, descriptor, whole.getvalue())
         return
     target = _followed(path)
     try:
@@ -131,6 +125,21 @@ def write_atomically(path: str | Path, write: Callable[[BinaryIO], object]) -> N
         if isinstance(error, OSError) and error.errno is not None and error.filename in (None, temporary):
             raise OSError(error.errno, error.strerror, str(path)) from None  # nobody knows the temporary file
         raise
+
+
+def _write_through(path: str | Path, descriptor: int | None, content: bytes) -> None:
+    """Write to what is no regular file, or to an open one by its number."""
+    try:
+        if descriptor is None:
+            descriptor = os.open(path, os.O_WRONLY)
+        else:
+            for stream in filter(None, (sys.stdout, sys.stderr)):
+                stream.flush()  # what was printed before comes before
+            descriptor = os.dup(descriptor)
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(content)
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(path)) from None
 
 
 def _followed(path: str | Path) -> Path:
@@ -160,12 +169,6 @@ def _own_descriptor(path: str | Path) -> int | None:
             break
         path = path.parent / os.readlink(path)
     return None
-
-
-def _flush_streams() -> None:
-    for stream in (sys.stdout, sys.stderr):
-        if stream is not None:
-            stream.flush()
 
 
 def _take_over(temporary: str, target: Path) -> None:

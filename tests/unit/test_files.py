@@ -175,6 +175,13 @@ def raises(number, *names):
     return fail
 
 
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs /dev/full")
+def test_a_full_device_is_named():
+    with pytest.raises(OSError, match="No space left") as caught:
+        write_text("/dev/full", "text")
+    assert caught.value.filename == "/dev/full"
+
+
 def test_what_no_encoding_has_is_escaped(tmp_path):
     write_text(tmp_path / "file", "a\udcffb")
     assert (tmp_path / "file").read_text() == "a\\udcffb"
