@@ -3,9 +3,19 @@
 from __future__ import annotations
 
 import difflib
+import importlib
 from collections.abc import Iterable
+from types import ModuleType
 
-__all__ = ["DataError", "InputError", "SolverUnavailableError", "one_line", "shown", "unknown_name"]
+__all__ = [
+    "DataError",
+    "InputError",
+    "SolverUnavailableError",
+    "import_extra",
+    "one_line",
+    "shown",
+    "unknown_name",
+]
 
 
 class InputError(ValueError):
@@ -46,3 +56,28 @@ def unknown_name(what: str, name: object, known: Iterable[str]) -> InputError:
     close = difflib.get_close_matches(str(name), names, n=1)
     hint = f" (did you mean {close[0]!r}?)" if close else ""
     return InputError(f"unknown {what} {shown(name)}{hint}; known: {', '.join(names)}")
+
+
+def import_extra(module: str, package: str, extra: str) -> ModuleType:
+    """Import a module that needs an optional package.
+
+    Raises
+    ------
+    InputError
+        If the package is not installed, or cannot be imported on this machine.
+
+    Examples
+    --------
+    >>> import_extra("json.codec", "json.codec", "plot")
+    Traceback (most recent call last):
+    ...
+    minisnn.errors.InputError: json.codec is not installed (pip install 'minisnn[plot]')
+    """
+    try:
+        return importlib.import_module(module)
+    except ModuleNotFoundError as error:
+        if error.name != package:
+            raise
+        raise InputError(f"{package} is not installed (pip install 'minisnn[{extra}]')") from None
+    except (ImportError, OSError, RuntimeError) as error:  # without a home, or with libraries that do not fit
+        raise InputError(f"{package} cannot be used here: {one_line(error)}") from None

@@ -9,7 +9,7 @@ from __future__ import annotations
 import importlib
 from types import ModuleType
 
-from ..errors import InputError, SolverUnavailableError
+from ..errors import InputError, SolverUnavailableError, one_line
 from ..reading import checked_name
 
 __all__ = ["ALL", "get", "names", "why_unavailable"]
@@ -42,8 +42,10 @@ def why_unavailable(name: str) -> str | None:
     """What keeps a solver from running on this machine, in one line; None if it runs."""
     try:
         _module(name)
-    except ImportError as error:
-        return f"solver {name!r} cannot run here: {error}"
+    except (
+        Exception
+    ) as error:  # a package that is not there, or one that fails on this machine in its own way
+        return f"solver {name!r} cannot run here: {one_line(error)}"
     return None
 
 
