@@ -10,10 +10,12 @@ from numpy.typing import NDArray
 
 from .errors import InputError, unknown_name
 from .model import GRADIENTS
+from .reading import checked_count
 from .spikes import SpikeEvents, check_raster
 
 __all__ = [
     "check_overflow",
+    "checked_count",
     "checked_decay",
     "checked_float",
     "checked_gradient",
