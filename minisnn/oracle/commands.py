@@ -20,7 +20,8 @@ def add_check_parser(subparsers: Any) -> argparse.ArgumentParser:
         "check",
         help="check another implementation of the layer",
         description="Check another implementation of the single-spike layer (or of the conventional one): "
-        "exit code 0 if it is right, 1 with the broken rule and the smallest failing case if not, 2 for wrong use.",
+        "exit code 0 if it is right, 1 with the broken rule and the smallest failing case if not, 2 for wrong use. "
+        "The port is called in a thread of its own; one that is right only in the main thread is called there.",
     )
     parser.add_argument(
         "forward",
@@ -67,7 +68,7 @@ def add_check_parser(subparsers: Any) -> argparse.ArgumentParser:
         type=float,
         default=10.0,
         metavar="SECONDS",
-        help="for a call; exceeding it is a finding (default: 10)",
+        help="for a call; exceeding it twice, so that a compilation does not count, is a finding (default: 10)",
     )
     parser.add_argument("--json", metavar="FILE", help="write the report as JSON")
     parser.add_argument(
