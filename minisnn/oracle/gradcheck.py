@@ -28,11 +28,12 @@ from ..checks import (
     checked_gradient,
     checked_labels,
     checked_layer,
-    checked_output_gradient,
+    checked_parameter,
 )
 from ..errors import InputError, one_line, unknown_name
 from ..model import Gradients, Trace
 from ..network import Network
+from ..reading import checked_flag
 from ..spikes import SpikeEvents
 from ..surrogate import fast_sigmoid, first_only_derivative
 from .port import real_array
@@ -195,20 +196,24 @@ def _check_layer(
     module = solvers.get(solver, neuron)
     raster = _raster(spikes)
     double = (real_array("weight", weight), real_array("bias", bias), real_array("decay", decay))
-    checked_layer(raster, *double)
+    raster, *double = checked_layer(raster, *double)  # type: ignore[assignment]
     scale = checked_float("surrogate_scale", surrogate_scale, low=0)
-    choice: str | bool = checked_gradient(gradient) if neuron == "single-spike" else bool(detach_reset)
+    choice: str | bool = (
+        checked_gradient(gradient) if neuron == "single-spike" else checked_flag("detach_reset", detach_reset)
+    )
     point = dict(zip(("spikes", "weight", "bias", "decay"), (raster, *double)))
     name = neuron.replace("-", "_")
-    theta = checked_float("threshold", threshold, low=-np.inf)
+    theta = checked_float("threshold", threshold)
     trace = getattr(module, f"{name}_forward")(raster, *double, theta)
     seed = checked_count("seed", seed)
     if grad_spikes is None:
         grad_spikes = np.random.default_rng(seed).normal(size=trace.potential.shape)
-    grad_s = real_array("grad_spikes", grad_spikes)
-    grad_v = None if grad_membrane is None else real_array("grad_membrane", grad_membrane)
-    checked_output_gradient("grad_spikes", grad_s, trace.potential)
-    checked_output_gradient("grad_membrane", grad_v, trace.potential)
+    grad_s, grad_v = (
+        None
+        if grad is None
+        else checked_parameter(name, real_array(name, grad), raster.dtype, trace.potential.shape)
+        for name, grad in (("grad_spikes", grad_spikes), ("grad_membrane", grad_membrane))
+    )
 
     def loss(values: Mapping[str, Floats]) -> Any:
         twin, membrane = _twin_layer(trace, values["spikes"], values, scale, choice)
@@ -251,7 +256,7 @@ def _check_network(
     config = network.config
     double = Network(
         type(config)(**{**config.__dict__, "dtype": "float64"}),
-        {name: real_array(name, array) for name, array in network.parameters.items()},
+        {name: real_array(name, array) for name, array in network.own_parameters().items()},
     )
     raster = _raster(spikes)
     _, claimed, activity = double.loss_and_gradients(raster, labels, solver=solver)
