@@ -198,9 +198,9 @@ def _check_layer(
     double = (real_array("weight", weight), real_array("bias", bias), real_array("decay", decay))
     raster, *double = checked_layer(raster, *double)  # type: ignore[assignment]
     scale = checked_float("surrogate_scale", surrogate_scale, low=0)
-    choice: str | bool = (
-        checked_gradient(gradient) if neuron == "single-spike" else checked_flag("detach_reset", detach_reset)
-    )
+    choice: str | bool = checked_gradient(gradient)
+    if neuron == "multi-spike":
+        choice = checked_flag("detach_reset", detach_reset)
     point = dict(zip(("spikes", "weight", "bias", "decay"), (raster, *double)))
     name = neuron.replace("-", "_")
     theta = checked_float("threshold", threshold)
@@ -208,12 +208,12 @@ def _check_layer(
     seed = checked_count("seed", seed)
     if grad_spikes is None:
         grad_spikes = np.random.default_rng(seed).normal(size=trace.potential.shape)
-    grad_s, grad_v = (
-        None
-        if grad is None
-        else checked_parameter(name, real_array(name, grad), raster.dtype, trace.potential.shape)
-        for name, grad in (("grad_spikes", grad_spikes), ("grad_membrane", grad_membrane))
-    )
+
+    def like_the_output(name: str, grad: Any) -> Floats:
+        return checked_parameter(name, real_array(name, grad), raster.dtype, trace.potential.shape)
+
+    grad_s = like_the_output("grad_spikes", grad_spikes)
+    grad_v = None if grad_membrane is None else like_the_output("grad_membrane", grad_membrane)
 
     def loss(values: Mapping[str, Floats]) -> Any:
         twin, membrane = _twin_layer(trace, values["spikes"], values, scale, choice)
