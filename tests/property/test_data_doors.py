@@ -266,8 +266,8 @@ NUMBERS = {
     "latency_log": lambda n: int(datasets.latency_log(np.zeros(1, np.uint8), n)[0]),
     "pixel_times": lambda n: int(datasets.pixel_times(np.zeros(1, np.uint8), n, "sparse")[0]),
     "yin_yang": lambda n: len(datasets.yin_yang(n, 1)[0]),
-    "load_dataset, n_steps": lambda n: datasets.load_dataset("yin-yang", n_steps=n, train_samples=2).n_steps,
-    "load_dataset, samples": lambda n: len(datasets.load_dataset("yin-yang", train_samples=n).train),
+    "load_dataset, n_steps": lambda n: yin_yang(2, n_steps=n).n_steps,
+    "load_dataset, samples": lambda n: len(yin_yang(n).train),
     "split": lambda n: len(datasets.split(whole(8), n).validation),
     "folds": lambda n: len(datasets.folds(whole(7), n)),
     "encode_events": lambda n: datasets.encode_events(np.ones((2, 3), int), lambda x: x, n).n_steps,
@@ -279,6 +279,10 @@ def whole(n_samples=1, n_inputs=7, n_classes=7, n_steps=7):
         SpikeEvents.from_spike_times(np.zeros((n_samples, 7), int), 7), np.zeros(n_samples, int)
     )
     return Dataset("own", part, part, n_inputs, n_classes, n_steps)
+
+
+def yin_yang(train_samples, **options):
+    return datasets.load_dataset("yin-yang", train_samples=train_samples, test_samples=1, **options)
 
 
 def recorded(n_neurons=7, n_steps=7):
