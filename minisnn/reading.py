@@ -26,12 +26,12 @@ def read_array(name: str, value: Any) -> NDArray[Any]:
     array([0, 2])
     """
     if _is_masked(value):
-        raise InputError(f"{name} must not be a masked array: fill it, or leave the masked samples out")
+        raise InputError(f"{name} must not be a masked array: fill it, or leave out what is masked")
     try:
         for method in ("detach", "cpu"):  # of a tensor that requires gradients or lies on a device
             value = getattr(value, method, lambda value=value: value)()
         return np.asarray(value)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, RuntimeError, OverflowError) as error:
         uneven = "inhomogeneous" in str(error)
         came = "rows of different lengths" if uneven else f"{type(value).__name__}: {one_line(error)}"
         raise InputError(f"{name} must be an array of numbers, got {came}") from None
@@ -77,4 +77,7 @@ def checked_flag(name: str, value: Any) -> bool:
 
 
 def _is_masked(value: Any) -> bool:
-    return isinstance(value, np.ndarray) and hasattr(value, "mask")  # numpy.ma itself is slow to import
+    """Whether `value` is a masked array, or a list with one in it; numpy.ma itself is slow to import."""
+    if isinstance(value, (list, tuple)):
+        return any(map(_is_masked, value))
+    return isinstance(value, np.ndarray) and hasattr(value, "mask")
