@@ -9,9 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..checks import checked_float
 from ..errors import DataError, InputError, unknown_name
-from ..reading import checked_count, checked_flag
+from ..reading import checked_count, checked_flag, checked_float
 from ..spikes import LARGEST
 from . import nmnist, places, shd
 from .cache import cached

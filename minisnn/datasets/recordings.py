@@ -8,9 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..checks import checked_float
-from ..errors import DataError, InputError, one_line, unknown_name
-from ..reading import checked_count, checked_flag, read_array
+from ..errors import DataError, InputError, unknown_name
+from ..reading import checked_count, checked_flag, checked_float, read_array, shown
 from ..spikes import LARGEST, SpikeEvents
 
 __all__ = ["BINNINGS", "POLARITIES", "Recording", "encode_recordings", "pixel_neurons"]
@@ -115,9 +114,7 @@ def _checked(recording: Recording, n_neurons: int) -> Recording:
     try:
         times, neurons, name = recording
     except (TypeError, ValueError):
-        raise InputError(
-            f"a recording must be (times, neurons, name), got {one_line(repr(recording))}"
-        ) from None
+        raise InputError(f"a recording must be (times, neurons, name), got {shown(recording)}") from None
     times, neurons = read_array(f"{name}: times", times), read_array(f"{name}: neurons", neurons)
     if not neurons.size:
         neurons = neurons.astype(np.int64)  # an empty list says nothing of its dtype
