@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .checks import checked_parameter
-from .errors import InputError, unknown_name
-from .reading import checked_float, shown
+from .errors import InputError, shown, unknown_name
+from .reading import checked_float
 
 __all__ = ["MILESTONES", "SCHEDULES", "Adam", "adam_update", "checked_milestones", "learning_rate"]
 

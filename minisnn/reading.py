@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from .errors import InputError, one_line, unknown_name
+from .errors import InputError, one_line, shown, unknown_name
 
 __all__ = [
     "checked_count",
@@ -21,18 +21,8 @@ __all__ = [
     "checked_type",
     "kernel_array",
     "read_array",
-    "shown",
     "whole_number",
 ]
-
-
-def shown(value: Any) -> str:
-    """What came, for an error: its `repr` in one line of at most 80 characters."""
-    try:
-        text = one_line(repr(value))
-    except Exception:  # a whole number of more digits than Python prints, or a foreign object's own fault
-        return f"a {type(value).__name__}"
-    return text if len(text) <= 80 else f"{text[:77]}..."
 
 
 def read_array(name: str, value: Any) -> NDArray[Any]:
@@ -105,9 +95,10 @@ def kernel_array(array: NDArray[Any], dtype: DTypeLike | None = None, *, owned: 
     (array([2, 1, 0], dtype=int32), True)
     """
     native = (array.dtype if dtype is None else np.dtype(dtype)).newbyteorder("=")
-    if owned:
-        return np.array(array, dtype=native, order="C", copy=True)
-    return np.require(np.asarray(array), native, ["C", "A", "W"])
+    flags = array.flags
+    if not owned and array.dtype == native and flags.c_contiguous and flags.aligned and flags.writeable:
+        return array
+    return np.array(array, dtype=native, order="C", copy=True)
 
 
 def checked_count(name: str, value: Any, *, low: int = 0, high: int | None = None) -> int:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -19,6 +18,7 @@ from .network import Network
 from .optimiser import MILESTONES, SCHEDULES, Adam, checked_milestones, learning_rate
 from .reading import checked_count, checked_float, checked_name, checked_type
 from .solvers.workspace import Workspace
+from .streams import can_say, say
 
 if TYPE_CHECKING:
     from .runs import RunFolder
@@ -235,22 +235,19 @@ def _compile(
     """Take one step with a copy of the network, so that compilation is over before the clock starts."""
     started = time.perf_counter()
     if not quiet:
-        print(
-            "loading compiled kernels (the first run compiles them, about 15 s) ...",
-            file=sys.stderr,
-            flush=True,
-        )
+        say("loading compiled kernels (the first run compiles them, about 15 s) ...")
     copy = Network(network.config, network.parameters)
     indices = np.arange(min(config.batch_size, len(samples)))
     _, gradients, _ = copy.training_step(samples.batch(indices), labels[indices], solver=config.solver)
     module = solvers.get(config.solver, copy.config.neuron)
     Adam(copy.parameters, copy.learns, module, config.weight_decay).step(gradients, config.lr)
     if not quiet:
-        print(f"... ready after {time.perf_counter() - started:.1f} s", file=sys.stderr, flush=True)
+        say(f"... ready after {time.perf_counter() - started:.1f} s")
 
 
 def _progress(total: int, description: str, quiet: bool) -> Any:
-    """Progress bar on standard error, gone when done; nothing where that is not a terminal."""
+    """Progress bar on standard error, gone when done; nothing if that is absent or no terminal."""
     from tqdm import tqdm
 
-    return tqdm(total=total, desc=description, leave=False, disable=True if quiet else None, unit=" samples")
+    hidden = True if quiet or not can_say() else None
+    return tqdm(total=total, desc=description, leave=False, disable=hidden, unit=" samples")

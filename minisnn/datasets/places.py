@@ -55,10 +55,8 @@ def _given(data_dir: str | Path | None) -> str | Path | None:
 def _candidates(name: str, data_dir: str | Path | None) -> Iterator[Path]:
     """Folders that may have files of the data set, in the order in which they are asked."""
     given = _given(data_dir)
-    places = [cache_folder()] if data_dir is None else []
-    if given is not None:
-        places.insert(0, Path(given))
-    for place in places:
+    places = [given, cache_folder() if data_dir is None else None]
+    for place in [Path(place) for place in places if place is not None]:
         for folder in (place / name, place, place / name / _CLASSES[name], place / _CLASSES[name]):
             yield folder
             yield folder / "raw"  # where torchvision has them
@@ -107,7 +105,7 @@ def find(name: str, data_dir: str | Path | None = None) -> Path:
     if given is None:
         raise DataError(
             f"no folder for {name}: give --data-dir DIR or set MINISNN_DATA, and {advice}; "
-            f"or let --download fetch it into {cache_folder()}"
+            f"or let --download fetch it into {cache_folder() or 'the folder MINISNN_CACHE'}"
         )
     raise DataError(f"no {name} files in {given}: {advice}")
 
@@ -127,5 +125,8 @@ def download(name: str, data_dir: str | Path | None = None) -> Path:
     folder = _look(name, data_dir)
     if folder is not None and all(_HAS[name](folder)):  # else nothing, or what an interrupted download left
         return folder
-    place = (cache_folder() if data_dir is None else Path(data_dir)) / name
+    parent = cache_folder() if data_dir is None else Path(data_dir)
+    if parent is None:
+        raise DataError(f"no home folder to download {name} to: give --data-dir DIR or set MINISNN_CACHE")
+    place = parent / name
     return download_images(name, place) if _HAS[name] is _has_idx else download_with_tonic(name, place)

@@ -87,6 +87,7 @@ class Diagnosis:
     also: tuple[str, ...] = ()
 
 
+@np.errstate(all="ignore")
 def diagnose(failing: Sequence[Record], passing: Sequence[Record], judge: Judge) -> Diagnosis:
     """Name the rule that the port breaks.
 

@@ -22,12 +22,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import solvers
-from ..checks import checked_float, checked_gradient, checked_labels, checked_layer
-from ..errors import InputError, unknown_name
+from ..checks import (
+    checked_count,
+    checked_float,
+    checked_gradient,
+    checked_labels,
+    checked_layer,
+    checked_parameter,
+)
+from ..errors import InputError, one_line, unknown_name
 from ..model import Gradients, Trace
 from ..network import Network
+from ..reading import checked_flag
 from ..spikes import SpikeEvents
 from ..surrogate import fast_sigmoid, first_only_derivative
+from .port import real_array
 
 __all__ = ["GradcheckResult", "central_differences", "gradcheck"]
 
@@ -185,20 +194,26 @@ def _check_layer(
     seed: int = 0,
 ) -> GradcheckResult:
     module = solvers.get(solver, neuron)
-    raster = (
-        spikes.to_raster(np.float64) if isinstance(spikes, SpikeEvents) else np.asarray(spikes, np.float64)
-    )
-    double = (np.asarray(weight, np.float64), np.asarray(bias, np.float64), np.asarray(decay, np.float64))
-    checked_layer(raster, *double)
+    raster = _raster(spikes)
+    double = (real_array("weight", weight), real_array("bias", bias), real_array("decay", decay))
+    raster, *double = checked_layer(raster, *double)  # type: ignore[assignment]
     scale = checked_float("surrogate_scale", surrogate_scale, low=0)
-    choice: str | bool = checked_gradient(gradient) if neuron == "single-spike" else bool(detach_reset)
+    choice: str | bool = (
+        checked_gradient(gradient) if neuron == "single-spike" else checked_flag("detach_reset", detach_reset)
+    )
     point = dict(zip(("spikes", "weight", "bias", "decay"), (raster, *double)))
     name = neuron.replace("-", "_")
-    trace = getattr(module, f"{name}_forward")(raster, *double, float(threshold))
+    theta = checked_float("threshold", threshold)
+    trace = getattr(module, f"{name}_forward")(raster, *double, theta)
+    seed = checked_count("seed", seed)
     if grad_spikes is None:
         grad_spikes = np.random.default_rng(seed).normal(size=trace.potential.shape)
-    grad_s = np.asarray(grad_spikes, np.float64)
-    grad_v = None if grad_membrane is None else np.asarray(grad_membrane, np.float64)
+    grad_s, grad_v = (
+        None
+        if grad is None
+        else checked_parameter(name, real_array(name, grad), raster.dtype, trace.potential.shape)
+        for name, grad in (("grad_spikes", grad_spikes), ("grad_membrane", grad_membrane))
+    )
 
     def loss(values: Mapping[str, Floats]) -> Any:
         twin, membrane = _twin_layer(trace, values["spikes"], values, scale, choice)
@@ -215,8 +230,15 @@ def _check_layer(
 def _mapping(claimed: Any, point: Mapping[str, Floats]) -> dict[str, Floats]:
     """What a backward pass returned, as arrays by name; names it leaves out are not checked."""
     if isinstance(claimed, Gradients):
-        return {name: np.asarray(getattr(claimed, name)) for name in point}
-    return {name: np.asarray(claimed[name]) for name in point if name in claimed}
+        claimed = {name: getattr(claimed, name) for name in point}
+    if not isinstance(claimed, Mapping) or not set(claimed) & set(point):
+        came = one_line(repr(claimed))
+        raise InputError(f"backward must return a mapping with any of {', '.join(point)}, got {came}")
+    return {name: real_array(f"the gradient of {name}", claimed[name]) for name in point if name in claimed}
+
+
+def _raster(spikes: Any) -> Floats:
+    return spikes.to_raster(np.float64) if isinstance(spikes, SpikeEvents) else real_array("spikes", spikes)
 
 
 # ---- network --------------------------------------------------------------------------------------
@@ -234,11 +256,9 @@ def _check_network(
     config = network.config
     double = Network(
         type(config)(**{**config.__dict__, "dtype": "float64"}),
-        {name: array.astype(np.float64) for name, array in network.parameters.items()},
+        {name: real_array(name, array) for name, array in network.own_parameters().items()},
     )
-    raster = (
-        spikes.to_raster(np.float64) if isinstance(spikes, SpikeEvents) else np.asarray(spikes, np.float64)
-    )
+    raster = _raster(spikes)
     _, claimed, activity = double.loss_and_gradients(raster, labels, solver=solver)
     label = checked_labels(labels, len(raster), config.sizes[-1])
     choice: str | bool = config.gradient if config.neuron == "single-spike" else config.detach_reset
@@ -273,13 +293,13 @@ def _check_function(
     components: int = 200,
     seed: int = 0,
 ) -> GradcheckResult:
-    point = {name: np.asarray(array, np.float64) for name, array in arguments.items()}
+    point = {name: real_array(name, array) for name, array in arguments.items()}
     unknown = sorted(set(gradients) - set(point))
     if unknown:
         raise InputError(
             f"gradients must be by the arguments {', '.join(point)}; unknown: {', '.join(unknown)}"
         )
-    claimed = {name: np.asarray(array, np.float64) for name, array in gradients.items()}
+    claimed = {name: real_array(f"the gradient of {name}", array) for name, array in gradients.items()}
     return _compare(function, point, claimed, components, seed, any_function=True)
 
 
@@ -342,7 +362,10 @@ def _compare(
     seed: int,
     any_function: bool = False,
 ) -> GradcheckResult:
-    rng = np.random.default_rng(seed)
+    rng, components = (
+        np.random.default_rng(checked_count("seed", seed)),
+        checked_count("components", components, low=1),
+    )
     by_complex_step = not any_function or _takes_complex(function, point)
     references: dict[str, tuple[Floats, Floats, Floats]] = {}
     for name, gradient in claimed.items():

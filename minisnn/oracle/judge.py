@@ -10,7 +10,7 @@ from weakref import WeakKeyDictionary
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import InputError, unknown_name
+from ..errors import unknown_name
 from .bounds import gradient_bounds, judge_spike_times, judge_spikes, potential_bound
 from .cases import Case
 from .exact import ExactBackward, ExactForward, exact_backward, exact_forward, nearest
@@ -69,16 +69,13 @@ class Judge:
     """
 
     def __init__(self, bound: str = "standard", convention: str | Iterable[str] | None = None) -> None:
-        if bound not in ("standard", "fft"):
-            raise unknown_name("bound", bound, ("standard", "fft"))
-        names = [convention] if isinstance(convention, str) else list(convention or ())
-        for name in names:
-            if name not in CONVENTIONS:
-                raise unknown_name("convention", name, CONVENTIONS)
-        self.bound = bound
-        self.tie_fires = "tie-fires" in names
-        self.input_scaled = "scaled-input" in names
-        self.convention = tuple(names)
+        self.bound = known_name("bound", bound, ("standard", "fft"))
+        names: Iterable[Any] = () if convention is None else (convention,)
+        if isinstance(convention, Iterable) and not isinstance(convention, str):
+            names = convention
+        self.convention = tuple(known_name("convention", name, CONVENTIONS) for name in names)
+        self.tie_fires = "tie-fires" in self.convention
+        self.input_scaled = "scaled-input" in self.convention
 
     # ---- pieces -------------------------------------------------------------------------------------
 
@@ -138,6 +135,11 @@ class Judge:
 
     # ---- verdicts -----------------------------------------------------------------------------------
 
+    def accepts(self, case: Case) -> Callable[[Output], bool]:
+        """Whether an answer to a case is right, as a function of the answer."""
+        return lambda output: not self.verdict(case, output).violations
+
+    @np.errstate(all="ignore")  # an absurd answer may be too large to compare; a warning is no verdict
     def verdict(self, case: Case, output: Output) -> Verdict:
         """Judge what a port answered to a case."""
         if output.violations:
@@ -242,8 +244,7 @@ def _times(output: Output) -> Floats:
 def _compare(came: Floats, exact: tuple[Floats, Floats], bound: Floats) -> tuple[NDArray[np.bool_], float]:
     """Where the error exceeds its bound, and the largest ratio of error to bound (bounds of zero left out)."""
     error = np.abs((came - exact[0]) - exact[1])
-    with np.errstate(over="ignore"):  # an absurd answer may be infinitely many bounds away
-        ratio = np.divide(error, bound, out=np.zeros_like(error), where=bound > 0)
+    ratio = np.divide(error, bound, out=np.zeros_like(error), where=bound > 0)
     return error > bound, float(ratio.max(initial=0.0))
 
 
@@ -289,15 +290,8 @@ def _wrong_step(
     )
 
 
-def check_neuron(neuron: str) -> str:
-    """`neuron` if it is a layer the oracle knows."""
-    if neuron not in ("single-spike", "multi-spike"):
-        raise unknown_name("neuron", neuron, ("single-spike", "multi-spike"))
-    return neuron
-
-
-def check_count(name: str, value: Any, low: int) -> int:
-    """`value` as a whole number of at least `low`."""
-    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < low:
-        raise InputError(f"{name} must be a whole number >= {low}, got {value!r}")
-    return int(value)
+def known_name(what: str, name: Any, known: Iterable[str]) -> str:
+    """`name` if it is a text that is one of `known`."""
+    if not isinstance(name, str) or name not in known:
+        raise unknown_name(what, name, known)
+    return name

@@ -129,3 +129,18 @@ def test_fixture_passes_and_fails(pytester):
     result = pytester.runpytest_inprocess("-p", "no:cacheprovider")
     result.assert_outcomes(passed=1, failed=1)
     result.stdout.fnmatch_lines(["*FAIL: single-spike, float32*", "*smallest cases saved in*"])
+
+
+def test_a_port_that_compiles_passes_with_an_empty_cache(tmp_path):
+    """The layer by numba-parallel, compiled in the course of the check: every call of it may take long once."""
+    (tmp_path / "port.py").write_text(
+        "import minisnn\n\ndef forward(spikes, weight, bias, decay, threshold):\n"
+        "    trace = minisnn.single_spike_forward(\n"
+        "        spikes, weight, bias, decay, threshold=threshold, solver='numba-parallel')\n"
+        "    return trace.spike_times, trace.membrane\n"
+    )
+    command = [sys.executable, "-m", "minisnn", "check", "port.py:forward", "--examples", "5"]
+    options = ["--dtype", "float32", "--timeout", "0.5"]
+    environment = os.environ | {"NUMBA_CACHE_DIR": str(tmp_path / "cache")}
+    done = subprocess.run(command + options, capture_output=True, text=True, cwd=tmp_path, env=environment)
+    assert done.returncode == 0, done.stdout + done.stderr
