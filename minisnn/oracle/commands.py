@@ -116,7 +116,7 @@ def add_vectors_parser(subparsers: Any) -> argparse.ArgumentParser:
     parser: argparse.ArgumentParser = subparsers.add_parser(
         "vectors",
         help="write the golden vectors, or check them",
-        description="Write the golden vectors (JSON and little-endian .npy, readable without Python) to a folder; "
+        description="Write the golden vectors (JSON, readable without Python) to a folder; "
         "with --check compare a folder, or the shipped set, with what this version makes.",
     )
     parser.add_argument("folder", metavar="DIR", nargs="?", help="folder to write, or to check")
@@ -137,12 +137,12 @@ def run_vectors(args: argparse.Namespace) -> int:
     InputError
         If neither a folder nor ``--check`` is given, or the folder cannot be written.
     """
-    from . import vectors
+    from . import golden, vectors
 
     if args.folder is None and not args.check:
         raise InputError("give a folder to write the golden vectors to, or --check to check the shipped set")
     if args.check:
-        folder = vectors.SHIPPED if args.folder is None else Path(args.folder)
+        folder = golden.SHIPPED if args.folder is None else Path(args.folder)
         wrong = vectors.differences(folder)
         for line in wrong:
             print(line)
