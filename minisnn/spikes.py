@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from .errors import InputError, one_line
-from .reading import checked_count, checked_flag, read_array, shown
+from .errors import InputError, one_line, shown
+from .reading import checked_count, checked_flag, read_array
 
 __all__ = ["LARGEST", "SpikeEvents", "check_raster", "checked_indices"]
 

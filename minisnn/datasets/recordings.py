@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import DataError, InputError, unknown_name
-from ..reading import checked_count, checked_flag, checked_float, read_array, shown
+from ..errors import DataError, InputError, shown, unknown_name
+from ..reading import checked_count, checked_flag, checked_float, read_array
 from ..spikes import LARGEST, SpikeEvents
 
 __all__ = ["BINNINGS", "POLARITIES", "Recording", "encode_recordings", "pixel_neurons"]

@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..checks import checked_labels
-from ..errors import InputError
-from ..reading import checked_count, read_array, shown, whole_number
+from ..errors import InputError, shown
+from ..reading import checked_count, read_array, whole_number
 from ..spikes import LARGEST, SpikeEvents, checked_indices
 
 __all__ = ["Dataset", "EventSamples", "Samples", "Subset", "encode_events", "folds", "split"]

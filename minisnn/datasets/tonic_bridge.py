@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import DataError, InputError, one_line
-from ..reading import read_array, shown, whole_number
+from ..errors import DataError, InputError, one_line, shown
+from ..reading import read_array, whole_number
 from .recordings import Recording, encode_recordings, pixel_neurons
 from .samples import EventSamples
 

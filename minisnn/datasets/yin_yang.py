@@ -12,8 +12,8 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import InputError
-from ..reading import checked_count, checked_float, shown, whole_number
+from ..errors import InputError, shown
+from ..reading import checked_count, checked_float, whole_number
 
 __all__ = ["CLASS_NAMES", "yin_yang", "yin_yang_class"]
 
