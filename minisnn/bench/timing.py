@@ -15,11 +15,11 @@ from numpy.typing import NDArray
 
 from .. import solvers
 from ..network import Network
-from ..optimiser import Adam
 from ..readout import softmax_cross_entropy, softmax_cross_entropy_backward
 from ..solvers import event_products, threads
 from ..solvers.workspace import Workspace
 from ..spikes import SpikeEvents
+from ..training.optimiser import Adam
 
 __all__ = ["Contestant", "GemmFloor", "StepRunner", "by_turns", "exponent", "settings"]
 

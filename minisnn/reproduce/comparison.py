@@ -11,15 +11,14 @@ from typing import Any
 
 import numpy as np
 
-from .. import experiment
 from ..bench.timing import Contestant, StepRunner, by_turns, milliseconds, settings
 from ..datasets import Dataset
 from ..errors import DataError
 from ..network import Network, NetworkConfig
-from ..recipes import Recipe, default_solver
-from ..runs import RunFolder
 from ..solvers.threads import get_threads
-from ..training import TrainingConfig
+from ..training import TrainingConfig, experiment
+from ..training.recipes import Recipe, default_solver
+from ..training.runs import RunFolder
 from .published import PUBLISHED, Published
 
 __all__ = ["NEURONS", "Budget", "Comparison", "Speed", "compare", "configuration"]
@@ -74,7 +73,7 @@ class Speed:
 class Comparison:
     """What came of a recipe on a data set; `absent` says why nothing did.
 
-    `outcomes` holds the outcomes of all trainings of each network, as `minisnn.experiment` gives them.
+    `outcomes` holds the outcomes of all trainings of each network, as `minisnn.training.experiment` gives them.
     """
 
     dataset: str

@@ -7,8 +7,9 @@ import re
 import numpy as np
 import pytest
 
-from minisnn import SpikeEvents, datasets, train_command
-from minisnn.cli import main
+from minisnn import SpikeEvents, datasets
+from minisnn.commands import train as train_command
+from minisnn.commands.main import main
 
 DRAW = train_command._draw
 
@@ -137,7 +138,7 @@ def test_data_options_reach_the_loader(tmp_path, monkeypatch):
         asked.append(options)
         return datasets.load_dataset("yin-yang", n_steps=20, train_samples=100, test_samples=20)
 
-    monkeypatch.setattr("minisnn.experiment.load_dataset", load)
+    monkeypatch.setattr("minisnn.training.experiment.load_dataset", load)
     options = (
         "--augment flip shift --dt 2 --polarities kept --counts --binning round --download --encoding sparse "
         "--n-steps 20 --hidden 7 --epochs 1 --out run --quiet"
@@ -177,7 +178,7 @@ def test_the_network_fits_what_was_loaded(tmp_path, monkeypatch):
         spikes = SpikeEvents(spikes.indptr, spikes.indices, spikes.n_steps, n_neurons=9)
         wide[part] = datasets.EventSamples(spikes, getattr(whole, part).labels)
     data = dataclasses.replace(whole, name="own", **wide, n_inputs=9)
-    monkeypatch.setattr("minisnn.experiment.load_dataset", lambda *args, **options: data)
+    monkeypatch.setattr("minisnn.training.experiment.load_dataset", lambda *args, **options: data)
     assert main(["train", "--hidden", "7", "6", "--epochs", "1", "--out", "run", "--quiet"]) == 0
     config = json.loads((tmp_path / "run" / "config.json").read_text())
     assert config["network"]["sizes"] == [9, 7, 6, 3]

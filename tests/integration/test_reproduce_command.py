@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from minisnn import experiment
-from minisnn.cli import main
+from minisnn.commands.main import main
+from minisnn.training import experiment
 
 SMALL = ["--train-samples", "60", "--test-samples", "30", "--epochs", "1", "--hidden", "12", "--quiet"]
 

@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 from minisnn import Network, NetworkConfig, datasets
 from minisnn.datasets.samples import split
 from minisnn.errors import DataError
-from minisnn.optimiser import Adam
-from minisnn.runs import RunFolder
 from minisnn.training import TrainingConfig, train
+from minisnn.training.optimiser import Adam
+from minisnn.training.runs import RunFolder
 
 NETWORK = NetworkConfig((4, 3, 3), hidden_gain=4.0)
 TRAINING = TrainingConfig(epochs=3, batch_size=16, lr=0.1, schedule="constant")

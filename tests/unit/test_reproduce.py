@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 
 from minisnn import NetworkConfig, TrainingConfig
-from minisnn.recipes import RECIPES, Recipe, published_recipes
 from minisnn.reproduce import comparison
 from minisnn.reproduce.comparison import Budget, Comparison, Speed, compare, configuration
 from minisnn.reproduce.published import PUBLISHED, Published
 from minisnn.reproduce.report import table
-from minisnn.runs import RunFolder
+from minisnn.training.recipes import RECIPES, Recipe, published_recipes
+from minisnn.training.runs import RunFolder
 
 SETS = ("yin-yang", "mnist", "fashion-mnist", "nmnist", "shd")
 

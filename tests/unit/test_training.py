@@ -12,8 +12,8 @@ import tqdm
 
 from minisnn import Network, NetworkConfig, datasets, optimiser, solvers
 from minisnn.errors import DataError, InputError
-from minisnn.runs import RunFolder
 from minisnn.training import TrainingConfig, evaluate, train
+from minisnn.training.runs import RunFolder
 
 NETWORK = NetworkConfig((4, 12, 3), hidden_gain=4.0)
 

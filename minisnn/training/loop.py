@@ -10,15 +10,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from . import solvers
-from .datasets import Dataset, Samples
-from .errors import InputError
+from .. import solvers
+from ..datasets import Dataset, Samples
+from ..errors import InputError
+from ..network import Network
+from ..reading import checked_count, checked_float, checked_name, checked_type
+from ..solvers.workspace import Workspace
+from ..streams import can_say, say
 from .evaluation import EpochMetrics, Evaluation, batches, chosen_epoch, evaluate, part_labels
-from .network import Network
 from .optimiser import MILESTONES, SCHEDULES, Adam, checked_milestones, learning_rate
-from .reading import checked_count, checked_float, checked_name, checked_type
-from .solvers.workspace import Workspace
-from .streams import can_say, say
 
 if TYPE_CHECKING:
     from .runs import RunFolder
@@ -37,7 +37,7 @@ class TrainingConfig:
     lr : float
         Learning rate at the start.
     schedule : {"cosine", "constant", "milestones"}
-        See `minisnn.optimiser.learning_rate`.
+        See `minisnn.training.optimiser.learning_rate`.
     milestones : tuple of float
         Shares of the training after which the schedule of that name divides the learning rate by 10.
     weight_decay : float

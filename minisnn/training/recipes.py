@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass, field
 from typing import Any
 
-from . import solvers
+from .. import solvers
 
 __all__ = ["RECIPES", "TRADES", "Recipe", "default_solver", "published_recipes"]
 

@@ -17,12 +17,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .errors import DataError, InputError, one_line
+from ..errors import DataError, InputError, one_line
+from ..files import checked_folder, read_npz, write_npz, write_text
+from ..network import Network, NetworkConfig
 from .evaluation import EpochMetrics, chosen_epoch
-from .files import checked_folder, read_npz, write_npz, write_text
-from .network import Network, NetworkConfig
+from .loop import TrainingConfig
 from .optimiser import Adam
-from .training import TrainingConfig
 
 __all__ = ["RunFolder"]
 

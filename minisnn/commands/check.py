@@ -1,4 +1,4 @@
-"""What the commands `minisnn check` and `minisnn vectors` do; `minisnn.cli` hooks them in."""
+"""What the commands `minisnn check` and `minisnn vectors` do; `minisnn.commands.main` hooks them in."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 from ..errors import InputError
 from ..files import checked_folder, write_text
-from .judge import CONVENTIONS
+from ..oracle.judge import CONVENTIONS
 
 __all__ = ["add_check_parser", "add_vectors_parser", "run_check", "run_vectors"]
 
@@ -85,8 +85,8 @@ def run_check(args: argparse.Namespace) -> int:
     InputError
         If the port cannot be imported or the arguments make no sense.
     """
-    from .check import check
-    from .load import load_function
+    from ..oracle.check import check
+    from ..oracle.load import load_function
 
     forward = load_function(args.forward)
     backward = None if args.backward is None else load_function(args.backward)
@@ -137,7 +137,7 @@ def run_vectors(args: argparse.Namespace) -> int:
     InputError
         If neither a folder nor ``--check`` is given, or the folder cannot be written.
     """
-    from . import vectors
+    from ..oracle import vectors
 
     if args.folder is None and not args.check:
         raise InputError("give a folder to write the golden vectors to, or --check to check the shipped set")

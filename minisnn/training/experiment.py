@@ -14,14 +14,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from .datasets import Dataset, load_dataset
-from .datasets.samples import folds, split
-from .errors import DataError
+from ..datasets import Dataset, load_dataset
+from ..datasets.samples import folds, split
+from ..errors import DataError
+from ..network import Network
+from ..streams import say
 from .evaluation import EpochMetrics, chosen_epoch
-from .network import Network
+from .loop import train
 from .runs import RunFolder
-from .streams import say
-from .training import train
 
 __all__ = ["divided", "load", "outcome", "run_all", "table", "train_run", "variants"]
 

@@ -58,10 +58,10 @@ def add_reproduce_parser(subparsers: Any) -> argparse.ArgumentParser:
 
 def run_reproduce(args: argparse.Namespace) -> int:
     """Train, time, print, write, draw; returns the exit code."""
-    from ..recipes import RECIPES, TRADES, published_recipes
+    from ..reproduce.comparison import Budget, compare
+    from ..reproduce.report import table
     from ..solvers import threads
-    from .comparison import Budget, compare
-    from .report import table
+    from ..training.recipes import RECIPES, TRADES, published_recipes
 
     if args.dataset not in DATASETS:
         raise unknown_name("data set", args.dataset, DATASETS)
@@ -124,9 +124,9 @@ def _draw(comparisons: list[Any], out: Path, data_dir: Path | None) -> None:
     except InputError as error:
         say(f"no pictures: {error}")
         return
-    from .. import experiment
-    from ..runs import RunFolder
-    from .comparison import NEURONS
+    from ..reproduce.comparison import NEURONS
+    from ..training import experiment
+    from ..training.runs import RunFolder
 
     snapshots = {}
     for one in comparisons:

@@ -11,15 +11,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from . import solvers
-from .checks import checked_labels
-from .datasets import Samples
-from .errors import InputError
-from .network import Network
-from .reading import checked_type
-from .readout import softmax_cross_entropy
-from .solvers.workspace import Workspace
-from .spikes import SpikeEvents
+from .. import solvers
+from ..checks import checked_labels
+from ..datasets import Samples
+from ..errors import InputError
+from ..network import Network
+from ..reading import checked_type
+from ..readout import softmax_cross_entropy
+from ..solvers.workspace import Workspace
+from ..spikes import SpikeEvents
 
 __all__ = ["EpochMetrics", "Evaluation", "batches", "chosen_epoch", "evaluate", "part_labels"]
 

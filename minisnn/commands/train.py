@@ -8,14 +8,14 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from . import datasets, experiment, solvers
-from .errors import InputError, import_extra, unknown_name
-from .files import write_text
-from .network import NetworkConfig
-from .recipes import RECIPES, default_solver
-from .runs import RunFolder
-from .streams import say
-from .training import TrainingConfig
+from .. import datasets, solvers
+from ..errors import InputError, import_extra, unknown_name
+from ..files import write_text
+from ..network import NetworkConfig
+from ..streams import say
+from ..training import TrainingConfig, experiment
+from ..training.recipes import RECIPES, default_solver
+from ..training.runs import RunFolder
 
 __all__ = ["add_train_parser", "run_train"]
 
@@ -271,7 +271,7 @@ def _prepare_solver(name: str, neuron: str, product: str, threads: int | None) -
     if product != "auto":
         if not name.startswith("numba"):
             raise InputError(f"--product is for the compiled solvers, got {name!r}")
-        from .solvers import event_products
+        from ..solvers import event_products
 
         event_products.set_product(product)
 
@@ -279,7 +279,7 @@ def _prepare_solver(name: str, neuron: str, product: str, threads: int | None) -
 def _draw(run: RunFolder, data: datasets.Dataset) -> None:
     """Pictures of the run, where matplotlib is installed."""
     try:
-        plotting = import_extra("minisnn.plotting", "matplotlib", "plot")
+        plotting = import_extra("minisnn.training.plotting", "matplotlib", "plot")
     except InputError as error:
         say(f"no pictures: {error}")
         return

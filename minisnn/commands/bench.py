@@ -92,7 +92,7 @@ def _pictures() -> Any:
 
 
 def _chosen(args: argparse.Namespace) -> tuple[list[Any], list[str]]:
-    from .workloads import RULES, WORKLOADS, workload
+    from ..bench.workloads import RULES, WORKLOADS, workload
 
     small = {"batch": 16} if args.quick else {}
     names = args.workload or list(WORKLOADS)
@@ -100,7 +100,7 @@ def _chosen(args: argparse.Namespace) -> tuple[list[Any], list[str]]:
 
 
 def _step(args: argparse.Namespace, threads: int) -> tuple[list[Any], bool, Any]:
-    from .step import contestants, measure_steps, table
+    from ..bench.step import contestants, measure_steps, table
 
     workloads, rules = _chosen(args)
     repeats = args.repeats or (4 if args.quick else 20)
@@ -116,7 +116,7 @@ def _step(args: argparse.Namespace, threads: int) -> tuple[list[Any], bool, Any]
 
 
 def _grid(args: argparse.Namespace, threads: int) -> tuple[list[Any], bool, Any]:
-    from . import grid
+    from ..bench import grid
 
     repeats = args.repeats or (2 if args.quick else 5)
     steps = args.n_steps or ([8, 64, 256] if args.quick else [2**k for k in range(3, 12)])
@@ -136,7 +136,7 @@ def _grid(args: argparse.Namespace, threads: int) -> tuple[list[Any], bool, Any]
 
 
 def _scaling(args: argparse.Namespace, threads: int) -> tuple[list[Any], bool, Any]:
-    from .scaling import default_sizes, measure_axis, table
+    from ..bench.scaling import default_sizes, measure_axis, table
 
     workloads, rules = _chosen(args)
     repeats = args.repeats or (4 if args.quick else 10)

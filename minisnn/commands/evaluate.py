@@ -1,0 +1,111 @@
+"""The commands ``minisnn evaluate`` and ``minisnn doctor``."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import platform
+from dataclasses import asdict
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from .. import __version__, datasets, solvers
+from ..errors import DataError, InputError, one_line
+from ..files import write_text
+from ..training import evaluate
+from ..training.experiment import load
+from ..training.runs import RunFolder
+
+__all__ = ["add_doctor_parser", "add_evaluate_parser"]
+
+PACKAGES = (
+    "numpy", "scipy", "numba", "tqdm", "array-api-compat", "threadpoolctl", "matplotlib", "tonic", "pooch",
+)  # fmt: skip
+
+
+def add_evaluate_parser(subparsers: Any) -> None:
+    """Add the command ``evaluate`` to the subparsers of an argparse parser."""
+    command = subparsers.add_parser(
+        "evaluate", help="accuracy and spikes of a trained network on the test part"
+    )
+    command.add_argument("run_dir", type=Path, help="run folder of minisnn train")
+    command.add_argument("--data-dir", type=Path, help="folder of the data set, or its parent")
+    command.add_argument("--solver", help="solver to use (default: the one of the run)")
+    command.add_argument("--json", type=Path, metavar="FILE", help="write the result as JSON")
+    command.set_defaults(run=_evaluate)
+
+
+def add_doctor_parser(subparsers: Any) -> None:
+    """Add the command ``doctor`` to the subparsers of an argparse parser."""
+    command = subparsers.add_parser("doctor", help="versions, usable solvers, data found")
+    command.add_argument("--data-dir", type=Path, help="folder to look for data sets in")
+    command.add_argument("--json", type=Path, metavar="FILE", help="write the result as JSON")
+    command.set_defaults(run=_doctor)
+
+
+def _evaluate(args: argparse.Namespace) -> int:
+
+    run = RunFolder.open(args.run_dir)
+    config = run.config()
+    if "series" in config:
+        folders = ", ".join(path.parent.name for path in sorted(run.path.glob("*/config.json")))
+        raise DataError(
+            f"{run.path} holds several trainings: give one of them, {folders or 'none has begun'}"
+        )
+    network = run.network()
+    data = load(config, args.data_dir)
+    solver = args.solver or run.settings()[1].solver
+    result = evaluate(network, data.test, solver=solver)
+    if args.json is not None:
+        values = {"dataset": config["dataset"], "n_samples": len(data.test), "solver": solver}
+        values |= {"epoch": run.chosen_epoch()} | asdict(result)
+        values |= {k: getattr(result, k) for k in ("spikes_per_sample", "silent_neurons", "always_firing")}
+        write_text(args.json, json.dumps(values, indent=2) + "\n")
+    print(
+        f"{config['dataset']}: test accuracy {100 * result.accuracy:.2f} % of {len(data.test)} samples, "
+        f"after epoch {run.chosen_epoch()}, loss {result.loss:.4f}, "
+        f"{result.spikes_per_sample:.1f} hidden spikes a sample"
+    )
+    return 0
+
+
+def _doctor(args: argparse.Namespace) -> int:
+
+    versions: dict[str, str | None] = {"minisnn": __version__, "python": platform.python_version()}
+    for package in PACKAGES:
+        try:
+            versions[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            versions[package] = None
+    reasons = {name: solvers.why_unavailable(name) for name in solvers.ALL}
+    found: dict[str, str] = {"yin-yang": "generated, needs no files"}
+    for name in datasets.NAMES:
+        if name not in found:
+            try:
+                found[name] = str(datasets.find(name, args.data_dir))
+            except (InputError, OSError) as error:
+                found[name] = f"not found: {one_line(error)}"
+    for name, version in versions.items():
+        print(f"{name:20s} {version or 'not installed'}")
+    for name, reason in reasons.items():
+        print(
+            f"solver {name:18s} {'usable for ' + ', '.join(solvers.ALL[name][1]) if reason is None else reason}"
+        )
+    print(f"{'compiled code':25s} {_compiled_code()}")
+    for name, place in found.items():
+        print(f"data {name:15s} {place}")
+    if args.json is not None:
+        report = {"versions": versions, "solvers": reasons, "data": found}
+        write_text(args.json, json.dumps(report, indent=2) + "\n")
+    return 0
+
+
+def _compiled_code() -> str:
+    """Where the compiled solvers keep their code, or why they do not."""
+    try:
+        from ..solvers.jit import cache_folder
+    except Exception as error:  # Numba has its own ways to fail; the solvers' lines say the same
+        return f"none: {one_line(error)}"
+    nowhere = "kept nowhere, so that every run compiles: set NUMBA_CACHE_DIR to a folder that can be written"
+    return cache_folder() or nowhere
