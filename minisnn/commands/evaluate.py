@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import platform
 from dataclasses import asdict
 from importlib import metadata
@@ -12,10 +11,9 @@ from typing import Any
 
 from .. import __version__, datasets, solvers
 from ..errors import DataError, InputError, one_line
-from ..files import write_text
-from ..training import evaluate
-from ..training.experiment import load
-from ..training.runs import RunFolder
+from ..training import RunFolder, evaluate
+from ..training.experiment import Experiment
+from .options import add_data_dir, add_json, write_json
 
 __all__ = ["add_doctor_parser", "add_evaluate_parser"]
 
@@ -30,40 +28,39 @@ def add_evaluate_parser(subparsers: Any) -> None:
         "evaluate", help="accuracy and spikes of a trained network on the test part"
     )
     command.add_argument("run_dir", type=Path, help="run folder of minisnn train")
-    command.add_argument("--data-dir", type=Path, help="folder of the data set, or its parent")
+    add_data_dir(command.add_argument)
     command.add_argument("--solver", help="solver to use (default: the one of the run)")
-    command.add_argument("--json", type=Path, metavar="FILE", help="write the result as JSON")
+    add_json(command.add_argument)
     command.set_defaults(run=_evaluate)
 
 
 def add_doctor_parser(subparsers: Any) -> None:
     """Add the command ``doctor`` to the subparsers of an argparse parser."""
     command = subparsers.add_parser("doctor", help="versions, usable solvers, data found")
-    command.add_argument("--data-dir", type=Path, help="folder to look for data sets in")
-    command.add_argument("--json", type=Path, metavar="FILE", help="write the result as JSON")
+    add_data_dir(command.add_argument)
+    add_json(command.add_argument)
     command.set_defaults(run=_doctor)
 
 
 def _evaluate(args: argparse.Namespace) -> int:
 
     run = RunFolder.open(args.run_dir)
-    config = run.config()
-    if "series" in config:
+    experiment = Experiment.from_json(run.config(), run.path)
+    if experiment.series is not None:
         folders = ", ".join(path.parent.name for path in sorted(run.path.glob("*/config.json")))
         raise DataError(
             f"{run.path} holds several trainings: give one of them, {folders or 'none has begun'}"
         )
     network = run.network()
-    data = load(config, args.data_dir)
-    solver = args.solver or run.settings()[1].solver
+    data = experiment.load_data(args.data_dir)
+    solver = args.solver or experiment.training.solver
     result = evaluate(network, data.test, solver=solver)
-    if args.json is not None:
-        values = {"dataset": config["dataset"], "n_samples": len(data.test), "solver": solver}
-        values |= {"epoch": run.chosen_epoch()} | asdict(result)
-        values |= {k: getattr(result, k) for k in ("spikes_per_sample", "silent_neurons", "always_firing")}
-        write_text(args.json, json.dumps(values, indent=2) + "\n")
+    values = {"dataset": experiment.dataset, "n_samples": len(data.test), "solver": solver}
+    values |= {"epoch": run.chosen_epoch()} | asdict(result)
+    values |= {k: getattr(result, k) for k in ("spikes_per_sample", "silent_neurons", "always_firing")}
+    write_json(args.json, values)
     print(
-        f"{config['dataset']}: test accuracy {100 * result.accuracy:.2f} % of {len(data.test)} samples, "
+        f"{experiment.dataset}: test accuracy {100 * result.accuracy:.2f} % of {len(data.test)} samples, "
         f"after epoch {run.chosen_epoch()}, loss {result.loss:.4f}, "
         f"{result.spikes_per_sample:.1f} hidden spikes a sample"
     )
@@ -95,9 +92,7 @@ def _doctor(args: argparse.Namespace) -> int:
     print(f"{'compiled code':25s} {_compiled_code()}")
     for name, place in found.items():
         print(f"data {name:15s} {place}")
-    if args.json is not None:
-        report = {"versions": versions, "solvers": reasons, "data": found}
-        write_text(args.json, json.dumps(report, indent=2) + "\n")
+    write_json(args.json, {"versions": versions, "solvers": reasons, "data": found})
     return 0
 
 

@@ -102,10 +102,10 @@ class _Parser(argparse.ArgumentParser):
 
 def _parser() -> argparse.ArgumentParser:
     # Imported here, so that an interruption or a fault meanwhile ends as everywhere else.
-    from .bench import add_bench_parser, run_bench
-    from .check import add_check_parser, add_vectors_parser, run_check, run_vectors
+    from .bench import add_bench_parser
+    from .check import add_check_parser, add_vectors_parser
     from .evaluate import add_doctor_parser, add_evaluate_parser
-    from .reproduce import add_reproduce_parser, run_reproduce
+    from .reproduce import add_reproduce_parser
     from .train import add_train_parser
 
     parser = _Parser(prog="minisnn", description=__doc__.split("\n")[0] if __doc__ else None)
@@ -113,9 +113,9 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND", parser_class=_Parser)
     add_train_parser(commands)
     add_evaluate_parser(commands)
-    add_reproduce_parser(commands).set_defaults(run=run_reproduce)
-    add_bench_parser(commands).set_defaults(run=run_bench)
-    add_check_parser(commands).set_defaults(run=run_check)
-    add_vectors_parser(commands).set_defaults(run=run_vectors)
+    add_reproduce_parser(commands)
+    add_bench_parser(commands)
+    add_check_parser(commands)
+    add_vectors_parser(commands)
     add_doctor_parser(commands)
     return parser

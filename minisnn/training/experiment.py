@@ -1,104 +1,196 @@
-"""One training or a series of them, over seeds and folds, in one folder that can be gone on with.
+"""An experiment: everything a training, or a series of them over seeds and folds, depends on.
 
-A configuration is what ``config.json`` holds. With the entry ``series`` it stands for several trainings, which
-differ in their seed and in the fold that validates them; each has a run folder of its own inside.
+`Experiment` is what ``config.json`` holds. With a series it stands for several trainings, which differ in their
+seed and in the fold that validates them; each has a run folder of its own inside.
 """
 
 from __future__ import annotations
 
-import copy
 import inspect
-import json
 import statistics
 from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from ..datasets import Dataset, load_dataset
 from ..datasets.samples import folds, split
-from ..errors import DataError
-from ..network import Network
+from ..errors import DataError, InputError, one_line
+from ..network import Network, NetworkConfig
+from ..reading import checked_count
 from ..streams import say
-from .evaluation import EpochMetrics, chosen_epoch
-from .loop import train
+from ..table import table as text_table
+from .loop import TrainingConfig, train
+from .metrics import EpochMetrics, chosen_epoch, mean_and_sd
+from .recipes import Recipe
 from .runs import RunFolder
 
-__all__ = ["divided", "load", "outcome", "run_all", "table", "train_run", "variants"]
+__all__ = ["Experiment", "outcome", "run_all", "table"]
 
 _EPOCH = (
     "epoch", "train_loss", "train_accuracy", "validation_accuracy", "test_accuracy", "spikes_per_sample", "seconds",
 )  # fmt: skip
 
 
-def load(config: dict[str, Any], data_dir: Path | None = None) -> Dataset:
-    """Load the data set of a configuration, undivided."""
-    try:
-        inspect.signature(load_dataset).bind(config["dataset"], data_dir, **config["data"])
-    except TypeError as error:
-        raise DataError(
-            f"the entry data of the configuration has no options of a data set: {error}"
-        ) from None
-    return load_dataset(config["dataset"], data_dir, **config["data"])
+@dataclass(frozen=True)
+class Experiment:
+    """Everything a training, or a series of them, depends on.
+
+    Parameters
+    ----------
+    dataset, data : str, dict
+        Name of the data set, and options of `load_dataset`.
+    split : dict
+        Held-out training samples: ``validation``, a number of them, or ``folds`` and ``fold``; or none.
+    product : {"auto", "events", "dense"}
+        How the compiled solvers multiply with spikes.
+    training, network : TrainingConfig, NetworkConfig
+        How, and what; sizes of input and output are 1 until `fitted`.
+    series : dict, optional
+        How many trainings: numbers of ``seeds``, and of ``folds`` (0 for none).
+    """
+
+    dataset: str
+    training: TrainingConfig
+    network: NetworkConfig
+    data: dict[str, Any] = field(default_factory=dict)
+    split: dict[str, int] = field(default_factory=dict)
+    product: str = "auto"
+    series: dict[str, int] | None = None
+
+    @classmethod
+    def of_recipe(
+        cls,
+        dataset: str,
+        recipe: Recipe,
+        *,
+        hidden: tuple[int, ...] = (),
+        data: dict[str, Any] | None = None,
+        training: dict[str, Any] | None = None,
+        network: dict[str, Any] | None = None,
+        **others: Any,
+    ) -> Experiment:
+        """The experiment of a recipe, with what is given in place of the recipe's."""
+        sizes = {"sizes": (1, *(hidden or recipe.hidden), 1)}
+        return cls(
+            dataset,
+            TrainingConfig(**(recipe.training | (training or {}))),
+            NetworkConfig(**(recipe.network | (network or {}) | sizes)),
+            recipe.data | (data or {}),
+            **others,
+        )
+
+    @classmethod
+    def from_json(cls, config: dict[str, Any], place: Path) -> Experiment:
+        """The experiment of the contents of ``config.json`` in the folder `place`, or `DataError`."""
+        path = place / "config.json"
+        try:
+            network = NetworkConfig(**config["network"])
+            training = TrainingConfig(**config["training"])
+        except (TypeError, KeyError, ValueError, OverflowError) as error:
+            raise DataError(f"{path} is not of this version of minisnn: {one_line(error)}") from None
+        held_out, series = config.get("split", {}), config.get("series")
+        for entry, value, forms in (
+            ("split", held_out, ((), ("validation",), ("fold", "folds"))),
+            ("series", series, ((), ("folds", "seeds"))),
+        ):
+            if value is None and entry == "series":
+                continue
+            if not isinstance(value, dict) or tuple(sorted(value)) not in forms:
+                raise DataError(f"{path}: the entry {entry} is damaged: {one_line(repr(value))}")
+            for name, number in value.items():
+                try:
+                    checked_count(f"{entry}: {name}", number)
+                except InputError as error:
+                    raise DataError(f"{path} is damaged: {error}") from None
+        try:
+            inspect.signature(load_dataset).bind(config["dataset"], None, **config["data"])
+        except TypeError as error:
+            raise DataError(f"{path}: the entry data has no options of a data set: {error}") from None
+        return cls(config["dataset"], training, network, config["data"], held_out, config["product"], series)
+
+    def to_json(self) -> dict[str, Any]:
+        """Contents of ``config.json``."""
+        config = {
+            "dataset": self.dataset,
+            "data": self.data,
+            "split": self.split,
+            "product": self.product,
+            "training": asdict(self.training),
+            "network": asdict(self.network),
+        }
+        return config if self.series is None else config | {"series": self.series}
+
+    def load_data(self, data_dir: Path | None = None) -> Dataset:
+        """Load the data set, undivided."""
+        return load_dataset(self.dataset, data_dir, **self.data)
+
+    def fitted(self, data: Dataset, held_out: int = 0) -> Experiment:
+        """Complete it by what the loaded data say, with `held_out` validation samples; say now what does not fit."""
+        sizes = (data.n_inputs, *self.network.sizes[1:-1], data.n_classes)
+        experiment = replace(
+            self,
+            data=self.data | {"n_steps": data.n_steps},
+            split={"validation": held_out} if held_out else {},
+            network=replace(self.network, sizes=sizes),
+        )
+        for _, variant in experiment.variants():
+            variant.divided(data)
+        return experiment
+
+    def divided(self, data: Dataset) -> Dataset:
+        """The data set with the validation samples held out: a number of them, a fold, or none."""
+        if "validation" in self.split:
+            return split(data, self.split["validation"], self.training.seed)
+        if not self.split:
+            return data
+        parts = folds(data, self.split["folds"], self.training.seed)
+        if self.split["fold"] >= len(parts):
+            raise DataError(f"the fold must be one of 0 ... {len(parts) - 1}, got {self.split['fold']}")
+        return parts[self.split["fold"]]
+
+    def variants(self) -> Iterator[tuple[str, Experiment]]:
+        """Name of, and experiment of, every training of a series; ``""`` and itself if it is none."""
+        if self.series is None:
+            yield "", self
+            return
+        n_seeds, n_folds, first = self.series["seeds"], self.series["folds"], self.training.seed
+        for seed in range(first, first + n_seeds):
+            for fold in range(n_folds) if n_folds else (None,):
+                parts = [f"seed-{seed}"] * (n_seeds > 1) + [f"fold-{fold}"] * (fold is not None)
+                yield (
+                    "-".join(parts) or f"seed-{seed}",
+                    replace(
+                        self,
+                        training=replace(self.training, seed=seed),
+                        split=self.split if fold is None else {"folds": n_folds, "fold": fold},
+                        series=None,
+                    ),
+                )
 
 
-def divided(data: Dataset, config: dict[str, Any]) -> Dataset:
-    """Hold out the validation samples of a configuration: a number of them, a fold, or none."""
-    held_out, seed = config.get("split", {}), config["training"]["seed"]
-    try:
-        if "fold" in held_out:
-            part: Dataset = folds(data, held_out["folds"], seed)[held_out["fold"]]
-            return part
-        return split(data, held_out["validation"], seed) if "validation" in held_out else data
-    except (TypeError, KeyError, IndexError) as error:
-        raise DataError(f"the entry split of the configuration is damaged: {error!r}") from None
-
-
-def variants(config: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Name and configuration of every training of a series, or ``""`` and the configuration itself."""
-    series = config.get("series")
-    if series is None:
-        yield "", config
-        return
-    try:
-        n_seeds, n_folds = int(series["seeds"]), int(series["folds"])
-        first = int(config["training"]["seed"])
-    except (TypeError, KeyError, ValueError) as error:
-        raise DataError(f"the entry series of the configuration is damaged: {error!r}") from None
-    for seed in range(first, first + n_seeds):
-        for fold in range(n_folds) if n_folds else (None,):
-            variant = copy.deepcopy(config)
-            del variant["series"]
-            variant["training"]["seed"] = seed
-            if fold is not None:
-                variant["split"] = {"folds": n_folds, "fold": fold}
-            parts = [f"seed-{seed}"] * (n_seeds > 1) + [f"fold-{fold}"] * (fold is not None)
-            yield "-".join(parts) or f"seed-{seed}", variant
-
-
-def run_all(root: RunFolder, config: dict[str, Any], data: Dataset, *, quiet: bool) -> list[dict[str, Any]]:
-    """Train every variant of `config` in its folder, going on with what is there; returns their outcomes."""
+def run_all(root: RunFolder, experiment: Experiment, data: Dataset, *, quiet: bool) -> list[dict[str, Any]]:
+    """Train every variant in its folder, going on with what is there; returns their outcomes."""
     outcomes = []
-    for name, variant in variants(config):
+    for name, variant in experiment.variants():
         run = root
         if name:
             path = root.path / name
             # A run that a kill left without its configuration has not begun.
             started = (path / "config.json").exists()
-            run = RunFolder.open(path) if started else RunFolder.create(variant, path)
-            if run.config() != json.loads(json.dumps(variant)):
+            run = RunFolder.open(path) if started else RunFolder.create(variant.to_json(), path)
+            if started and Experiment.from_json(run.config(), path) != variant:
                 raise DataError(f"{path} is not of the series in {root.path}: their config.json differ")
             if not quiet:
                 print(f"{name}:", flush=True)
-        outcomes.append(train_run(run, data, quiet=quiet) | ({"name": name} if name else {}))
+        outcomes.append(_train_run(run, variant, data, quiet=quiet) | ({"name": name} if name else {}))
     return outcomes
 
 
-def train_run(run: RunFolder, data: Dataset, *, quiet: bool) -> dict[str, Any]:
-    """Train what the folder says, from where it stands, on the undivided data set; returns its outcome."""
-    config = run.config()
-    network_config, training = run.settings()
-    data = divided(data, config)
-    network = Network.random(network_config, training.seed)
+def _train_run(run: RunFolder, experiment: Experiment, data: Dataset, *, quiet: bool) -> dict[str, Any]:
+    """Train in a folder, from where it stands, on the undivided data set; returns the outcome."""
+    training, data = experiment.training, experiment.divided(data)
+    network = Network.random(experiment.network, training.seed)
 
     def report(metrics: EpochMetrics) -> None:
         validation = metrics.validation_accuracy
@@ -113,10 +205,10 @@ def train_run(run: RunFolder, data: Dataset, *, quiet: bool) -> dict[str, Any]:
 
     history = train(network, data, training, run=run, quiet=quiet, on_epoch=None if quiet else report)
     chosen = chosen_epoch(history)
-    _warn_about_activity(chosen, network_config.sizes[1:-1])
+    _warn_about_activity(chosen, experiment.network.sizes[1:-1])
     return {
-        "dataset": config["dataset"],
-        "neuron": network_config.neuron,
+        "dataset": experiment.dataset,
+        "neuron": experiment.network.neuron,
         "solver": training.solver,
         "seed": training.seed,
         "n_parameters": network.n_parameters,
@@ -143,24 +235,17 @@ def _warn_about_activity(metrics: EpochMetrics, sizes: tuple[int, ...]) -> None:
                 say(f"minisnn: warning: {count} of {size} neurons of hidden{k} {what}")
 
 
-def outcome(outcomes: list[dict[str, Any]], config: dict[str, Any]) -> dict[str, Any]:
+def outcome(outcomes: list[dict[str, Any]], experiment: Experiment) -> dict[str, Any]:
     """What ``--json`` writes: the outcome of the one training, or those of a series with mean and s.d."""
-    if "series" not in config:
+    if experiment.series is None:
         return outcomes[0]
     result: dict[str, Any] = {
         key: outcomes[0][key] for key in ("dataset", "neuron", "solver", "n_parameters")
     }
-    result |= config["series"] | {"runs": outcomes}
+    result |= experiment.series | {"runs": outcomes}
     for key in ("test_accuracy", "validation_accuracy", "spikes_per_sample", "seconds_per_epoch"):
         result[f"{key}_mean"], result[f"{key}_sd"] = mean_and_sd([run[key] for run in outcomes])
     return result
-
-
-def mean_and_sd(values: list[Any]) -> tuple[float | None, float | None]:
-    """Mean and standard deviation of the population they are a sample of; None where there is nothing."""
-    if None in values:
-        return None, None
-    return statistics.fmean(values), statistics.stdev(values) if len(values) > 1 else None
 
 
 def table(outcomes: list[dict[str, Any]]) -> str:
@@ -183,11 +268,7 @@ def table(outcomes: list[dict[str, Any]]) -> str:
         for which, name in enumerate(("mean", "s.d.")):
             values = [None if (v := m[which]) is None else v * c[2] for m, c in zip(moments, columns)]
             rows.append([name, *_cells(values, columns, extra=which)])
-    widths = [max(map(len, column)) for column in zip(*rows)]
-    return "\n".join(
-        "  ".join([row[0].ljust(widths[0]), *(cell.rjust(w) for cell, w in zip(row[1:], widths[1:]))])
-        for row in rows
-    )
+    return text_table(rows)
 
 
 def _cells(values: list[Any], columns: Any, extra: int = 0) -> list[str]:

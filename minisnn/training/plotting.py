@@ -15,7 +15,7 @@ from ..datasets import Dataset, latency_linear
 from ..files import write_atomically
 from ..network import Network
 from ..spikes import SpikeEvents
-from .loop import EpochMetrics
+from .metrics import EpochMetrics
 
 __all__ = ["draw_activity", "draw_decision_regions", "draw_learning_curves", "draw_run", "save"]
 

@@ -32,6 +32,10 @@ class Recipe:
     network: dict[str, Any] = field(default_factory=dict)
     validation: int = 0
 
+    def held_out(self, n_train: int) -> int:
+        """How many of the training samples are held out."""
+        return min(self.validation, n_train // 10)
+
 
 # Steps of 2 ms, time constants of 10 and 20 ms.
 _DOUBLE_STEP = {"hidden_decay": math.exp(-2 / 10), "readout_decay": math.exp(-2 / 20)}

@@ -75,7 +75,17 @@ def test_train_and_evaluate(tmp_path, capsys, monkeypatch):
         assert abs(other["accuracy"] - result["test_accuracy"]) <= 0.02
 
 
-def test_options_reach_the_run(tmp_path):
+def test_options_reach_the_run(tmp_path, monkeypatch):
+    from minisnn.solvers import event_products, threads
+    from minisnn.training import experiment
+
+    before, used, train = (event_products.get_product(), threads.get_threads()), [], experiment.train
+
+    def watched(*arguments, **options):
+        used.append((event_products.get_product(), threads.get_threads()))
+        return train(*arguments, **options)
+
+    monkeypatch.setattr(experiment, "train", watched)
     options = (
         "--neuron multi-spike --solver numba-sequential --product events --threads 3 --batch-size 50 --lr 0.01 "
         "--schedule constant --surrogate-scale 7 --readout max --logit-scale 2 --no-learn-decay --dtype float64 "
@@ -101,10 +111,8 @@ def test_options_reach_the_run(tmp_path):
     with np.load(tmp_path / "run" / "checkpoint.npz") as checkpoint:
         assert checkpoint["parameters/hidden1.decay"].shape == ()
         assert not any(name.endswith("decay") for name in checkpoint.files if name.startswith("adam"))
-    from minisnn.solvers import event_products
-
-    assert event_products.get_product() == "events"
-    event_products.set_product("auto")
+    assert used == [("events", 3)]
+    assert (event_products.get_product(), threads.get_threads()) == before
 
 
 def test_milestones_and_validation_reach_the_run(tmp_path):

@@ -13,10 +13,10 @@ from minisnn.commands import main as cli
 from minisnn.commands.main import main
 
 RUNS = {
-    "train": "minisnn.commands.train.run_train",
+    "train": "minisnn.commands.train._run",
     "evaluate run": "minisnn.commands.evaluate._evaluate",
-    "reproduce yin-yang": "minisnn.commands.reproduce.run_reproduce",
-    "bench step": "minisnn.commands.bench.run_bench",
+    "reproduce yin-yang": "minisnn.commands.reproduce._run",
+    "bench step": "minisnn.commands.bench._run",
     "check port:forward": "minisnn.commands.check.run_check",
     "vectors --check": "minisnn.commands.check.run_vectors",
     "doctor": "minisnn.commands.evaluate._doctor",
@@ -35,10 +35,7 @@ def ends_with(error, monkeypatch, command):
     def fail(args):
         raise error
 
-    if command == "train":  # the parser of train sets its own default
-        monkeypatch.setattr("minisnn.commands.train._configuration", fail)
-    else:
-        monkeypatch.setattr(RUNS[command], fail)
+    monkeypatch.setattr(RUNS[command], fail)
     return main(command.split())
 
 

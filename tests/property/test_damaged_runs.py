@@ -15,6 +15,7 @@ from minisnn import Network, NetworkConfig, datasets
 from minisnn.datasets.samples import split
 from minisnn.errors import DataError
 from minisnn.training import TrainingConfig, train
+from minisnn.training.experiment import Experiment
 from minisnn.training.optimiser import Adam
 from minisnn.training.runs import RunFolder
 
@@ -43,7 +44,7 @@ def folder(good):
 def read_all(path):
     """Everything that is ever read from a run folder."""
     run = RunFolder.open(path)
-    run.settings()
+    Experiment.from_json(run.config(), path)
     run.network()
     network = Network.random(NETWORK, seed=0)
     run.restore(network, Adam(network.parameters))

@@ -9,8 +9,7 @@ import pytest
 from minisnn import Network, NetworkConfig, datasets
 from minisnn.datasets.samples import Subset, split
 from minisnn.errors import DataError, InputError
-from minisnn.training import TrainingConfig, train
-from minisnn.training.evaluation import chosen_epoch, evaluate
+from minisnn.training import TrainingConfig, chosen_epoch, evaluate, train
 from minisnn.training.runs import RunFolder
 
 NETWORK = NetworkConfig((4, 12, 3), hidden_gain=4.0)
