@@ -18,10 +18,10 @@ from .reading import checked_count, checked_float, checked_name, kernel_array, r
 from .spikes import SpikeEvents, check_raster
 
 __all__ = [
-    "check_events",
     "check_overflow",
     "checked_count",
     "checked_decay",
+    "checked_events",
     "checked_float",
     "checked_gradient",
     "checked_labels",
@@ -101,7 +101,7 @@ def checked_decay(
 def checked_spikes(spikes: Any, n_in: int, dtype: np.dtype[Any], fit: str = "") -> NDArray[Any] | SpikeEvents:
     """Input spikes of a layer of `n_in` inputs: events, or a raster of `dtype` or uint8."""
     if isinstance(spikes, SpikeEvents):
-        check_events(spikes)
+        spikes = checked_events(spikes)
     else:
         spikes = read_array("spikes", spikes)
         check_raster(spikes)
@@ -114,14 +114,20 @@ def checked_spikes(spikes: Any, n_in: int, dtype: np.dtype[Any], fit: str = "") 
     return kernel_array(spikes, dtype if keeps else np.uint8)
 
 
-def check_events(events: SpikeEvents) -> None:
-    """Raise `InputError` if the arrays of `events` were changed since they were made and lead out of memory."""
-    indptr, indices, n = events.indptr, events.indices, events.n_neurons
+def checked_events(events: SpikeEvents) -> SpikeEvents:
+    """`events` for compiled code; an error if their arrays were changed, and now lead out of memory."""
+    n_steps, n, counts = events.n_steps, events.n_neurons, events.counts
+    indptr, indices = kernel_array(events.indptr, np.int64), kernel_array(events.indices, np.int32)
     if len(events) == 0:
         raise InputError("spikes must have at least one sample, got none")
     rises = indptr[0] == 0 and indptr[-1] == len(indices) and not (indptr[1:] < indptr[:-1]).any()
     if not rises or (len(indices) and not 0 <= int(indices.min()) <= int(indices.max()) < n):
         raise InputError("the arrays of these events were changed after they were made: make them anew")
+    if indptr is events.indptr and indices is events.indices:
+        return events
+    return SpikeEvents._unchecked(
+        indptr, indices, n_steps, n, counts
+    )  # unpickled from a mapped file, or locked
 
 
 def checked_layer(
@@ -153,7 +159,7 @@ def checked_trace(trace: Any, neuron: str) -> Trace:
         raise InputError(f"trace must come from {neuron.replace('-', '_')}_forward, got {came}")
     if trace in _MADE_HERE:
         if isinstance(trace.input, SpikeEvents):
-            check_events(trace.input)
+            checked_events(trace.input)
         return trace
     spikes, weight, bias, decay = checked_layer(trace.input, trace.weight, trace.bias, trace.decay)
     shape = (*spikes.shape[:2], weight.shape[1])
@@ -174,7 +180,7 @@ def checked_readout_trace(trace: Any) -> ReadoutTrace:
         raise InputError(f"the readout of an activity must be a ReadoutTrace, got {type(trace).__name__}")
     if trace in _MADE_HERE:
         if isinstance(trace.input, SpikeEvents):
-            check_events(trace.input)
+            checked_events(trace.input)
         return trace
     spikes, weight, bias, decay = checked_layer(trace.input, trace.weight, trace.bias, trace.decay)
     shape = (*spikes.shape[:2], weight.shape[1])

@@ -39,7 +39,7 @@ def read_array(name: str, value: Any) -> NDArray[Any]:
     array([0, 2])
     """
     if _is_masked(value):
-        raise InputError(f"{name} must not be a masked array: fill it, or leave the masked samples out")
+        raise InputError(f"{name} must not be a masked array: fill it, or leave out what is masked")
     try:
         for method in ("detach", "cpu"):  # of a tensor that requires gradients or lies on a device
             value = getattr(value, method, lambda value=value: value)()

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from .errors import InputError, one_line
+from .errors import InputError, one_line, shown
 from .reading import checked_count, checked_flag, read_array
 
 __all__ = ["LARGEST", "SpikeEvents", "check_raster", "checked_indices"]
@@ -209,9 +209,9 @@ class SpikeEvents:
         array([[[1, 0, 0],
                 [0, 0, 1]]], dtype=uint8)
         """
-        sizes = tuple(shape) if np.iterable(shape) else ()
+        sizes = tuple(shape if isinstance(shape, (list, tuple)) else read_array("shape", shape).ravel())
         if len(sizes) != 3:
-            raise InputError(f"shape must be (batch, time, neuron), got {one_line(repr(shape))}")
+            raise InputError(f"shape must be (batch, time, neuron), got {shown(shape)}")
         sizes = tuple(checked_count("every size of shape", size, high=LARGEST) for size in sizes)
         if 0 in sizes:
             raise InputError(f"there must be at least one sample, step and neuron, got shape {sizes}")

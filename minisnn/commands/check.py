@@ -8,7 +8,10 @@ from typing import Any
 
 from ..errors import InputError
 from ..files import checked_folder
+from ..oracle import golden, vectors
+from ..oracle.check import check
 from ..oracle.judge import CONVENTIONS
+from ..oracle.load import load_function
 from .options import add_json, write_json
 
 __all__ = ["add_check_parser", "add_vectors_parser", "run_check", "run_vectors"]
@@ -86,9 +89,6 @@ def run_check(args: argparse.Namespace) -> int:
     InputError
         If the port cannot be imported or the arguments make no sense.
     """
-    from ..oracle.check import check
-    from ..oracle.load import load_function
-
     forward = load_function(args.forward)
     backward = None if args.backward is None else load_function(args.backward)
     report = check(
@@ -116,7 +116,7 @@ def add_vectors_parser(subparsers: Any) -> argparse.ArgumentParser:
     parser: argparse.ArgumentParser = subparsers.add_parser(
         "vectors",
         help="write the golden vectors, or check them",
-        description="Write the golden vectors (JSON and little-endian .npy, readable without Python) to a folder; "
+        description="Write the golden vectors (JSON, readable without Python) to a folder; "
         "with --check compare a folder, or the shipped set, with what this version makes.",
     )
     parser.add_argument("folder", metavar="DIR", nargs="?", help="folder to write, or to check")
@@ -138,12 +138,10 @@ def run_vectors(args: argparse.Namespace) -> int:
     InputError
         If neither a folder nor ``--check`` is given, or the folder cannot be written.
     """
-    from ..oracle import vectors
-
     if args.folder is None and not args.check:
         raise InputError("give a folder to write the golden vectors to, or --check to check the shipped set")
     if args.check:
-        folder = vectors.SHIPPED if args.folder is None else Path(args.folder)
+        folder = golden.SHIPPED if args.folder is None else Path(args.folder)
         wrong = vectors.differences(folder)
         for line in wrong:
             print(line)

@@ -12,7 +12,7 @@ from typing import Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import DataError
+from ..errors import DataError, unknown_name
 
 __all__ = ["check_labels", "find_idx", "read_idx", "read_images"]
 
@@ -133,12 +133,16 @@ def check_labels(folder: Path, name: str) -> None:
             _check_origin(path, labels, name, file)
 
 
-def read_images(folder: Path, part: str, name: str | None = None) -> tuple[NDArray[np.uint8], NDArray[Any]]:
+def read_images(
+    folder: str | Path, part: str, name: str | None = None
+) -> tuple[NDArray[np.uint8], NDArray[Any]]:
     """Images (samples, height, width) uint8 and labels (samples,) of one part, ``"train"`` or ``"test"``.
 
     With the `name` of a data set, files that are published as those of another are refused.
     """
-    paths, contents = [], []
+    if part not in FILES:
+        raise unknown_name("part", part, FILES)
+    folder, paths, contents = Path(folder), [], []
     for file in FILES[part]:
         path = find_idx(folder, file)
         if path is None:

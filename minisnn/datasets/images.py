@@ -18,7 +18,7 @@ from ..reading import checked_count, read_array
 from ..spikes import LARGEST, SpikeEvents, checked_indices
 from .encoding import pixel_times
 
-__all__ = ["AUGMENTATIONS", "ImageSamples", "augment_images"]
+__all__ = ["AUGMENTATIONS", "ImageSamples", "augment_images", "checked_augment"]
 
 AUGMENTATIONS = ("flip", "shift", "noise", "drop")
 
@@ -55,7 +55,7 @@ def augment_images(
     array([[[2, 1],
             [4, 3]]], dtype=uint8)
     """
-    images, augment = _checked_images(images), _checked_augment(augment)
+    images, augment = _checked_images(images), checked_augment(augment)
     if not isinstance(rng, np.random.Generator):
         raise InputError(f"rng must be a numpy.random.Generator, got {type(rng).__name__}")
     batch, height, width = images.shape
@@ -87,7 +87,8 @@ def _checked_images(images: Any) -> NDArray[np.uint8]:
     return array
 
 
-def _checked_augment(augment: str | Sequence[str]) -> tuple[str, ...]:
+def checked_augment(augment: str | Sequence[str]) -> tuple[str, ...]:
+    """`augment` as names of augmentations, one or several."""
     names = (augment,) if isinstance(augment, str) else tuple(augment)
     for name in names:
         if name not in AUGMENTATIONS:
@@ -134,7 +135,7 @@ class ImageSamples:
         self.labels = checked_labels(labels, len(self.images), 2**31)
         self.n_steps = checked_count("n_steps", n_steps, low=1, high=LARGEST)
         self.encoding = encoding
-        self.augment = _checked_augment(augment)
+        self.augment = checked_augment(augment)
         pixel_times(self.images[:1], n_steps, encoding)  # says now if the encoding is unknown
 
     def __len__(self) -> int:

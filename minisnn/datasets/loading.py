@@ -9,16 +9,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..checks import checked_float
 from ..errors import DataError, InputError, unknown_name
-from ..reading import checked_count, checked_flag
+from ..reading import checked_count, checked_flag, checked_float
 from ..spikes import LARGEST
 from . import nmnist, places, shd
 from .cache import cached
 from .camera import CameraSamples
 from .encoding import latency_linear, pixel_times
 from .idx import read_images
-from .images import ImageSamples
+from .images import ImageSamples, checked_augment
 from .places import NAMES, find
 from .recordings import POLARITIES, encode_recordings
 from .samples import Dataset, EventSamples, Samples, encode_events
@@ -99,7 +98,7 @@ def load_dataset(
     if dt is not None:
         dt = checked_float("dt", dt, low=0, open_low=True)
     counts = checked_flag("counts", counts)
-    augment = (augment,) if isinstance(augment, str) else tuple(augment)
+    augment = checked_augment(augment)
     of_images = {"encoding": encoding != "linear", "augment": bool(augment)}
     of_recordings = {"dt": dt is not None, "counts": counts, "binning": binning != "floor"}
     of_nmnist = {"polarities": polarities != "merged"}

@@ -8,9 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..checks import checked_float
-from ..errors import DataError, InputError, unknown_name
-from ..reading import checked_count, checked_flag, read_array
+from ..errors import DataError, InputError, shown, unknown_name
+from ..reading import checked_count, checked_flag, checked_float, read_array
 from ..spikes import LARGEST, SpikeEvents
 
 __all__ = ["BINNINGS", "POLARITIES", "Recording", "encode_recordings", "pixel_neurons"]
@@ -112,10 +111,11 @@ def encode_recordings(
 
 def _checked(recording: Recording, n_neurons: int) -> Recording:
     """Arrays of a recording, whatever they came as, or the error that says what is wrong with them."""
-    if len(recording) != 3:
-        raise InputError(f"a recording must be (times, neurons, name), got {len(recording)} values")
-    name = recording[2]
-    times, neurons = (read_array(f"{name}: {what}", a) for what, a in zip(("times", "neurons"), recording))
+    try:
+        times, neurons, name = recording
+    except (TypeError, ValueError):
+        raise InputError(f"a recording must be (times, neurons, name), got {shown(recording)}") from None
+    times, neurons = read_array(f"{name}: times", times), read_array(f"{name}: neurons", neurons)
     if not neurons.size:
         neurons = neurons.astype(np.int64)  # an empty list says nothing of its dtype
     if times.shape != neurons.shape or times.ndim != 1 or neurons.dtype.kind not in "iu":

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..checks import checked_labels
-from ..errors import InputError, one_line
+from ..errors import InputError, shown
 from ..reading import checked_count, read_array, whole_number
 from ..spikes import LARGEST, SpikeEvents, checked_indices
 
@@ -97,7 +97,7 @@ class Subset:
     def __post_init__(self) -> None:
         indices = read_array("indices", self.indices)
         if indices.dtype.kind not in "iu" or indices.ndim != 1 or not indices.size:
-            raise InputError(f"indices must be at least one integer, got {one_line(repr(self.indices))}")
+            raise InputError(f"indices must be at least one integer, got {shown(self.indices)}")
         if indices.min() < 0 or indices.max() >= len(self.samples):
             raise InputError(
                 f"indices must lie in 0 ... {len(self.samples) - 1}, got {indices.min()} ... {indices.max()}"
@@ -209,7 +209,7 @@ def split(dataset: Dataset, n_validation: int, seed: int = 0) -> Dataset:
     if number is None or not 1 <= number < len(labels):
         raise InputError(
             f"validation samples must number 1 ... {len(labels) - 1} of the {len(labels)} for training, "
-            f"got {one_line(repr(n_validation))}"
+            f"got {shown(n_validation)}"
         )
     classes, counts = np.unique(labels, return_counts=True)
     # Largest remainder, in whole numbers: number * counts / len(labels), rounded to add up.
@@ -247,7 +247,7 @@ def folds(dataset: Dataset, k: int, seed: int = 0) -> list[Dataset]:
     if number is None or not 2 <= number <= counts.min():
         smallest = f"class {classes[counts.argmin()]} has {counts.min()} training samples"
         raise InputError(
-            f"folds must number at least 2 and at most {counts.min()} ({smallest}), got {one_line(repr(k))}"
+            f"folds must number at least 2 and at most {counts.min()} ({smallest}), got {shown(k)}"
         )
     # Class after class is dealt out like cards, going on with the fold after the last.
     dealt = np.concatenate([rng.permutation(np.flatnonzero(labels == c)) for c in classes])

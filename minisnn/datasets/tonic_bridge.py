@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import DataError, InputError, one_line
+from ..errors import DataError, InputError, one_line, shown
 from ..reading import read_array, whole_number
 from .recordings import Recording, encode_recordings, pixel_neurons
 from .samples import EventSamples
@@ -61,7 +61,7 @@ def from_tonic(
     if sizes.shape != (3,) or sizes.dtype.kind not in "iu" or sizes.min() < 1:
         raise InputError(
             f"sensor_size must be (width, height, polarities), and the data set does not say it; "
-            f"got {one_line(repr(size))}"
+            f"got {shown(size)}"
         )
     width, height, n_polarities = sizes.tolist()
     if n_polarities == 1:
@@ -87,7 +87,7 @@ def from_tonic(
                 p = p.astype(np.int64)
             number = whole_number(label)
             if number is None:
-                raise DataError(f"{name}: the label must be an integer, got {one_line(repr(label))}")
+                raise DataError(f"{name}: the label must be an integer, got {shown(label)}")
             labels.append(number)
             yield np.asarray(events["t"]), pixel_neurons(x, y, p, width, height, polarities, name), name
 

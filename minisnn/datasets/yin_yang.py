@@ -12,9 +12,8 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from ..checks import checked_count, checked_float
-from ..errors import InputError, one_line
-from ..reading import whole_number
+from ..errors import InputError, shown
+from ..reading import checked_count, checked_float, whole_number
 
 __all__ = ["CLASS_NAMES", "yin_yang", "yin_yang_class"]
 
@@ -69,7 +68,7 @@ def yin_yang(
     """
     number = whole_number(size)
     if number is None or number < 1:
-        raise InputError(f"size must be at least 1, got {one_line(repr(size))}")
+        raise InputError(f"size must be at least 1, got {shown(size)}")
     seed = checked_count("seed", seed, high=2**32 - 1)
     r_big = checked_float("r_big", r_big, low=0, open_low=True)
     # Larger dots would leave no yin and no yang, and the rejection would never end.

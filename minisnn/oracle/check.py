@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import replace
@@ -143,16 +142,6 @@ def _made(folder: Any) -> Path:
     return path
 
 
-@functools.lru_cache(16)
-def _edge_gradients(
-    neuron: str, dtype: str, gradients: tuple[str, ...], bound: str, convention: tuple[str, ...]
-) -> tuple[Case, ...]:
-    """Backward cases made of the golden and edge cases, the same in every check."""
-    sources = batteries.golden(neuron, dtype) + batteries.edge(neuron, dtype)
-    judge = Judge(bound, convention)
-    return tuple(batteries.gradient_cases(sources, gradients, judge.decided, np.random.default_rng(3)))
-
-
 class _Run:
     """One check: the cases tried so far, and what came of them."""
 
@@ -178,14 +167,18 @@ class _Run:
 
     def report(self) -> Report:
         for dtype in self.dtypes:
-            self.forward(dtype)
-            if self.gradients and not self.port.dead:
-                self.backward(dtype)
-            if self.port.dead:
-                break
+            self.through(batteries.forward(self.neuron, dtype, self.examples, self.seed))
+            if self.gradients:
+                self.through(
+                    batteries.backward(
+                        self.neuron, dtype, self.gradients, self.examples, self.seed, self.judge
+                    )
+                )
         findings = [
             self.finding(direction) for direction in ("forward", "backward") if self.failing[direction]
         ]
+        if len(findings) == 2:
+            findings[1] = replace(findings[1], diagnosis=findings[1].diagnosis.after_forward())
         notes = []
         if self.port.dead:
             notes.append("the port did not answer in time; nothing was tried after that")
@@ -215,59 +208,21 @@ class _Run:
             tuple(notes),
         )
 
-    # ---- batteries ----------------------------------------------------------------------------------
-
-    def forward(self, dtype: str) -> None:
-        golden = batteries.golden(self.neuron, dtype)
-        failed = self.battery("golden", golden) + self.battery("edge", batteries.edge(self.neuron, dtype))
-        if not self.port.dead:
-            failed += not self.visit(replace(golden[0], id=f"{golden[0].id} (again)"), "golden")
-        if not failed:
-            self.drawn(dtype, lambda case: case)
-            self.battery("large", batteries.large(self.neuron, dtype, self.seed), repeat=False)
-
-    def backward(self, dtype: str) -> None:
-        rng = np.random.default_rng([self.seed, 2])
-        golden = batteries.golden_gradients(self.neuron, self.gradients, dtype)
-        edge = _edge_gradients(self.neuron, dtype, self.gradients, self.judge.bound, self.judge.convention)
-        failed = self.battery("golden gradient", golden) + self.battery("edge gradient", edge)
-        if failed or self.port.dead:
-            return
-
-        def prepare(case: Case) -> Case | None:
-            if not self.judge.decided(case):
-                return None
-            return batteries.with_gradient(case, self.gradients[rng.integers(len(self.gradients))], rng)
-
-        self.drawn(dtype, prepare)
-        sources = batteries.large(self.neuron, dtype, self.seed)[1:]
-        large = batteries.gradient_cases(
-            sources, self.gradients, lambda case: self.judge.decided(case, 2.0), rng
-        )
-        self.battery("large gradient", list(large), repeat=False)
-
-    def battery(self, name: str, cases: Iterable[Case], repeat: bool = True) -> int:
-        """Number of failing cases."""
+    def through(self, cases: Iterable[tuple[str, Iterable[Case]]]) -> None:
+        """Try batteries one after the other; where the fixed ones failed, or five drawn cases did, that will do."""
         failed = 0
-        for case in cases:
-            if self.port.dead:
+        for battery, members in cases:
+            fixed = battery in batteries.FIXED
+            if failed and not fixed:
                 break
-            failed += not self.visit(case, name, repeat)
-        return failed
-
-    def drawn(self, dtype: str, prepare: Callable[[Case], Case | None]) -> None:
-        misses = 0
-
-        def visit(case: Case) -> bool:
-            nonlocal misses
-            misses += not self.visit(case, "drawn gradient" if case.backward else "drawn", repeat=False)
-            return misses < 5 and not self.port.dead
-
-        batteries.drawn(self.neuron, dtype, self.examples, self.seed, visit, prepare)
+            for case in members:
+                if self.port.dead or (failed >= 5 and not fixed):
+                    break
+                failed += not self.visit(case, battery, repeat=fixed)
 
     # ---- one case -----------------------------------------------------------------------------------
 
-    def visit(self, case: Case, battery: str, repeat: bool = False) -> bool:
+    def visit(self, case: Case, battery: str, repeat: bool) -> bool:
         """Try a case, keep the record, and say whether it passed."""
         record = self.record(case, repeat)
         direction = "backward" if case.backward else "forward"

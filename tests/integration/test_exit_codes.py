@@ -2,7 +2,6 @@
 
 import argparse
 import re
-import sys
 import tempfile
 from pathlib import Path
 
@@ -113,7 +112,7 @@ def test_an_accident_of_the_checker_is_no_verdict(tmp_path, monkeypatch):
     def fail(*_, **__):
         raise IndexError("inside the checker")
 
-    monkeypatch.setattr(sys.modules["minisnn.oracle.check"], "check", fail)
+    monkeypatch.setattr("minisnn.commands.check.check", fail)
     assert main(["check", "port.py:forward"]) == 70
 
 

@@ -229,6 +229,8 @@ def test_parts_that_do_not_match(tmp_path):
     labels.write_bytes(idx_bytes(np.zeros(0)))
     images.write_bytes(idx_bytes(np.zeros((0, 28, 28))))
     assert "holds no images" in complaint()
+    with pytest.raises(InputError, match="unknown part 'validation'.* known: train, test"):
+        read_images(str(tmp_path), "validation")
     labels.unlink()
     assert "has no file train-labels-idx1-ubyte or train-labels-idx1-ubyte.gz" in complaint()
     labels.write_bytes(good)

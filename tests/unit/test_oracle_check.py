@@ -8,7 +8,7 @@ import pytest
 
 from minisnn.errors import InputError
 from minisnn.oracle import Case, assert_right, check, load_function
-from tests.conformance import ports
+from tests import honest_ports as ports
 
 FORWARD, BACKWARD = ports.SINGLE["loop"]
 QUICK = {"dtype": "float32", "examples": 10}

@@ -12,7 +12,7 @@ import pytest
 
 from minisnn.errors import DataError, InputError
 from minisnn.oracle import assert_right, check, gradcheck, load_function
-from tests.conformance import ports
+from tests import honest_ports as ports
 
 FORWARD, BACKWARD = ports.SINGLE["loop"]
 QUICK = {"dtype": "float32", "examples": 5}

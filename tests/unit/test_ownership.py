@@ -183,6 +183,16 @@ def test_events_changed_after_they_were_made():
                 use()
 
 
+def test_events_that_are_mapped_from_a_file_or_locked():
+    locked = SpikeEvents(EVENTS.indptr, EVENTS.indices, 20, 6)
+    for array in (locked.indptr, locked.indices):
+        array.flags.writeable = False
+    network = Network(CONFIG, start())
+    for solver in solvers.names():
+        expected = network.training_step(EVENTS, LABELS, solver=solver)[0]
+        assert network.training_step(locked, LABELS, solver=solver)[0] == expected
+
+
 def test_traces_of_somebody_else():
     events = EVENTS.to_raster()
     trace = minisnn.single_spike_forward(events, np.ones((6, 2)), np.zeros(2), 0.5)

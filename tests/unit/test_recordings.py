@@ -211,7 +211,7 @@ def test_files_of_macos_and_windows_are_skipped_with_a_count(tmp_path):
 
 @pytest.mark.parametrize(
     "recording",
-    [([0], [0]), ([0], [0], "r", 1), (np.ma.array([0]), [0], "r"), ([[0], [0, 1]], [0], "r"), ([0], ["a"], "r"),
+    [7, ([0], [0]), ([0], [0], "r", 1), (np.ma.array([0]), [0], "r"), ([[0], [0, 1]], [0], "r"), ([0], ["a"], "r"),
      ([0j], [0], "r"), ([True], [0], "r"), (np.array([0], "m8[us]"), [0], "r"), ([2**70], [0], "r")],
     ids=repr,
 )  # fmt: skip
