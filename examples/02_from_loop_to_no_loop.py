@@ -17,9 +17,9 @@ from pathlib import Path
 import numpy as np
 from matplotlib.figure import Figure
 
-from minisnn import plotting
 from minisnn.solvers import numpy_parallel as parallel
 from minisnn.solvers import numpy_sequential as sequential
+from minisnn.training import plotting
 
 
 def step_by_step(current, decay):

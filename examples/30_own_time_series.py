@@ -22,8 +22,8 @@ import numpy as np
 from matplotlib.figure import Figure
 
 import minisnn
-from minisnn import plotting
 from minisnn.datasets import EventSamples, threshold_crossings
+from minisnn.training import plotting
 
 N_THRESHOLDS = 32
 BESIDE = {"loc": "center left", "bbox_to_anchor": (1, 0.5), "fontsize": "small"}

@@ -14,9 +14,9 @@ from minisnn import Network, NetworkConfig, SpikeEvents, TrainingConfig, solvers
 from minisnn.datasets import Dataset, EventSamples
 from minisnn.errors import InputError
 from minisnn.network import Activity
-from minisnn.optimiser import Adam
 from minisnn.reading import checked_count, checked_flag, checked_float, checked_name
 from minisnn.readout import softmax_cross_entropy
+from minisnn.training.optimiser import Adam
 
 COMPILED = [name for name in solvers.names() if name.startswith("numba")]
 CONFIG = NetworkConfig((6, 64, 3), logit_scale=0.05, hidden_gain=4.0)

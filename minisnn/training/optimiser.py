@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .checks import checked_parameter
-from .errors import InputError, shown, unknown_name
-from .reading import checked_float
+from ..checks import checked_parameter
+from ..errors import InputError, shown, unknown_name
+from ..reading import checked_float
 
 __all__ = ["MILESTONES", "SCHEDULES", "Adam", "adam_update", "checked_milestones", "learning_rate"]
 

@@ -5,25 +5,24 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from . import solvers
-from .datasets import Dataset, Samples
-from .errors import InputError
-from .evaluation import EpochMetrics, Evaluation, batches, chosen_epoch, evaluate, part_labels
-from .network import Network
+from .. import solvers
+from ..datasets import Dataset, Samples
+from ..errors import InputError
+from ..network import Network
+from ..reading import checked_count, checked_float, checked_name, checked_type
+from ..solvers.workspace import Workspace
+from ..streams import can_say, say
+from .evaluation import batches, evaluate, part_labels
+from .metrics import EpochMetrics, chosen_epoch
 from .optimiser import MILESTONES, SCHEDULES, Adam, checked_milestones, learning_rate
-from .reading import checked_count, checked_float, checked_name, checked_type
-from .solvers.workspace import Workspace
-from .streams import can_say, say
+from .runs import RunFolder
 
-if TYPE_CHECKING:
-    from .runs import RunFolder
-
-__all__ = ["EpochMetrics", "Evaluation", "TrainingConfig", "chosen_epoch", "evaluate", "train"]
+__all__ = ["TrainingConfig", "train"]
 
 
 @dataclass(frozen=True)
@@ -32,20 +31,22 @@ class TrainingConfig:
 
     Parameters
     ----------
-    epochs, batch_size : int
-        Passes over the training samples, and samples per step (the last step of an epoch may have fewer).
+    epochs : int
+        Passes over the training samples.
+    batch_size : int
+        Samples per step; the last step of an epoch may have fewer.
     lr : float
         Learning rate at the start.
     schedule : {"cosine", "constant", "milestones"}
-        See `minisnn.optimiser.learning_rate`.
+        How the learning rate changes, see `minisnn.training.optimiser.learning_rate`.
     milestones : tuple of float
         Shares of the training after which the schedule of that name divides the learning rate by 10.
     weight_decay : float
         Decoupled weight decay, on weights only.
     solver : str
-        One of ``minisnn.solvers.names(neuron)``.
+        How to compute it: one of ``minisnn.solvers.names(neuron)``.
     seed : int
-        Of the order of samples in every epoch (and of augmentation), together with the epoch's number.
+        Seed of the order of samples in every epoch (and of augmentation), together with the epoch's number.
     """
 
     epochs: int = 10
