@@ -30,8 +30,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     with lasting_streams() as output:
         code = _run(argv)
         output.flush()
-        # Who closes a pipe has seen enough; anything else lost a result.
-        if output.fault is not None and not isinstance(output.fault, BrokenPipeError):
+        # Who closes a pipe, or standard output itself, has seen enough; anything else lost a result.
+        if isinstance(output.fault, OSError) and not isinstance(output.fault, BrokenPipeError):
             say(f"minisnn: error: standard output: {getattr(output.fault, 'strerror', None) or output.fault}")
             code = code or 2
     return code
