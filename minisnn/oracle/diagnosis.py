@@ -83,24 +83,12 @@ class Record:
 
 @dataclass(frozen=True)
 class Diagnosis:
-    """The broken rule.
+    """The broken rule."""
 
-    Parameters
-    ----------
-    rule : str
-        Short name.
-    text : str
-        What the port does, and what was expected.
-    likely : tuple of str
-        Where to look.
-    also : tuple of str
-        Other mistakes that explain the same answers.
-    """
-
-    rule: str
-    text: str
-    likely: tuple[str, ...]
-    also: tuple[str, ...] = ()
+    rule: str  # its short name
+    text: str  # what the port does, and what was expected
+    likely: tuple[str, ...]  # where to look
+    also: tuple[str, ...] = ()  # other mistakes that explain the same answers
 
     def after_forward(self) -> Diagnosis:
         """The same for a backward pass whose forward pass is wrong as well."""
@@ -110,15 +98,7 @@ class Diagnosis:
 
 @np.errstate(all="ignore")
 def diagnose(failing: Sequence[Record], passing: Sequence[Record], judge: Judge) -> Diagnosis:
-    """Name the rule that the port breaks.
-
-    Parameters
-    ----------
-    failing, passing : sequences of Record
-        Of one direction (forward or backward), at least one failing.
-    judge : Judge
-        The rules in force.
-    """
+    """Name the rule that the port breaks, from the failing (at least one) and passing cases of one direction."""
     for kind in ("timeout", "changed-input", "non-deterministic", "nan"):
         if any(kind in record.kinds for record in failing):
             return _accident(kind)

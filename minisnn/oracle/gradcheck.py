@@ -45,17 +45,10 @@ _STEP = 1e-100
 
 @dataclass(frozen=True)
 class GradcheckResult:
-    """Outcome of a gradient check.
+    """Outcome of a gradient check."""
 
-    Parameters
-    ----------
-    errors : dict of name to float
-        Largest error of every parameter's gradient, relative to the largest component of that gradient
-        (of all gradients, where that one is zero but for rounding).
-    checked : dict of name to int
-        Number of components compared.
-    """
-
+    # The largest error of each gradient, relative to its largest component (to that of all gradients, where it is
+    # zero but for rounding), and the number of components compared.
     errors: dict[str, float]
     checked: dict[str, int]
 
@@ -115,7 +108,7 @@ def gradcheck(target: Any, *args: Any, **options: Any) -> GradcheckResult:
     if isinstance(target, str):
         if target not in solvers.NEURONS:
             raise unknown_name("neuron", target, solvers.NEURONS)
-        return _check_layer(target, *args, **options)
+        return _check_layer(target, _Layer(*args, **options))
     raise InputError(f"gradcheck takes the name of a neuron or a Network, got {type(target).__name__}")
 
 
@@ -162,39 +155,42 @@ def _twin_layer(
 # ---- layer ----------------------------------------------------------------------------------------
 
 
-def _check_layer(
-    neuron: str,
-    spikes: Any,
-    weight: Floats,
-    bias: Floats,
-    decay: Any,
-    *,
-    threshold: float = 1.0,
-    surrogate_scale: float = 10.0,
-    gradient: str = "straight-through",
-    detach_reset: bool = False,
-    grad_spikes: Floats | None = None,
-    grad_membrane: Floats | None = None,
-    solver: str = "numpy-sequential",
-    backward: Callable[[Trace, Floats, Floats | None], Any] | None = None,
-    components: int = 200,
-    seed: int = 0,
-) -> GradcheckResult:
-    module = solvers.get(solver, neuron)
-    raster = _raster(spikes)
-    double = (real_array("weight", weight), real_array("bias", bias), real_array("decay", decay))
-    checked_layer(raster, *double)
-    scale = checked_float("surrogate_scale", surrogate_scale, low=0)
-    choice: str | bool = checked_gradient(gradient) if neuron == "single-spike" else bool(detach_reset)
-    point = dict(zip(("spikes", "weight", "bias", "decay"), (raster, *double)))
+@dataclass(frozen=True)
+class _Layer:
+    """What there is to say about a layer, as `gradcheck` takes it."""
+
+    spikes: Any
+    weight: Any
+    bias: Any
+    decay: Any
+    threshold: float = 1.0
+    surrogate_scale: float = 10.0
+    gradient: str = "straight-through"
+    detach_reset: bool = False
+    grad_spikes: Any = None
+    grad_membrane: Any = None
+    solver: str = "numpy-sequential"
+    backward: Callable[[Trace, Floats, Floats | None], Any] | None = None
+    components: int = 200
+    seed: int = 0
+
+
+def _check_layer(neuron: str, asked: _Layer) -> GradcheckResult:
+    module = solvers.get(asked.solver, neuron)
+    point = {name: real_array(name, getattr(asked, name)) for name in ("weight", "bias", "decay")}
+    point = {"spikes": _raster(asked.spikes), **point}
+    checked_layer(*point.values())
+    scale = checked_float("surrogate_scale", asked.surrogate_scale, low=0)
+    single = neuron == "single-spike"
+    choice: str | bool = checked_gradient(asked.gradient) if single else bool(asked.detach_reset)
     name = neuron.replace("-", "_")
-    theta = checked_float("threshold", threshold, low=-np.inf)
-    trace = getattr(module, f"{name}_forward")(raster, *double, theta)
-    seed = checked_count("seed", seed)
-    if grad_spikes is None:
-        grad_spikes = np.random.default_rng(seed).normal(size=trace.potential.shape)
-    grad_s = real_array("grad_spikes", grad_spikes)
-    grad_v = None if grad_membrane is None else real_array("grad_membrane", grad_membrane)
+    theta = checked_float("threshold", asked.threshold, low=-np.inf)
+    trace = getattr(module, f"{name}_forward")(*point.values(), theta)
+    seed, grad_s = checked_count("seed", asked.seed), asked.grad_spikes
+    if grad_s is None:
+        grad_s = np.random.default_rng(seed).normal(size=trace.potential.shape)
+    grad_s = real_array("grad_spikes", grad_s)
+    grad_v = None if asked.grad_membrane is None else real_array("grad_membrane", asked.grad_membrane)
     checked_output_gradient("grad_spikes", grad_s, trace.potential)
     checked_output_gradient("grad_membrane", grad_v, trace.potential)
 
@@ -203,11 +199,11 @@ def _check_layer(
         total = (grad_s * twin).sum()
         return total if grad_v is None else total + (grad_v * membrane).sum()
 
-    if backward is None:
+    if asked.backward is None:
         claimed = getattr(module, f"{name}_backward")(trace, grad_s, grad_v, scale, choice)
     else:
-        claimed = backward(trace, grad_s, grad_v)
-    return _compare(loss, point, _mapping(claimed, point), components, seed)
+        claimed = asked.backward(trace, grad_s, grad_v)
+    return _compare(loss, point, _mapping(claimed, point), asked.components, seed)
 
 
 def _mapping(claimed: Any, point: Mapping[str, Floats]) -> dict[str, Floats]:

@@ -35,22 +35,12 @@ CONVENTIONS = {
 
 @dataclass(frozen=True)
 class Verdict:
-    """What is wrong with an answer, and how near it came to what is allowed.
+    """What is wrong with an answer, and how near it came to what is allowed."""
 
-    Parameters
-    ----------
-    violations : tuple of Violation
-        Empty for a right answer.
-    ratios : dict
-        Largest ratio of error to bound, by name (``membrane``, ``weight``, ...).
-    judged, undecided : int
-        Spike decisions judged, and those in which two correct implementations may differ.
-    """
-
-    violations: tuple[Violation, ...] = ()
-    ratios: dict[str, float] = field(default_factory=dict)
-    judged: int = 0
-    undecided: int = 0
+    violations: tuple[Violation, ...] = ()  # empty for a right answer
+    ratios: dict[str, float] = field(default_factory=dict)  # largest error over bound: membrane, weight, ...
+    judged: int = 0  # spike decisions
+    undecided: int = 0  # of them those in which two correct implementations may differ
 
 
 # Results of the reference for cases already met: the golden and edge cases are the same in every check of a process.
