@@ -11,12 +11,13 @@ from typing import Any
 import numpy as np
 
 from ..checks import checked_count, checked_float
-from ..errors import DataError, InputError, one_line
-from ..files import read_npz
+from ..errors import DataError, InputError, one_line, shown
+from ..files import checked_folder, read_npz
+from ..reading import checked_name
 from . import batteries
 from .cases import Case, reduce_case
 from .diagnosis import Record, diagnose
-from .judge import Judge, Verdict, known_name
+from .judge import Judge, Verdict
 from .load import name_of
 from .port import Port, Violation
 from .report import Finding, Report
@@ -101,18 +102,21 @@ def check(
     >>> report.passed, report.findings[0].violations[0].kind
     (False, 'membrane')
     """
-    known_name("neuron", neuron, _GRADIENTS)
+    neuron = checked_name("neuron", neuron, _GRADIENTS)
     if not callable(forward) or not (backward is None or callable(backward)):
         raise InputError(
-            f"forward and backward must be functions, got {one_line(repr(forward))} and {one_line(repr(backward))}"
+            f"forward and backward must be functions, got {shown(forward)} and {shown(backward)}"
         )
     choices = _GRADIENTS[neuron]
-    known_name("gradient", gradient, ("both", *choices))
+    gradient = checked_name("gradient", gradient, ("both", *choices))
     both = choices if neuron == "single-spike" else choices[:1]  # a port has one of the two resets
-    known_name("dtype", dtype, _DTYPES)
+    dtype = checked_name("dtype", dtype, _DTYPES)
     examples = checked_count("examples", examples, low=1)
     seed = checked_count("seed", seed)
-    folder = None if save is None else _made(save)
+    try:
+        folder = None if save is None else checked_folder(save)
+    except (OSError, TypeError, ValueError) as error:
+        raise InputError(f"save must be a folder to write to, got {shown(save)}: {one_line(error)}") from None
     judge = Judge(bound, convention)
     settings = {
         "neuron": neuron,
@@ -132,17 +136,6 @@ def check(
     if folder is not None:
         report.save(folder, name_of(forward), None if backward is None else name_of(backward))
     return report
-
-
-def _made(folder: Any) -> Path:
-    try:
-        path = Path(folder)
-        path.mkdir(parents=True, exist_ok=True)
-    except (OSError, TypeError, ValueError) as error:
-        raise InputError(
-            f"save must be a folder that can be made, got {folder!r}: {one_line(error)}"
-        ) from None
-    return path
 
 
 class _Run:
@@ -274,7 +267,7 @@ def assert_right(
         As in `check`.
     """
     if not callable(function):
-        raise InputError(f"a port must be a function, got {one_line(repr(function))}")
+        raise InputError(f"a port must be a function, got {shown(function)}")
     if not isinstance(case, Case):
         try:
             case = Case.from_arrays(read_npz(case))

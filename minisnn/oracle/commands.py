@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 from pathlib import Path
 from typing import Any
 
 from ..errors import InputError
-from ..files import write_text
+from ..files import checked_folder, write_text
 from .judge import CONVENTIONS
 
 __all__ = ["add_check_parser", "add_vectors_parser", "run_check", "run_vectors"]
@@ -103,12 +102,12 @@ def run_check(args: argparse.Namespace) -> int:
         bound=args.bound,
         convention=args.convention,
     )
-    _say(str(report))
+    print(report)
     if args.save is not None and report.findings:
-        for path in report.save(_folder(args.save), args.forward, args.backward):
-            _say(f"wrote {path}")
+        for path in report.save(args.save, args.forward, args.backward):
+            print(f"wrote {path}")
     if args.json is not None:
-        _write(args.json, json.dumps(report.to_dict(), indent=1) + "\n")
+        write_text(args.json, json.dumps(report.to_dict(), indent=1) + "\n")
     return 0 if report.passed else 1
 
 
@@ -150,31 +149,9 @@ def run_vectors(args: argparse.Namespace) -> int:
         print(f"{'FAIL' if wrong else 'PASS'}: the golden vectors are {'not ' if wrong else ''}current")
         outcome: dict[str, Any] = {"passed": not wrong, "differences": wrong}
     else:
-        written = vectors.write(_folder(args.folder))
+        written = vectors.write(checked_folder(args.folder))
         print(f"wrote {len(written)} files to {args.folder}")
         outcome = {"passed": True, "files": [path.name for path in written]}
     if args.json is not None:
-        _write(args.json, json.dumps(outcome, indent=1) + "\n")
+        write_text(args.json, json.dumps(outcome, indent=1) + "\n")
     return 0 if outcome["passed"] else 1
-
-
-def _say(text: str) -> None:
-    """Print, unless there is nowhere to print to: the exit code is the verdict."""
-    if sys.stdout is not None and not sys.stdout.closed:
-        print(text, flush=True)
-
-
-def _folder(name: str) -> Path:
-    folder = Path(name)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(f"cannot make the folder {name}: {error.strerror}") from None
-    return folder
-
-
-def _write(name: str, text: str) -> None:
-    try:
-        write_text(name, text)
-    except OSError as error:
-        raise InputError(f"cannot write {name}: {error.strerror}") from None

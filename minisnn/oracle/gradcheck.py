@@ -28,11 +28,12 @@ from ..checks import (
     checked_gradient,
     checked_labels,
     checked_layer,
-    checked_output_gradient,
+    checked_parameter,
 )
-from ..errors import InputError, one_line, unknown_name
+from ..errors import InputError, shown, unknown_name
 from ..model import Gradients, Trace
 from ..network import Network
+from ..reading import checked_flag
 from ..spikes import SpikeEvents
 from ..surrogate import fast_sigmoid, first_only_derivative
 from .port import real_array
@@ -177,22 +178,25 @@ class _Layer:
 
 def _check_layer(neuron: str, asked: _Layer) -> GradcheckResult:
     module = solvers.get(asked.solver, neuron)
-    point = {name: real_array(name, getattr(asked, name)) for name in ("weight", "bias", "decay")}
-    point = {"spikes": _raster(asked.spikes), **point}
-    checked_layer(*point.values())
+    names = ("spikes", "weight", "bias", "decay")
+    values = checked_layer(
+        _raster(asked.spikes), *(real_array(name, getattr(asked, name)) for name in names[1:])
+    )
+    point: dict[str, Any] = dict(zip(names, values))
     scale = checked_float("surrogate_scale", asked.surrogate_scale, low=0)
-    single = neuron == "single-spike"
-    choice: str | bool = checked_gradient(asked.gradient) if single else bool(asked.detach_reset)
+    choice: str | bool = checked_gradient(asked.gradient)
+    if neuron == "multi-spike":
+        choice = checked_flag("detach_reset", asked.detach_reset)
     name = neuron.replace("-", "_")
-    theta = checked_float("threshold", asked.threshold, low=-np.inf)
-    trace = getattr(module, f"{name}_forward")(*point.values(), theta)
-    seed, grad_s = checked_count("seed", asked.seed), asked.grad_spikes
-    if grad_s is None:
-        grad_s = np.random.default_rng(seed).normal(size=trace.potential.shape)
-    grad_s = real_array("grad_spikes", grad_s)
-    grad_v = None if asked.grad_membrane is None else real_array("grad_membrane", asked.grad_membrane)
-    checked_output_gradient("grad_spikes", grad_s, trace.potential)
-    checked_output_gradient("grad_membrane", grad_v, trace.potential)
+    trace = getattr(module, f"{name}_forward")(*values, checked_float("threshold", asked.threshold))
+    seed, shape = checked_count("seed", asked.seed), trace.potential.shape
+
+    def like_the_output(name: str, grad: Any) -> Floats:
+        return checked_parameter(name, real_array(name, grad), trace.potential.dtype, shape)
+
+    drawn = np.random.default_rng(seed).normal(size=shape)
+    grad_s = like_the_output("grad_spikes", drawn if asked.grad_spikes is None else asked.grad_spikes)
+    grad_v = None if asked.grad_membrane is None else like_the_output("grad_membrane", asked.grad_membrane)
 
     def loss(values: Mapping[str, Floats]) -> Any:
         twin, membrane = _twin_layer(trace, values["spikes"], values, scale, choice)
@@ -211,8 +215,9 @@ def _mapping(claimed: Any, point: Mapping[str, Floats]) -> dict[str, Floats]:
     if isinstance(claimed, Gradients):
         claimed = {name: getattr(claimed, name) for name in point}
     if not isinstance(claimed, Mapping) or not set(claimed) & set(point):
-        came = one_line(repr(claimed))
-        raise InputError(f"backward must return a mapping with any of {', '.join(point)}, got {came}")
+        raise InputError(
+            f"backward must return a mapping with any of {', '.join(point)}, got {shown(claimed)}"
+        )
     return {name: real_array(f"the gradient of {name}", claimed[name]) for name in point if name in claimed}
 
 
@@ -235,7 +240,7 @@ def _check_network(
     config, seed = network.config, checked_count("seed", seed)
     double = Network(
         type(config)(**{**config.__dict__, "dtype": "float64"}),
-        {name: real_array(name, array) for name, array in network.parameters.items()},
+        {name: real_array(name, array) for name, array in network.own_parameters().items()},
     )
     raster = _raster(spikes)
     _, claimed, activity = double.loss_and_gradients(raster, labels, solver=solver)

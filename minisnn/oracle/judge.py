@@ -10,7 +10,7 @@ from weakref import WeakKeyDictionary
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import unknown_name
+from ..reading import checked_name
 from .bounds import (
     SpikeVerdict,
     exact_in_any_order,
@@ -66,11 +66,11 @@ class Judge:
     """
 
     def __init__(self, bound: str = "standard", convention: str | Iterable[str] | None = None) -> None:
-        self.bound = known_name("bound", bound, ("standard", "fft"))
+        self.bound = checked_name("bound", bound, ("standard", "fft"))
         names: Iterable[Any] = () if convention is None else (convention,)
         if isinstance(convention, Iterable) and not isinstance(convention, str):
             names = convention
-        self.convention = tuple(known_name("convention", name, CONVENTIONS) for name in names)
+        self.convention = tuple(checked_name("convention", name, CONVENTIONS) for name in names)
         self.tie_fires = "tie-fires" in self.convention
         self.input_scaled = "scaled-input" in self.convention
 
@@ -235,10 +235,3 @@ def _wrong_step(case: Case, output: Output, forward: Forward, bound: Floats, wro
         f"got {'one' if came else 'none'}; {given}U = {potential:.9g} +- {bound[sample, step, neuron]:.2g}, "
         f"threshold {case.threshold:g}"
     )
-
-
-def known_name(what: str, name: Any, known: Iterable[str]) -> str:
-    """`name` if it is a text that is one of `known`."""
-    if not isinstance(name, str) or name not in known:
-        raise unknown_name(what, name, known)
-    return name

@@ -1,21 +1,26 @@
 """The one door through which every kernel is compiled.
 
-Options that all kernels share: compiled code is cached on disk; ``fastmath`` is off, so that additions
-keep their order and nothing is contracted into fused multiply-adds; the interpreter lock is released, so
-that plain threads run kernels side by side. ``NUMBA_DISABLE_JIT=1`` turns compilation off, for coverage
-and debugging: the kernels then run as the Python they are.
+Options that all kernels share: compiled code is cached on disk, if there is a place for it; ``fastmath`` is
+off, so that additions keep their order and nothing is contracted into fused multiply-adds; the interpreter
+lock is released, so that plain threads run kernels side by side. ``NUMBA_DISABLE_JIT=1`` turns compilation
+off, for coverage and debugging: the kernels then run as the Python they are.
 """
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
+import os
+import pickle
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numba
+from numba.core.caching import CompileResultCacheImpl, FunctionCache
+from numba.core.serialize import dumps
 
-__all__ = ["fetch", "inlined", "kernel"]
+__all__ = ["cache_folder", "fetch", "inlined", "kernel"]
 
 
 def _source_stamp() -> str:
@@ -29,20 +34,72 @@ def _source_stamp() -> str:
 _STAMP = _source_stamp()
 
 
-def _compiled(function: Callable[..., Any], **options: bool) -> Callable[..., Any]:
-    """Compile `function` with the options of the house.
+class _Entry(CompileResultCacheImpl):  # type: ignore[misc]
+    """How compiled code is kept: with a digest, because damaged machine code would not raise but crash."""
+
+    # Numba's place in the home folder is one called "~" in the working directory, if no home is known.
+    _locator_classes = [  # noqa: RUF012
+        locator
+        for locator in CompileResultCacheImpl._locator_classes
+        if "UserWide" not in locator.__name__
+        or os.path.isabs(os.path.expanduser("~"))
+        or "XDG_CACHE_HOME" in os.environ
+    ]
+
+    def reduce(self, result: Any) -> tuple[bytes, bytes]:
+        content: bytes = dumps(super().reduce(result))
+        return hashlib.sha256(content).digest(), content
+
+    def rebuild(self, context: Any, entry: tuple[bytes, bytes]) -> Any:
+        digest, content = entry
+        if digest != hashlib.sha256(content).digest():
+            raise ValueError("the cached code is damaged")
+        return super().rebuild(context, pickle.loads(content))
+
+
+class _Cache(FunctionCache):  # type: ignore[misc]
+    """Numba's cache of a function, valid for exactly these sources, and done without where it fails.
 
     What is cached for a function contains the functions it calls, of other files too, while Numba looks at
-    the function's own file only: after a change elsewhere it would go on with the old code. So the cache is
-    valid for exactly these sources of all solvers.
+    the function's own file only: after a change elsewhere it would go on with the old code.
     """
-    compiled: Callable[..., Any] = numba.njit(
-        cache=True, fastmath=False, nogil=True, error_model="numpy", **options
-    )(function)
-    cache_file = getattr(getattr(compiled, "_cache", None), "_cache_file", None)
-    if cache_file is not None:
-        cache_file._source_stamp = _STAMP
-    return compiled
+
+    _impl_class = _Entry
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        super().__init__(function)
+        self._cache_file._source_stamp = _STAMP
+
+    def load_overload(self, *arguments: Any) -> Any:
+        try:
+            return super().load_overload(*arguments)
+        except Exception:  # a cut or foreign file raises anything: empty the index, and compile anew
+            with contextlib.suppress(OSError):
+                self.flush()
+            return None
+
+    def save_overload(self, *arguments: Any) -> None:
+        # The code runs, whether it can be kept or not.
+        with contextlib.suppress(Exception):
+            super().save_overload(*arguments)
+
+
+def cache_folder() -> str | None:
+    """Where compiled code of this package is kept; None if there is no place that can be written to."""
+    try:
+        return str(_Cache(cache_folder).cache_path)
+    except RuntimeError:
+        return None
+
+
+def _compiled(function: Callable[..., Any], **options: bool) -> Callable[..., Any]:
+    """Compile `function` with the options of the house; without a place to keep the code, in every process."""
+    compiled: Any = numba.njit(fastmath=False, nogil=True, error_model="numpy", **options)(function)
+    if compiled is not function:
+        with contextlib.suppress(RuntimeError):
+            compiled._cache = _Cache(function)
+    result: Callable[..., Any] = compiled
+    return result
 
 
 def kernel(function: Callable[..., Any]) -> Callable[..., Any]:

@@ -7,7 +7,7 @@ import pytest
 
 from minisnn.checks import checked_count
 from minisnn.errors import InputError
-from minisnn.reading import read_array
+from minisnn.reading import checked_flag, read_array
 
 
 class Three(enum.IntEnum):
@@ -98,8 +98,32 @@ def test_a_tensor_is_fetched():
     assert checked_count("epochs", Tensor(np.array(3))) == 3
 
 
-@pytest.mark.parametrize("wrong", [[[1], [1, 2]], np.ma.array([1, 2])], ids=repr)
+class Refusing:
+    def __array__(self, dtype=None, copy=None):
+        raise RuntimeError("not on\nthis device")
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [[[1], [1, 2]], np.ma.array([1, 2]), [1, np.ma.masked], ([np.ma.array([1])], [[2]]), Refusing()],
+    ids=["ragged", "masked", "masked value", "masked row", "refusing"],
+)
 def test_what_is_no_array_is_refused_in_one_line(wrong):
     with pytest.raises(InputError, match="^labels must ") as caught:
         read_array("labels", wrong)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("value", [True, 1, np.True_, np.uint8(1), np.array(True), np.array([1])], ids=repr)
+def test_a_flag_becomes_a_python_bool(value):
+    assert checked_flag("counts", value) is True
+    assert checked_flag("counts", value == 2) is False
+
+
+@pytest.mark.parametrize(
+    "wrong", ["no", "", None, 2, 1.0, np.nan, [True, False], np.ma.array([True])], ids=repr
+)
+def test_what_is_no_flag_is_refused_in_one_line(wrong):
+    with pytest.raises(InputError, match="^counts must ") as caught:
+        checked_flag("counts", wrong)
     assert "\n" not in str(caught.value)
