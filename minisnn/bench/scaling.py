@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from ..solvers.settings import settings
-from .agreement import disagreement, step_disagreement
+from .agreement import disagreement
 from .timing import Contestant, StepRunner, by_turns, exponent
 from .workloads import Workload, make_batch, make_network
 
@@ -67,8 +67,6 @@ def measure_axis(
         few = min(_CHECKED_SAMPLES, scaled.batch)
         with settings(way.product, way.threads):
             fault = disagreement(network, events[:few], labels[:few], solver)
-            if fault is None:
-                fault = step_disagreement(network, events[:few], labels[:few], solver)
         if fault is not None:
             return Series(
                 what.name, rule, solver, axis, tuple(sizes), None, None, f"at {AXES[axis]} {size}: {fault}"

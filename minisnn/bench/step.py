@@ -12,7 +12,7 @@ import numpy as np
 from .. import solvers
 from ..errors import InputError
 from ..solvers.settings import settings
-from .agreement import disagreement, same_bits, step_disagreement
+from .agreement import disagreement, same_bits
 from .memory import peak_rss_mb
 from .timing import Contestant, GemmFloor, StepRunner, by_turns, milliseconds
 from .workloads import Workload, make_batch, make_network
@@ -105,8 +105,6 @@ def measure_steps(
         sample = raster[:few] if way.product == "dense" else events[:few]
         with settings(way.product, way.threads):
             fault = disagreement(network, sample, labels[:few], way.solver)
-            if fault is None:
-                fault = step_disagreement(network, sample, labels[:few], way.solver)
             if fault is None and way.solver == "numba-sequential" and way.product == "dense":
                 fault = same_bits(network, sample, labels[:few], way.solver, "numpy-sequential")
         faults.append(fault)

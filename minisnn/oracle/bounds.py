@@ -41,6 +41,13 @@ convolution. The conventional layer's recursion is ``gU[t] = c[t] beta gU[t+1] +
 ``c = 1 - theta h'``, and its bound the same recursion with ``|c|``; the error of c is
 ``theta e_h + 4 u (1 + theta h')``.
 
+**A whole step.** The readout is a layer that neither sums up crossings nor resets, with h' = 1 (s = 0). A layer gets
+its gS from gx of the layer above, with that one's error e: gS~ grows to ``a = P^T (|gS| + e)`` and its error by
+``P^T e``; in the conventional layer's recursion gS grows to ``|gS| + e``, and its error by ``e h'``. A logit is as
+far off as the potential at its maximum; a sum over time adds T roundings, the scale one more. The softmax is that of
+the logits that came, which are judged before it: a difference d of two is off by ``u |d|``, an exponential or a
+logarithm by 8 u (4 units in the last place), the sum over n classes by ``gamma_n``.
+
 **FFT.** A convolution by FFT is accurate in norm, not term by term. Theorem 24.2: a transform of length n has
 relative error ``f = log2(n) g / (1 - log2(n) g)`` in the 2-norm, ``g = mu + gamma_4 (sqrt(2) + mu)``, mu the
 error of the twiddle factors (2u allowed here), so g <= 9 u. Two transforms, a pointwise product and one transform
@@ -67,12 +74,14 @@ from .reference import Backward, Forward
 __all__ = [
     "KINDS",
     "SpikeVerdict",
+    "cross_entropy_bounds",
     "exact_in_any_order",
     "gamma",
     "gradient_bounds",
     "is_exact_case",
     "judge_spike_times",
     "judge_spikes",
+    "logit_bound",
     "potential_bound",
     "powers_are_exact",
 ]
@@ -353,11 +362,20 @@ def exact_in_any_order(case: Case) -> bool:
 
 
 def gradient_bounds(
-    backward: Backward, forward: Forward, case: Case, *, kind: str = "standard", input_scaled: bool = False
+    backward: Backward,
+    forward: Forward,
+    case: Case,
+    *,
+    kind: str = "standard",
+    input_scaled: bool = False,
+    incoming: Any = 0.0,
+    from_membrane: bool = False,
 ) -> dict[str, Floats]:
     """How far computed gradients may be from those of the reference, component by component, by name.
 
-    Valid where the implementation's spikes are those of the reference: draw cases in which none is undecided.
+    Valid if the implementation's spikes are those of the reference: draw cases in which none is undecided, or give the
+    reference the spikes that came. `incoming` (B, T, N) is how far the implementation's `grad_spikes` may be off. With
+    `from_membrane` gbeta is known to be summed from V itself, not from V's terms as by autograd: |V| in place of A.
     """
     fft = kind == "fft"
     dtype, conventional, scale = case.dtype, case.neuron == "multi-spike", case.surrogate_scale
@@ -372,21 +390,23 @@ def gradient_bounds(
     bound = _potential_error(terms, dtype, kind, choice)
     if resets is not None:  # the membrane after the reset has one more term
         absolute = absolute + abs(case.threshold) * resets
-    surrogate, error_h = _surrogate_error(backward, bound, scale, unit)
+    surrogate, error_h = backward.surrogate, _surrogate_error(backward, bound, scale, unit)
     left = (n_steps - np.arange(n_steps))[None, :, None]  # T - t
-    grad_s = np.abs(np.asarray(case.grad_spikes, np.float64))
+    error_s: Floats = np.broadcast_to(np.asarray(incoming, np.float64), case.shape)
+    grad_s = np.abs(np.asarray(case.grad_spikes, np.float64)) + error_s
     if not conventional:
-        gated = np.cumsum(forward.fired, axis=1) == 0
-        grad_z = grad_s * gated if case.gradient == "gated" else grad_s
-        absolute_s = _run_back(_run_back(grad_z, 1.0), 1.0)
-        error_s = gamma(2 * left + 2, dtype) * absolute_s
-        if fft:
-            ramp = np.broadcast_to(np.arange(1.0, n_steps + 1)[:, None], (n_steps, n_out))
-            error_s = error_s + _fft_error(ramp, grad_z, dtype)
+        if case.neuron == "single-spike":
+            gate = np.cumsum(forward.fired, axis=1) == 0 if case.gradient == "gated" else 1.0
+            grad_z = grad_s * gate
+            error_s = _run_back(_run_back(error_s * gate, 1.0), 1.0)
+            error_s = error_s + gamma(2 * left + 2, dtype) * _run_back(_run_back(grad_z, 1.0), 1.0)
+            if fft:
+                ramp = np.broadcast_to(np.arange(1.0, n_steps + 1)[:, None], (n_steps, n_out))
+                error_s = error_s + _fft_error(ramp, grad_z, dtype)
         size_s = np.abs(backward.grad_crossings)
         error_u = size_s * error_h + error_s * (surrogate + error_h)
         error_u = error_u + 2 * unit * (size_s + error_s) * (surrogate + error_h) + 4 * eta
-        size_u = np.abs(backward.grad_potential) + error_u
+        size_u = size_s * surrogate + error_u
         absolute_i = _run_back(size_u, beta)
         error_i = _run_back(error_u, beta) + gamma(3 * left, dtype) * absolute_i
     else:
@@ -399,6 +419,7 @@ def gradient_bounds(
             c_error = error_c[:, t]
             e = beta * (e * (factor[:, t] + c_error) + a * c_error)
             e = e + grad_s[:, t] * (error_h[:, t] + 4 * unit * (surrogate[:, t] + error_h[:, t])) + 4 * eta
+            e = e + error_s[:, t] * surrogate[:, t]
             a = beta * factor[:, t] * a + size_u[:, t]
             absolute_i[:, t], error_i[:, t] = a, e
         absolute_i = absolute_i + error_i
@@ -409,7 +430,8 @@ def gradient_bounds(
     absolute_i = absolute_i + error_i
     cells = batch * n_steps
     earlier, earlier_error = np.zeros_like(absolute), np.zeros_like(bound)
-    earlier[:, 1:], earlier_error[:, 1:] = absolute[:, :-1], bound[:, :-1]
+    earlier[:, 1:] = (np.abs(forward.membrane) if from_membrane else absolute)[:, :-1]
+    earlier_error[:, 1:] = bound[:, :-1]
     if resets is not None:
         earlier_error[:, 1:] += 2 * unit * absolute[:, :-1]
     of_decay = error_i * earlier + absolute_i * earlier_error
@@ -434,14 +456,40 @@ def gradient_bounds(
 
 
 def _contract(x: Floats, values: Floats) -> Floats:
-    out: Floats = np.einsum("bti,btn->in", x, values)
+    out: Floats = x.reshape(-1, x.shape[2]).T @ values.reshape(-1, values.shape[2])
     return out
 
 
-def _surrogate_error(backward: Backward, bound: Floats, scale: float, unit: float) -> tuple[Floats, Floats]:
-    """h', and how far a computed h' may be from it, given the bound on the potential."""
+def _surrogate_error(backward: Backward, bound: Floats, scale: float, unit: float) -> Floats:
+    """How far a computed h' may be from that of the reference, given the bound on the potential."""
     distance = np.abs(backward.distance)
     error = bound + unit * (distance + bound)
     nearest_distance = np.maximum(distance - error, 0.0)
     root = 1 / (1 + scale * nearest_distance)
-    return backward.surrogate, 2 * scale * error * root**3 + 10 * unit * root**2
+    of_slope: Floats = 2 * scale * error * root**3 + 10 * unit * root**2
+    return of_slope
+
+
+# ---- logits and loss ------------------------------------------------------------------------------
+
+
+def logit_bound(potential: Floats, bound: Floats, readout: str, scale: float, dtype: DTypeLike) -> Floats:
+    """(B, n_classes): how far logits may be off, given the readout's potential and its bound (B, T, n_classes)."""
+    over_time = np.max if readout == "max" else np.sum
+    error, absolute = over_time(bound, axis=1), over_time(np.abs(potential), axis=1)
+    out: Floats = scale * (error + gamma(potential.shape[1] + 2, dtype) * (absolute + error)) + _eta(dtype)
+    return out
+
+
+def cross_entropy_bounds(
+    logits: Floats, loss: Floats, probabilities: Floats, gradient: Floats, dtype: DTypeLike
+) -> tuple[Floats, Floats]:
+    """How far the mean loss may be off, and B times its gradient by the logits, given the logits as they came.
+
+    `loss` (B,), `probabilities` and `gradient` (B, n_classes), by sample, are those of the reference.
+    """
+    farthest, unit = np.ptp(logits, axis=1), _unit(dtype)
+    share = np.expm1(unit * (2 * farthest + logits.shape[1] + 24))  # of a probability
+    of_loss = share + gamma(len(loss) + 16, dtype) * (np.abs(loss) + farthest + np.log(logits.shape[1]))
+    of_gradient = share[:, None] * probabilities + 3 * unit * np.abs(gradient) + 2 * _eta(dtype)
+    return _with_reference(of_loss.mean(), dtype), _with_reference(of_gradient, dtype)

@@ -22,7 +22,9 @@ class Case:
     """Inputs of one call; the arrays are all in the dtype under test."""
 
     id: str
-    neuron: str  # "single-spike" or "multi-spike"
+    neuron: (
+        str  # "single-spike" or "multi-spike"; "readout", which never fires (with scale 0, "detached-reset")
+    )
     spikes: Floats  # (B, T, n_in)
     weight: Floats  # (n_in, N)
     bias: Floats  # (N,)

@@ -23,7 +23,7 @@ from .cases import Case
 from .port import Output, Violation
 from .reference import Forward, reference_backward, reference_forward
 
-__all__ = ["CONVENTIONS", "Judge", "Verdict"]
+__all__ = ["CONVENTIONS", "Judge", "Verdict", "compare", "wrong_value"]
 
 Floats = NDArray[Any]
 
@@ -164,10 +164,10 @@ class Judge:
             extra = (
                 0.0 if not conventional or not bound.any() else unit * (np.abs(exact) + abs(case.threshold))
             )
-            wrong, ratios["membrane"] = _compare(output.membrane, exact, bound + extra)
+            wrong, ratios["membrane"] = compare(output.membrane, exact, bound + extra)
             if wrong.any():
                 violations.append(
-                    Violation("membrane", _wrong_value("V", output.membrane, exact, bound + extra, wrong))
+                    Violation("membrane", wrong_value("V", output.membrane, exact, bound + extra, wrong))
                 )
         return Verdict(tuple(violations), ratios, spikes.right.size, int(spikes.undecided.sum()))
 
@@ -184,21 +184,22 @@ class Judge:
         )
         violations, ratios = [], {}
         for name, came in output.gradients.items():
-            wrong, ratios[name] = _compare(came, expected[name], bounds[name])
+            wrong, ratios[name] = compare(came, expected[name], bounds[name])
             if wrong.any():
-                text = _wrong_value(f"gradient of {name}", came, expected[name], bounds[name], wrong)
+                text = wrong_value(f"gradient of {name}", came, expected[name], bounds[name], wrong)
                 violations.append(Violation(f"gradient of {name}", text))
         return Verdict(tuple(violations), ratios)
 
 
-def _compare(came: Floats, expected: Floats, bound: Floats) -> tuple[NDArray[np.bool_], float]:
-    """Where the error exceeds its bound, and the largest ratio of error to bound (bounds of zero left out)."""
+def compare(came: Floats, expected: Floats, bound: Floats) -> tuple[NDArray[np.bool_], float]:
+    """Where the error exceeds its bound, or is NaN; the largest ratio of error to bound (bounds of zero left out)."""
     error = np.abs(came - expected)
     ratio = np.divide(error, bound, out=np.zeros_like(error), where=bound > 0)
-    return error > bound, float(ratio.max(initial=0.0))
+    return ~(error <= bound), float(ratio.max(initial=0.0))
 
 
-def _wrong_value(name: str, came: Floats, expected: Floats, bound: Floats, wrong: NDArray[np.bool_]) -> str:
+def wrong_value(name: str, came: Floats, expected: Floats, bound: Floats, wrong: NDArray[np.bool_]) -> str:
+    """The first of the `wrong` components as text."""
     place = tuple(int(k) for k in np.argwhere(wrong)[0])
     allowed = np.broadcast_to(bound, came.shape)[place]
     index = ", ".join(str(k) for k in place)

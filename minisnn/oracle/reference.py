@@ -18,7 +18,15 @@ from numpy.typing import NDArray
 
 from .cases import Case
 
-__all__ = ["Backward", "Forward", "double", "rational", "reference_backward", "reference_forward"]
+__all__ = [
+    "Backward",
+    "Forward",
+    "double",
+    "rational",
+    "reference_backward",
+    "reference_cross_entropy",
+    "reference_forward",
+]
 
 Numbers = NDArray[Any]  # float64, or objects of Fraction
 Lift = Callable[[Any], Numbers]
@@ -117,7 +125,6 @@ class Backward:
     grad_crossings: Numbers  # (B, T, N): gS~ of Eq. 7, or gS in the conventional layer
     distance: Numbers  # (B, T, N): potential minus threshold
     surrogate: Numbers  # (B, T, N): h' at that distance
-    grad_potential: Numbers  # (B, T, N): gU
 
 
 def reference_backward(
@@ -149,7 +156,7 @@ def reference_backward(
         for t in reversed(range(case.shape[1])):
             grad_i[:, t] = state = grad_u[:, t] + beta * state
     else:
-        crossings, grad_u = grad_s, grad_i
+        crossings = grad_s
         through = 0 * theta if case.gradient == "detached-reset" else theta
         for t in reversed(range(case.shape[1])):
             grad_v = beta * state
@@ -165,4 +172,21 @@ def reference_backward(
         "bias": grad_i.sum(axis=(0, 1)),
         "decay": by_decay,
     }
-    return Backward(gradients, crossings, distance, surrogate, grad_u)
+    return Backward(gradients, crossings, distance, surrogate)
+
+
+def reference_cross_entropy(logits: Any, labels: NDArray[np.int64]) -> tuple[Numbers, Numbers, Numbers]:
+    """``-log p[label]`` (B,), ``p = softmax(logits)`` and ``p - onehot(label)`` (B, n_classes), of every sample.
+
+    Examples
+    --------
+    >>> reference_cross_entropy(np.zeros((1, 2)), np.array([1]))
+    (array([0.69314718]), array([[0.5, 0.5]]), array([[ 0.5, -0.5]]))
+    """
+    shifted = logits - logits.max(axis=1, keepdims=True)
+    total = np.exp(shifted).sum(axis=1, keepdims=True)
+    probabilities = np.exp(shifted) / total
+    samples = np.arange(len(labels))
+    gradient = probabilities.copy()
+    gradient[samples, labels] -= 1
+    return np.log(total[:, 0]) - shifted[samples, labels], probabilities, gradient

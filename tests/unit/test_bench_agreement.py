@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import threadpoolctl
 
+import minisnn
 from minisnn import solvers
 from minisnn.bench.agreement import disagreement, layer_disagreement, same_bits
 from minisnn.bench.grid import GRADIENT, SCALE, LayerRunner, layer_parameters, poisson_raster
@@ -127,3 +128,44 @@ def test_one_bit_is_a_difference(monkeypatch):
     one_up = lambda g: dataclasses.replace(g, bias=np.nextafter(g.bias, np.float32(np.inf)))  # noqa: E731
     _wrong(monkeypatch, "numba-sequential", "single_spike_backward", one_up)
     assert "bits differ" in same_bits(network, events, labels, *names)
+
+
+@pytest.mark.parametrize("rule", RULES)
+@pytest.mark.parametrize(
+    ("change", "what"),
+    [
+        (lambda s: dataclasses.replace(s, loss=s.loss * 1.001), "taken at once: loss"),
+        (lambda s: dataclasses.replace(s, logits=s.logits * np.float32(1 + 2e-7)), "other logits"),
+        (lambda s: dataclasses.replace(s, spike_times=tuple(t - 1 for t in s.spike_times)), "other spikes"),
+        (
+            lambda s: dataclasses.replace(s, gradients=_first_weight(s, 1.001)),
+            "hidden layer: gradient of weight",
+        ),
+    ],
+)
+def test_a_wrong_step_taken_at_once_is_found(monkeypatch, rule, change, what):
+    events, labels = make_batch(SMALL)
+    network = make_network(SMALL, rule, "single-spike", events)
+    _wrong(monkeypatch, "numba-parallel", "training_step", change)
+    assert what in disagreement(network, events, labels, "numba-parallel")
+
+
+def _first_weight(step, factor):
+    (weight, *others), *layers = step.gradients
+    return [(weight * np.float32(factor), *others), *layers]
+
+
+def test_a_wrong_gradient_that_a_layer_hands_down_is_found(monkeypatch):
+    events, labels = make_batch(SMALL)
+    network = make_network(SMALL, "v2", "single-spike", events)
+    _wrong(monkeypatch, "numpy-sequential", "readout_backward", _scaled("current", 1.001))
+    assert "hidden layer: gradient of weight" in disagreement(network, events, labels, "numpy-sequential")
+
+
+def test_a_wrong_loss_is_found(monkeypatch):
+    events, labels = make_batch(SMALL)
+    network = make_network(SMALL, "v2", "single-spike", events)
+    right = minisnn.network.softmax_cross_entropy
+    wrong = lambda *a: (right(*a)[0] * 1.001, right(*a)[1])  # noqa: E731
+    monkeypatch.setattr(minisnn.network, "softmax_cross_entropy", wrong)
+    assert disagreement(network, events, labels, "numpy-sequential").startswith("loss")
