@@ -12,10 +12,10 @@ before the clock starts. The gradient that arrives at the spikes is the same den
 
 from __future__ import annotations
 
+import itertools
 import statistics
-import time
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -28,7 +28,8 @@ from ..solvers.settings import settings
 from ..solvers.workspace import Workspace
 from ..spikes import SpikeEvents
 from .agreement import layer_disagreement
-from .timing import by_turns, exponent
+from .timing import Contestant, Runner, by_turns, exponent
+from .workloads import median_peak
 
 __all__ = ["DENSITIES", "Cell", "exponents", "measure_grid", "poisson_raster", "table"]
 
@@ -55,18 +56,26 @@ class Cell:
     single_spike_backward_ms: float | None = None
 
     @property
-    def ratios(self) -> tuple[float, float, float] | None:
-        """Conventional over single-spike: forward, backward, both together; None without times."""
-        if self.conventional_forward_ms is None:
-            return None
-        slow = (self.conventional_forward_ms, self.conventional_backward_ms or 0.0)
-        fast = (self.single_spike_forward_ms or 0.0, self.single_spike_backward_ms or 0.0)
-        return slow[0] / fast[0], slow[1] / fast[1], sum(slow) / sum(fast)
+    def times(self) -> tuple[Any, ...]:
+        """Forward of both layers, conventional first, then backward of both; empty without times."""
+        return () if self.fault is not None else (
+            self.conventional_forward_ms, self.single_spike_forward_ms,
+            self.conventional_backward_ms, self.single_spike_backward_ms,
+        )  # fmt: skip
+
+    @property
+    def ratios(self) -> tuple[float, ...]:
+        """Conventional over single-spike: forward, backward, both together; empty without times."""
+        if self.fault is not None:
+            return ()
+        forward, fast_forward, backward, fast_backward = self.times
+        both = (forward + backward) / (fast_forward + fast_backward)
+        return forward / fast_forward, backward / fast_backward, both
 
     def to_json(self) -> dict[str, Any]:
         """The cell with its ratios."""
         names = ("forward_ratio", "backward_ratio", "ratio")
-        return asdict(self) | dict(zip(names, self.ratios or (None, None, None)))
+        return asdict(self) | dict(zip(names, self.ratios or (None,) * 3))
 
 
 def poisson_raster(density: str, batch: int, n_steps: int, n_in: int, seed: int = 0) -> NDArray[np.float32]:
@@ -85,83 +94,56 @@ def poisson_raster(density: str, batch: int, n_steps: int, n_in: int, seed: int 
     return raster
 
 
-class LayerRunner:
-    """One layer forward and backward, with the training loop's buffers; called with a number, it times that many runs.
+def layer_calls(
+    way: Contestant,
+    spikes: Any,
+    parameters: tuple[Any, ...],
+    grad_spikes: Any,
+    workspace: Workspace | None = None,
+) -> tuple[Callable[[Any], Any], Callable[[Any], Any]]:
+    """Forward and backward pass of a layer; the second takes the trace that the first returns."""
+    module, name = solvers.get(way.solver, way.neuron), way.neuron.replace("-", "_")
+    choice: Any = GRADIENT if way.neuron == "single-spike" else False  # the reset is not detached
+    forward, backward = getattr(module, f"{name}_forward"), getattr(module, f"{name}_backward")
+    return (
+        lambda _: forward(spikes, *parameters, 1.0, workspace=workspace),
+        lambda trace: backward(
+            trace, grad_spikes, None, SCALE, choice, keep_current=False, workspace=workspace
+        ),
+    )
 
-    Parameters
-    ----------
-    solver, neuron : str
-        As everywhere.
-    spikes : raster or SpikeEvents
-        Input, checked already.
-    parameters : (weight, bias, decay)
-        Of the layer.
-    grad_spikes : (B, T, n_out)
-        Gradient that arrives at its spikes.
+
+def layer_fault(
+    way: Contestant, spikes: Any, parameters: tuple[NDArray[Any], ...], grad_spikes: NDArray[Any]
+) -> str | None:
+    """First thing that is wrong with a contestant's answer to some samples; None if it agrees.
+
+    The single-spike layer must keep the rounding bound, the conventional one must have the bits of the
+    definition (its reset feeds errors back, which leaves a bound too wide to judge by on long dense input).
+    On a GPU, whose products are summed in another order, it must keep the bound over a few steps.
     """
+    conventional, on_device = way.neuron == "multi-spike", way.solver.startswith("cupy")
+    raster = spikes.to_raster(np.float32) if isinstance(spikes, SpikeEvents) else spikes
+    if conventional and on_device:
+        spikes = raster = np.ascontiguousarray(raster[:, :_FEW_STEPS])
+        grad_spikes = np.ascontiguousarray(grad_spikes[:, :_FEW_STEPS])
 
-    def __init__(
-        self,
-        solver: str,
-        neuron: str,
-        spikes: Any,
-        parameters: tuple[NDArray[Any], ...],
-        grad_spikes: NDArray[Any],
-    ) -> None:
-        module = solvers.get(solver, neuron)
-        move = getattr(module, "to_device", lambda values: values)
-        self.synchronise: Callable[[], None] = getattr(module, "synchronise", lambda: None)
-        single = neuron == "single-spike"
-        self.forward = module.single_spike_forward if single else module.multi_spike_forward
-        self.backward = module.single_spike_backward if single else module.multi_spike_backward
-        self.choice: Any = GRADIENT if single else False
-        self.neuron, self.solver = neuron, solver
-        self.spikes, self.parameters, self.grad_spikes = spikes, parameters, grad_spikes
-        self.timed = move(spikes), tuple(map(move, parameters)), move(grad_spikes)
-        self.workspace = Workspace()
+    def answer(one: Contestant) -> tuple[Any, Any]:
+        forward, backward = layer_calls(one, spikes, parameters, grad_spikes)
+        trace = forward(None)
+        return trace, backward(trace)
 
-    def run(
-        self, spikes: Any, parameters: tuple[Any, ...], grad_spikes: Any, workspace: Workspace | None
-    ) -> tuple[Any, ...]:
-        """Forward and backward once: trace, gradients, seconds of forward, seconds of backward."""
-        self.synchronise()
-        started = time.perf_counter()
-        trace = self.forward(spikes, *parameters, 1.0, workspace=workspace)
-        self.synchronise()
-        forward = time.perf_counter()
-        gradients = self.backward(
-            trace, grad_spikes, None, SCALE, self.choice, keep_current=False, workspace=workspace
-        )
-        self.synchronise()
-        return trace, gradients, forward - started, time.perf_counter() - forward
-
-    def __call__(self, n_timed: int) -> list[tuple[float, float]]:
-        """Time runs, after one that is not timed."""
-        self.run(*self.timed, self.workspace)
-        return [self.run(*self.timed, self.workspace)[2:] for _ in range(n_timed)]
-
-    def check(self, n_samples: int) -> str | None:
-        """Where the answer to the first samples is wrong; None if it agrees.
-
-        The single-spike layer must keep the rounding bound, the conventional one must have the bits of the
-        definition (its reset feeds errors back, which leaves a bound too wide to judge by on long dense input).
-        On a GPU, whose products are summed in another order, it must keep the bound over a few steps.
-        """
-        spikes, grad_spikes = self.spikes[:n_samples], self.grad_spikes[:n_samples]
-        raster = spikes.to_raster(np.float32) if isinstance(spikes, SpikeEvents) else spikes
-        if self.neuron == "multi-spike" and not self.solver.startswith("cupy"):
-            trace, gradients, _, _ = self.run(spikes, self.parameters, grad_spikes, None)
-            definition = LayerRunner("numpy-sequential", self.neuron, spikes, self.parameters, grad_spikes)
-            expected, right, _, _ = definition.run(spikes, self.parameters, grad_spikes, None)
-            pairs = {"potential": (trace.potential, expected.potential)}
-            pairs |= {p: (getattr(gradients, p), getattr(right, p)) for p in ("weight", "bias", "decay")}
-            wrong = [name for name, (came, want) in pairs.items() if not np.array_equal(came, want)]
-            return f"bits of {wrong[0]} differ from numpy-sequential" if wrong else None
-        if self.neuron == "multi-spike":
-            spikes = raster = np.ascontiguousarray(raster[:, :_FEW_STEPS])
-            grad_spikes = np.ascontiguousarray(grad_spikes[:, :_FEW_STEPS])
-        trace, gradients, _, _ = self.run(spikes, self.parameters, grad_spikes, None)
-        return layer_disagreement(trace, gradients, raster, grad_spikes, SCALE, GRADIENT)
+    trace, gradients = answer(way)
+    if conventional and not on_device:
+        expected, right = answer(replace(way, solver="numpy-sequential"))
+        if not np.array_equal(trace.potential, expected.potential):
+            return "bits of potential differ from numpy-sequential"
+        for part in ("weight", "bias", "decay"):
+            if not np.array_equal(getattr(gradients, part), getattr(right, part)):
+                return f"bits of {part} differ from numpy-sequential"
+        return None
+    rule = "through-reset" if conventional else GRADIENT
+    return layer_disagreement(trace, gradients, raster, grad_spikes, SCALE, rule)
 
 
 def layer_parameters(raster: NDArray[Any], n_out: int, seed: int = 0) -> tuple[NDArray[np.float32], ...]:
@@ -170,10 +152,8 @@ def layer_parameters(raster: NDArray[Any], n_out: int, seed: int = 0) -> tuple[N
     n_in = raster.shape[2]
     weight = rng.uniform(-1, 1, (n_in, n_out)).astype(np.float32) / np.float32(np.sqrt(n_in))
     bias, decay = np.zeros(n_out, np.float32), np.array(np.exp(-1 / 10), np.float32)
-    module = solvers.get("numba-sequential", "single-spike")
-    peak = module.single_spike_forward(raster[:8], weight, bias, decay, 1.0).potential.max(axis=1)
     # A sample may have no event at all: then there is nothing to scale.
-    weight /= np.float32(max(float(np.median(peak)), 1e-3))
+    weight /= np.float32(max(median_peak(raster[:8], weight, bias, decay), 1e-3))
     return weight, bias, decay
 
 
@@ -193,49 +173,41 @@ def measure_grid(
     *,
     n_in: int = N_INPUTS,
     gpu: bool = False,
-    progress: Callable[[Cell], None] | None = None,
-) -> list[Cell]:
-    """Check and time every cell."""
-    cells = []
-    for density in densities:
-        for batch in batches:
-            for n_steps in steps:
-                raster = poisson_raster(density, batch, n_steps, n_in)
-                events, share = best_input(raster)
-                for n_out in sizes:
-                    cell = _measure_cell(density, raster, events, share, n_out, repeats, n_threads, gpu)
-                    cells.append(cell)
-                    if progress is not None:
-                        progress(cell)
-    return cells
-
-
-def _measure_cell(
-    density: str,
-    raster: NDArray[Any],
-    events: Any,
-    share: float,
-    n_out: int,
-    repeats: int,
-    n_threads: int,
-    gpu: bool,
-) -> Cell:
-    batch, n_steps, _ = raster.shape
-    grad_spikes = np.random.default_rng(1).standard_normal((batch, n_steps, n_out), dtype=np.float32)
-    parameters = layer_parameters(raster, n_out)
+) -> Iterator[Cell]:
+    """Check and time cell after cell."""
     kind = "cupy" if gpu else "numba"
-    with settings("auto", n_threads):
-        runners = (
-            LayerRunner(f"{kind}-sequential", "multi-spike", raster, parameters, grad_spikes),
-            LayerRunner(f"{kind}-parallel", "single-spike", events, parameters, grad_spikes),
-        )
-        faults = [fault for runner in runners if (fault := runner.check(_CHECKED_SAMPLES)) is not None]
-        if faults:
-            return Cell(density, batch, n_out, n_steps, share, faults[0])
-        # Turns of one run: a disturbance of seconds, as other users of a machine make, then hits both layers.
-        slow, fast = by_turns(runners, repeats, turn=1)
-    medians = [1e3 * statistics.median(times) for result in (slow, fast) for times in zip(*result)]
-    return Cell(density, batch, n_out, n_steps, share, None, *medians)
+    ways = (
+        Contestant(f"{kind}-sequential", "multi-spike", "auto", n_threads),
+        Contestant(f"{kind}-parallel", "single-spike", "auto", n_threads),
+    )
+    for density, batch, n_steps in itertools.product(densities, batches, steps):
+        raster = poisson_raster(density, batch, n_steps, n_in)
+        events, share = best_input(raster)
+        inputs = dict(zip(ways, (raster, events)))
+        for n_out in sizes:
+            parameters = layer_parameters(raster, n_out)
+            fault, times = _measure(inputs, parameters, repeats)
+            yield Cell(density, batch, n_out, n_steps, share, fault, *times)
+
+
+def _measure(
+    inputs: dict[Contestant, Any], parameters: tuple[NDArray[Any], ...], repeats: int
+) -> tuple[str | None, list[float]]:
+    """What is wrong with an answer; or medians in ms, of every contestant's forward and backward pass."""
+    shape = (*next(iter(inputs.values())).shape[:2], parameters[0].shape[1])
+    grad_spikes = np.random.default_rng(1).standard_normal(shape, dtype=np.float32)
+    runners = []
+    for way, spikes in inputs.items():
+        with settings(way.product, way.threads):
+            few = slice(_CHECKED_SAMPLES)
+            fault = layer_fault(way, spikes[few], parameters, grad_spikes[few])
+        if fault is not None:
+            return fault, []
+        there, grad, *layer = way.to_device(spikes, grad_spikes, *parameters)
+        runners.append(Runner(way, *layer_calls(way, there, tuple(layer), grad, Workspace())))
+    # Turns of one run: a disturbance of seconds, as other users of a machine make, then hits both layers.
+    times = by_turns([runner.turn for runner in runners], repeats, turn=1)
+    return None, [1e3 * statistics.median(seconds) for result in times for seconds in zip(*result)]
 
 
 def exponents(cells: Sequence[Cell], first: int = 128) -> dict[tuple[str, int, int], float]:
@@ -245,9 +217,9 @@ def exponents(cells: Sequence[Cell], first: int = 128) -> dict[tuple[str, int, i
     """
     groups: dict[tuple[str, int, int], list[tuple[int, float]]] = {}
     for cell in cells:
-        if cell.n_steps >= first and cell.single_spike_forward_ms is not None:
-            total = cell.single_spike_forward_ms + (cell.single_spike_backward_ms or 0.0)
-            groups.setdefault((cell.density, cell.batch, cell.n_out), []).append((cell.n_steps, total))
+        if cell.n_steps >= first and cell.times:
+            key = cell.density, cell.batch, cell.n_out
+            groups.setdefault(key, []).append((cell.n_steps, cell.times[1] + cell.times[3]))
     return {
         key: exponent([n for n, _ in points], [ms for _, ms in points])
         for key, points in groups.items()
@@ -258,13 +230,9 @@ def exponents(cells: Sequence[Cell], first: int = 128) -> dict[tuple[str, int, i
 def line(cell: Cell) -> str:
     """One cell as a line of the table."""
     head = f"{cell.density:7s} {cell.batch:5d} {cell.n_out:5d} {cell.n_steps:5d} {100 * cell.share:7.3f}"
-    if cell.ratios is None:
+    if cell.fault is not None:
         return f"{head} answers differ, no time: {cell.fault}"
-    times = (
-        cell.conventional_forward_ms, cell.single_spike_forward_ms,
-        cell.conventional_backward_ms, cell.single_spike_backward_ms,
-    )  # fmt: skip
-    return " ".join([head, *(f"{ms:9.2f}" for ms in times), *(f"{ratio:7.2f}" for ratio in cell.ratios)])
+    return " ".join([head, *(f"{ms:9.2f}" for ms in cell.times), *(f"{ratio:7.2f}" for ratio in cell.ratios)])
 
 
 HEAD = (
@@ -275,15 +243,14 @@ HEAD = (
 
 def table(cells: Sequence[Cell]) -> str:
     """What the grid says: smallest ratio, and how time grows with T."""
-    timed = [cell for cell in cells if cell.ratios is not None]
+    timed = [cell for cell in cells if cell.ratios]
     if not timed:
         return "no cell has times"
-    worst = min(timed, key=lambda cell: (cell.ratios or (0.0, 0.0, 0.0))[2])
+    worst = min(timed, key=lambda cell: cell.ratios[2])
+    forward, backward, both = (min(ratios) for ratios in zip(*(cell.ratios for cell in timed)))
     text = [
-        f"smallest ratio, forward and backward together: {(worst.ratios or (0.0, 0.0, 0.0))[2]:.2f} ({worst.density}, "
-        f"batch {worst.batch}, n {worst.n_out}, T {worst.n_steps}); forward alone "
-        f"{min((c.ratios or (0.0,))[0] for c in timed):.2f}, backward alone "
-        f"{min((c.ratios or (0.0, 0.0))[1] for c in timed):.2f}"
+        f"smallest ratio, forward and backward together: {both:.2f} ({worst.density}, batch {worst.batch}, "
+        f"n {worst.n_out}, T {worst.n_steps}); forward alone {forward:.2f}, backward alone {backward:.2f}"
     ]
     fitted = exponents(cells)
     if fitted:

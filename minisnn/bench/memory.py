@@ -60,7 +60,7 @@ def _give_back_freed_pages() -> None:
 def _measure(what: Workload, rule: str, contestant: Contestant, n_steps: int) -> float | None:
     with settings(contestant.product, contestant.threads):
         network = make_network(what, rule, contestant.neuron, make_batch(replace(what, batch=8))[0])
-        StepRunner(contestant, network, *make_batch(replace(what, n_steps=2, batch=8)))()
+        StepRunner(contestant, network, *make_batch(replace(what, n_steps=2, batch=8))).step()
         runner = StepRunner(contestant, network, *make_batch(what))
         gc.collect()
         _give_back_freed_pages()
@@ -71,7 +71,7 @@ def _measure(what: Workload, rule: str, contestant: Contestant, n_steps: int) ->
             if _field("VmHWM") > idle:  # and where it cannot be reset, it may lie above everything to come
                 return None
         for _ in range(n_steps):
-            runner()
+            runner.step()
         return (_field("VmHWM") - idle) / 1e6
 
 

@@ -44,7 +44,7 @@ def draw_grid(cells: Sequence[Cell]) -> Figure:
     """Heat maps of conventional over single-spike time: forward, backward, both; a row per density and batch."""
     groups = list(dict.fromkeys((cell.density, cell.batch) for cell in cells))
     sizes, steps = sorted({c.n_out for c in cells}), sorted({c.n_steps for c in cells})
-    ratios = [np.log10(c.ratios) for c in cells if c.ratios is not None]
+    ratios = [np.log10(c.ratios) for c in cells if c.ratios]
     limit = max(0.1, float(np.abs(ratios).max())) if ratios else 1.0
     figure = Figure(figsize=(13, 1.2 + (0.9 + 0.35 * len(sizes)) * len(groups)), layout="constrained")
     panels = figure.subplots(len(groups), 3, squeeze=False)
@@ -53,7 +53,7 @@ def draw_grid(cells: Sequence[Cell]) -> Figure:
         for k, (axes, name) in enumerate(zip(row, ("forward", "backward", "forward and backward"))):
             values = np.full((len(sizes), len(steps)), np.nan)
             for cell in cells:
-                if (cell.density, cell.batch) == (density, batch) and cell.ratios is not None:
+                if (cell.density, cell.batch) == (density, batch) and cell.ratios:
                     values[sizes.index(cell.n_out), steps.index(cell.n_steps)] = cell.ratios[k]
             image = axes.imshow(
                 np.log10(values), origin="lower", aspect="auto", cmap="RdBu", vmin=-limit, vmax=limit

@@ -7,8 +7,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-import numpy as np
-
 from ..solvers.settings import settings
 from .agreement import disagreement
 from .timing import Contestant, StepRunner, by_turns, exponent
@@ -41,12 +39,6 @@ class Series:
         """The series as a dictionary."""
         return asdict(self)
 
-    def ratio(self, size: int, base: int) -> float | None:
-        """How many times faster it is at `size` than at `base`; None where one of them is missing."""
-        if self.median_ms is None or size not in self.sizes or base not in self.sizes:
-            return None
-        return self.median_ms[self.sizes.index(base)] / self.median_ms[self.sizes.index(size)]
-
 
 def measure_axis(
     what: Workload, rule: str, solver: str, axis: str, sizes: Sequence[int], repeats: int, n_threads: int
@@ -55,7 +47,8 @@ def measure_axis(
 
     The events of a sample grow with T, so that all sizes have the same density.
     """
-    runners = []
+    series = Series(what.name, rule, solver, axis, tuple(sizes), None, None)
+    runners, few = [], slice(_CHECKED_SAMPLES)
     for size in sizes:
         sizes_here: dict[str, Any] = {} if axis == "threads" else {axis: size}
         scaled = replace(what, **sizes_here)
@@ -64,20 +57,15 @@ def measure_axis(
         way = Contestant(solver, "single-spike", "auto", size if axis == "threads" else n_threads)
         events, labels = make_batch(scaled)
         network = make_network(scaled, rule, way.neuron, events)
-        few = min(_CHECKED_SAMPLES, scaled.batch)
         with settings(way.product, way.threads):
-            fault = disagreement(network, events[:few], labels[:few], solver)
+            fault = disagreement(network, events[few], labels[few], solver)
         if fault is not None:
-            return Series(
-                what.name, rule, solver, axis, tuple(sizes), None, None, f"at {AXES[axis]} {size}: {fault}"
-            )
+            return replace(series, fault=f"at {AXES[axis]} {size}: {fault}")
         runners.append(StepRunner(way, network, events, labels))
     times = by_turns([runner.turn for runner in runners], repeats)
-    medians = [statistics.median(total for total, _, _ in result) for result in times]
+    medians = [1e3 * statistics.median(total for total, _, _ in result) for result in times]
     fitted = exponent(sizes, medians) if len(set(sizes)) > 1 else None
-    return Series(
-        what.name, rule, solver, axis, tuple(sizes), tuple(float(1e3 * s) for s in np.array(medians)), fitted
-    )
+    return replace(series, median_ms=tuple(medians), fitted=fitted)
 
 
 def table(series: Sequence[Series]) -> str:
@@ -88,12 +76,13 @@ def table(series: Sequence[Series]) -> str:
         if one.median_ms is None:
             text.append(f"{head}: answers differ, no time: {one.fault}")
             continue
-        points = "  ".join(f"{size}: {ms:.2f} ms" for size, ms in zip(one.sizes, one.median_ms))
-        fitted = "" if one.fitted is None else f"  exponent {one.fitted:.2f}"
-        ratio = one.ratio(2, 1) if one.axis == "threads" else None
-        text.append(
-            f"{head}: {points}{fitted}" + ("" if ratio is None else f"  2 threads over 1: {ratio:.2f}x")
-        )
+        ms = dict(zip(one.sizes, one.median_ms))
+        line = f"{head}: " + "  ".join(f"{size}: {value:.2f} ms" for size, value in ms.items())
+        if one.fitted is not None:
+            line += f"  exponent {one.fitted:.2f}"
+        if one.axis == "threads" and {1, 2} <= set(ms):
+            line += f"  2 threads over 1: {ms[1] / ms[2]:.2f}x"
+        text.append(line)
     return "\n".join(text)
 
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import statistics
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
+from textwrap import indent
 from typing import Any
 
 import numpy as np
@@ -12,6 +12,7 @@ import numpy as np
 from .. import solvers
 from ..errors import InputError
 from ..solvers.settings import settings
+from ..table import table as text_table
 from .agreement import disagreement, same_bits
 from .memory import peak_rss_mb
 from .timing import Contestant, GemmFloor, StepRunner, by_turns, milliseconds
@@ -44,15 +45,11 @@ class StepLine:
 
     def to_json(self) -> dict[str, Any]:
         """The line as it stands in the file of ``--json``."""
-        times = ("median_ms", "min_ms", "max_ms", "forward_ms", "backward_ms", "gemm_floor_ms", "peak_rss_mb")
-        line: dict[str, Any] = {
-            "workload": self.workload,
-            "solver": self.contestant.solver,
-            "neuron": self.contestant.neuron,
-        }
-        line |= {name: getattr(self, name) for name in times}
-        line |= {"threads": self.contestant.threads, "rule": self.rule, "product": self.contestant.product}
-        return line if self.fault is None else line | {"disagreement": self.fault}
+        line: dict[str, Any] = asdict(self)
+        way, fault = line.pop("contestant"), line.pop("fault")
+        del way["label"]
+        line |= way
+        return line if fault is None else line | {"disagreement": fault}
 
 
 def contestants(n_threads: int, only: Sequence[str] = ()) -> list[Contestant]:
@@ -96,75 +93,65 @@ def measure_steps(
     if repeats < 1:
         raise InputError(f"repeats must be at least 1, got {repeats}")
     events, labels = make_batch(what)
-    raster = events.to_raster(np.float32)
-    runners = []
-    faults = []
+    raster, few = events.to_raster(np.float32), slice(_CHECKED_SAMPLES)
+    faults: dict[Contestant, str] = {}
+    runners: dict[Contestant, StepRunner] = {}
     for way in ways:
         network = make_network(what, rule, way.neuron, events)
-        few = min(_CHECKED_SAMPLES, what.batch)
-        sample = raster[:few] if way.product == "dense" else events[:few]
+        sample = (raster if way.product == "dense" else events)[few], labels[few]
         with settings(way.product, way.threads):
-            fault = disagreement(network, sample, labels[:few], way.solver)
+            fault = disagreement(network, *sample, way.solver)
             if fault is None and way.solver == "numba-sequential" and way.product == "dense":
-                fault = same_bits(network, sample, labels[:few], way.solver, "numpy-sequential")
-        faults.append(fault)
-        runners.append(StepRunner(way, network, events, labels, raster))
+                fault = same_bits(network, *sample, way.solver, "numpy-sequential")
+        if fault is None:
+            runners[way] = StepRunner(way, network, events, labels, raster)
+        else:
+            faults[way] = fault
     floor = GemmFloor(raster, what.n_hidden, what.n_classes, n_threads)
-    fit = [k for k, fault in enumerate(faults) if fault is None]
-    *times, floors = by_turns([*(runners[k].turn for k in fit), lambda _: floor.turn()], repeats)
+    *times, floors = by_turns([*(one.turn for one in runners.values()), lambda _: floor.turn()], repeats)
     while len(floors) < _FLOOR_RUNS:
         floors += floor.turn()
-    gemm_ms = 1e3 * min(floors)
-    taken = dict(zip(fit, times))
+    taken = dict(zip(runners, times))
     lines = []
-    for k, way in enumerate(ways):
-        if k not in taken:
-            lines.append(StepLine(what.name, rule, way, faults[k], gemm_ms))
-            continue
-        total, forward, backward = zip(*taken[k])
-        lines.append(
-            StepLine(
-                what.name, rule, way, None, gemm_ms, *milliseconds(total),
-                1e3 * statistics.median(forward), 1e3 * statistics.median(backward),
-                peak_rss_mb(what, rule, way) if memory else None,
-            )
-        )  # fmt: skip
+    for way in ways:
+        line = StepLine(what.name, rule, way, faults.get(way), 1e3 * min(floors))
+        if way in taken:
+            total, forward, backward = map(milliseconds, zip(*taken[way]))
+            peak = peak_rss_mb(what, rule, way) if memory else None
+            line = replace(
+                line, median_ms=total[0], min_ms=total[1], max_ms=total[2],
+                forward_ms=forward[0], backward_ms=backward[0], peak_rss_mb=peak,
+            )  # fmt: skip
+        lines.append(line)
     return lines
 
 
 def table(lines: Sequence[StepLine]) -> str:
     """The lines of one workload and rule as text, every ratio with the name of its baseline."""
     floor = lines[0].gemm_floor_ms
-    (dense, stepped) = (_find(lines, product) for product in ("dense", "events"))
-    text = [
-        f"{lines[0].workload}, rules {lines[0].rule}: gemm floor {floor:.2f} ms (the dense float32 products alone)",
-        f"  {'one training step':38s} {'threads':>7s} {'median':>9s} {'min':>9s} {'max':>9s} {'forward':>9s} "
-        f"{'backward':>9s} {'peak MB':>8s} {'x floor':>8s} {'x (a)':>7s} {'x (b)':>7s}",
-    ]
+    stepped = {
+        line.contestant.product: line.median_ms
+        for line in reversed(lines)  # of two, the first counts
+        if line.contestant.neuron == "multi-spike"
+    }
+    bases = (floor, stepped.get("dense"), stepped.get("events"))
+    rows = [
+        ["one training step", "threads", "median", "min", "max", "forward", "backward", "peak MB", "x floor",
+         "x (a)", "x (b)"],
+    ]  # fmt: skip
     for line in lines:
-        way = line.contestant
-        if line.fault is not None or line.median_ms is None:
-            text.append(f"  {way.label:38s} {way.threads:7d} answers differ, no time: {line.fault}")
+        head = [line.contestant.label, str(line.contestant.threads)]
+        if line.median_ms is None:
+            rows.append([*head, f"answers differ, no time: {line.fault}"])
             continue
+        times = (line.median_ms, line.min_ms, line.max_ms, line.forward_ms, line.backward_ms)
         peak = "-" if line.peak_rss_mb is None else f"{line.peak_rss_mb:.1f}"
-        ratios = [base / line.median_ms if base else None for base in (floor, dense, stepped)]
-        cells = ["-" if r is None else f"{r:.2f}" for r in ratios]
-        text.append(
-            f"  {way.label:38s} {way.threads:7d} {line.median_ms:9.2f} {line.min_ms:9.2f} {line.max_ms:9.2f} "
-            f"{line.forward_ms:9.2f} {line.backward_ms:9.2f} {peak:>8s} {cells[0]:>8s} {cells[1]:>7s} {cells[2]:>7s}"
-        )
-    text.append(
-        "  forward, backward: layer by layer; the fused step takes both sample by sample and is one call"
+        ratios = ["-" if base is None else f"{base / line.median_ms:.2f}" for base in bases]
+        rows.append([*head, *(f"{ms:.2f}" for ms in times), peak, *ratios])
+    return (
+        f"{lines[0].workload}, rules {lines[0].rule}: gemm floor {floor:.2f} ms (the dense float32 products alone)\n"
+        f"{indent(text_table(rows), '  ')}\n"
+        "  forward, backward: layer by layer; the fused step takes both sample by sample and is one call\n"
+        "  x: how many times faster than the gemm floor, (a) conventional stepped dense, (b) the same\n"
+        "     from events"
     )
-    text.append(
-        "  x: how many times faster than the gemm floor, (a) conventional stepped dense, (b) the same"
-    )
-    text.append("     from events")
-    return "\n".join(text)
-
-
-def _find(lines: Sequence[StepLine], product: str) -> float | None:
-    for line in lines:
-        if line.contestant.neuron == "multi-spike" and line.contestant.product == product:
-            return line.median_ms
-    return None

@@ -13,14 +13,14 @@ import threadpoolctl
 from numpy.typing import NDArray
 
 from .. import solvers
-from ..network import Network
+from ..network import Activity, Network
 from ..readout import softmax_cross_entropy, softmax_cross_entropy_backward
 from ..solvers.settings import settings
 from ..solvers.workspace import Workspace
 from ..spikes import SpikeEvents
 from ..training.optimiser import Adam
 
-__all__ = ["Contestant", "GemmFloor", "StepRunner", "by_turns", "exponent"]
+__all__ = ["Contestant", "GemmFloor", "Runner", "StepRunner", "by_turns", "exponent", "milliseconds"]
 
 _LR = 1e-5  # small, so that the network stays what it is while it is timed
 TURN = 4  # timed calls in one turn, after an untimed one that brings its data back into the caches
@@ -28,14 +28,14 @@ TURN = 4  # timed calls in one turn, after an untimed one that brings its data b
 
 @dataclass(frozen=True)
 class Contestant:
-    """One way to compute a training step.
+    """One way to compute a layer or a training step.
 
     Parameters
     ----------
     solver, neuron : str
         As everywhere.
     product : {"auto", "events", "dense"}
-        Of the compiled solvers; with "dense" a float32 raster is the input, otherwise events.
+        Of the compiled solvers; with "dense" a float32 raster is the input of a step, otherwise events.
     threads : int
         Of the compiled solvers, or of BLAS under the NumPy solvers.
     label : str
@@ -48,18 +48,53 @@ class Contestant:
     threads: int
     label: str = ""
 
+    def to_device(self, *values: Any) -> tuple[Any, ...]:
+        """The values where the solver computes."""
+        move = getattr(solvers.get(self.solver, self.neuron), "to_device", lambda value: value)
+        return tuple(map(move, values))
+
+
+class Runner:
+    """Calls of a contestant, each given what the one before it returned, and timed one by one."""
+
+    def __init__(self, way: Contestant, *calls: Callable[[Any], Any]) -> None:
+        self.way, self.calls = way, calls
+        module = solvers.get(way.solver, way.neuron)
+        self.synchronise: Callable[[], None] = getattr(module, "synchronise", lambda: None)
+
+    def __call__(self) -> tuple[float, ...]:
+        """Run the calls once; returns the seconds of each."""
+        result: Any = None
+        seconds = []
+        for call in self.calls:
+            self.synchronise()
+            started = time.perf_counter()
+            result = call(result)
+            self.synchronise()
+            seconds.append(time.perf_counter() - started)
+        return tuple(seconds)
+
+    def turn(self, n_timed: int = TURN) -> list[tuple[float, ...]]:
+        """One untimed run, then `n_timed` timed ones, with the contestant's settings."""
+        with settings(self.way.product, self.way.threads):
+            self()
+            return [self() for _ in range(n_timed)]
+
 
 class StepRunner:
     """Training steps as the training loop takes them: forward, loss, backward, Adam; buffers reused.
 
+    `step` times them whole; `passes` times forward pass, loss and backward pass, layer by layer. These do not add up
+    to a step if the solver takes all of it sample by sample.
+
     Parameters
     ----------
-    contestant : Contestant
+    way : Contestant
         How.
     network : Network
         Copied; the copy is trained.
     events : SpikeEvents
-        Input; made dense here where the contestant takes it dense.
+        Input; made dense here if the contestant takes it dense.
     labels : (B,) int64
         Classes.
     raster : float32 raster, optional
@@ -68,75 +103,47 @@ class StepRunner:
 
     def __init__(
         self,
-        contestant: Contestant,
+        way: Contestant,
         network: Network,
         events: SpikeEvents,
         labels: NDArray[np.int64],
         raster: NDArray[Any] | None = None,
     ) -> None:
-        self.contestant = contestant
-        config = replace(network.config, neuron=contestant.neuron)
+        config = replace(network.config, neuron=way.neuron)
         checked = Network(config, network.parameters)
-        self.labels = labels
-        self.signal: SpikeEvents | NDArray[Any] = events
-        if contestant.product == "dense":
-            self.signal = events.to_raster(config.dtype) if raster is None else raster
-        # As in training the input is read before the clock starts: for a dense raster that takes longer than a step.
-        self.signal = checked.checked_input(self.signal)
-        module = solvers.get(contestant.solver, contestant.neuron)
-        self.optimiser = Adam(checked.parameters, checked.learns, module)
-        # As in training: on a device, parameters, moments and input are there before the clock starts.
-        self.network = checked.on_device(contestant.solver)
+        signal: SpikeEvents | NDArray[Any] = events
+        if way.product == "dense":
+            signal = events.to_raster(config.dtype) if raster is None else raster
+        # As in training, before the clock starts: input is read, and on a device all is moved there.
+        (self.signal,) = way.to_device(checked.checked_input(signal))
+        self.optimiser = Adam(checked.parameters, checked.learns, solvers.get(way.solver, way.neuron))
+        self.network = checked.on_device(way.solver)
         self.optimiser.move(self.network.parameters)
-        self.signal = getattr(module, "to_device", lambda signal: signal)(self.signal)
-        self.synchronise: Callable[[], None] = getattr(module, "synchronise", lambda: None)
-        self.workspace = Workspace()
+        self.labels, workspace = labels, Workspace()
+        self._how: dict[str, Any] = {"solver": way.solver, "workspace": workspace, "checked": True}
+        self._layered = self._how | {"workspace": workspace.part("layers")}
+        self.step = Runner(way, self._step)
+        self.passes = Runner(way, self._forward, self._loss, self._backward)
 
-    def __call__(self) -> float:
-        """Take one step; returns seconds."""
-        self.synchronise()
-        started = time.perf_counter()
-        _, gradients, _ = self.network.training_step(
-            self.signal,
-            self.labels,
-            solver=self.contestant.solver,
-            workspace=self.workspace,
-            checked=True,
-        )
+    def _step(self, _: None) -> None:
+        gradients = self.network.training_step(self.signal, self.labels, **self._how)[1]
         self.optimiser.step(gradients, _LR)
-        self.synchronise()
-        return time.perf_counter() - started
 
-    def parts(self) -> tuple[float, float]:
-        """Seconds of the forward and of the backward pass, layer by layer.
+    def _forward(self, _: None) -> Activity:
+        return self.network.forward(self.signal, **self._layered)
 
-        They do not add up to a step where the solver takes all of it sample by sample.
-        """
-        network, solver, workspace = self.network, self.contestant.solver, self.workspace.part("layers")
-        started = time.perf_counter()
-        activity = network.forward(self.signal, solver=solver, workspace=workspace, checked=True)
-        self.synchronise()
-        forward = time.perf_counter() - started
+    def _loss(self, activity: Activity) -> tuple[Activity, NDArray[Any]]:
         _, probabilities = softmax_cross_entropy(activity.logits, self.labels)
-        grad_logits = softmax_cross_entropy_backward(probabilities, self.labels)
-        started = time.perf_counter()
-        network.backward(activity, grad_logits, solver=solver, workspace=workspace, checked=True)
-        self.synchronise()
-        return forward, time.perf_counter() - started
+        return activity, softmax_cross_entropy_backward(probabilities, self.labels)
 
-    def steps(self, n_timed: int = TURN) -> list[float]:
-        """One untimed step, then `n_timed` timed ones; seconds."""
-        with settings(self.contestant.product, self.contestant.threads):
-            self()
-            return [self() for _ in range(n_timed)]
+    def _backward(self, known: tuple[Activity, NDArray[Any]]) -> None:
+        self.network.backward(*known, **self._layered)
 
     def turn(self, n_timed: int = TURN) -> list[tuple[float, float, float]]:
-        """As `steps`, with the times of the two passes, taken once."""
-        steps = self.steps(n_timed)
-        with settings(self.contestant.product, self.contestant.threads):
-            self.parts()
-            parts = self.parts()
-            return [(step, *parts) for step in steps]
+        """Seconds of `n_timed` steps, with those of the two passes, taken once."""
+        steps = self.step.turn(n_timed)
+        ((forward, _, backward),) = self.passes.turn(1)
+        return [(step, forward, backward) for (step,) in steps]
 
 
 class GemmFloor:
@@ -148,36 +155,25 @@ class GemmFloor:
 
     def __init__(self, raster: NDArray[Any], n_hidden: int, n_classes: int, n_threads: int) -> None:
         rng = np.random.default_rng(0)
-        n_in = raster.shape[2]
-        self.x = np.ascontiguousarray(raster, dtype=np.float32).reshape(-1, n_in)
-        rows = len(self.x)
+
+        def drawn(*shape: int) -> NDArray[np.float32]:
+            return rng.uniform(-1, 1, shape).astype(np.float32)
+
+        self.x = np.ascontiguousarray(raster, dtype=np.float32).reshape(-1, raster.shape[2])
+        self.w1, self.w2 = drawn(raster.shape[2], n_hidden), drawn(n_hidden, n_classes)
+        self.hidden, self.out = drawn(len(self.x), n_hidden), drawn(len(self.x), n_classes)
         self.n_threads = n_threads
-        self.w1, self.w2 = (
-            rng.uniform(-1, 1, shape).astype(np.float32)
-            for shape in ((n_in, n_hidden), (n_hidden, n_classes))
-        )
-        self.hidden = rng.uniform(-1, 1, (rows, n_hidden)).astype(np.float32)
-        self.out = rng.uniform(-1, 1, (rows, n_classes)).astype(np.float32)
-        self.results = [
-            np.empty(shape, np.float32)
-            for shape in (
-                (rows, n_hidden),
-                (rows, n_classes),
-                self.w2.shape,
-                (rows, n_hidden),
-                self.w1.shape,
-            )
-        ]
+        self.factors = (
+            (self.x, self.w1), (self.hidden, self.w2),
+            (self.hidden.T, self.out), (self.out, self.w2.T), (self.x.T, self.hidden),
+        )  # fmt: skip
+        self.results = [np.empty((len(a), b.shape[1]), np.float32) for a, b in self.factors]
 
     def __call__(self) -> float:
-        """Run all five products once; returns seconds."""
-        current, logits, grad_w2, grad_hidden, grad_w1 = self.results
+        """Form all five products once; returns seconds."""
         started = time.perf_counter()
-        np.matmul(self.x, self.w1, out=current)
-        np.matmul(self.hidden, self.w2, out=logits)
-        np.matmul(self.hidden.T, self.out, out=grad_w2)
-        np.matmul(self.out, self.w2.T, out=grad_hidden)
-        np.matmul(self.x.T, self.hidden, out=grad_w1)
+        for (a, b), result in zip(self.factors, self.results):
+            np.matmul(a, b, out=result)
         return time.perf_counter() - started
 
     def turn(self, n_timed: int = 1) -> list[float]:

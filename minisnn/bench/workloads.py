@@ -14,7 +14,7 @@ from ..errors import InputError, unknown_name
 from ..network import Network, NetworkConfig
 from ..spikes import SpikeEvents
 
-__all__ = ["RULES", "WORKLOADS", "Workload", "make_batch", "make_network", "workload"]
+__all__ = ["RULES", "WORKLOADS", "Workload", "make_batch", "make_network", "median_peak", "workload"]
 
 
 @dataclass(frozen=True)
@@ -114,12 +114,16 @@ def make_network(
     config = NetworkConfig(sizes=sizes, neuron=neuron, dtype=dtype, logit_scale=logit_scale, **RULES[rule])
     network = Network.random(config, seed)
     weight, bias, decay = (network.parameters[f"hidden1.{part}"] for part in ("weight", "bias", "decay"))
-    module = solvers.get("numba-sequential", "single-spike")
-    peaks = module.single_spike_forward(events, weight, bias, decay, config.threshold).potential.max(axis=1)
-    median = float(np.median(peaks))
+    median = median_peak(events, weight, bias, decay)
     if median <= 0:
         raise InputError(
             f"half of all potentials must rise above 0 to be scaled to the threshold, got {median:g}"
         )
     weight *= weight.dtype.type(config.threshold / median)
     return network
+
+
+def median_peak(spikes: Any, weight: NDArray[Any], bias: NDArray[Any], decay: NDArray[Any]) -> float:
+    """Median over all (sample, neuron) pairs of the largest potential: with the threshold there, half of them fire."""
+    layer = solvers.get("numba-sequential", "single-spike").single_spike_forward
+    return float(np.median(layer(spikes, weight, bias, decay, 1.0).potential.max(axis=1)))

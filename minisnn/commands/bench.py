@@ -124,10 +124,10 @@ def _grid(args: argparse.Namespace, threads: int) -> tuple[list[Any], bool, Any]
         if min(values) < 1:
             raise InputError(f"{name} must be a whole number >= 1, got {min(values)}")
     print(grid.HEAD)
-    cells = grid.measure_grid(
-        args.density or DENSITIES, batches, sizes, steps, repeats, threads, gpu=args.gpu,
-        progress=lambda cell: print(grid.line(cell), flush=True),
-    )  # fmt: skip
+    cells, densities = [], args.density or DENSITIES
+    for cell in grid.measure_grid(densities, batches, sizes, steps, repeats, threads, gpu=args.gpu):
+        print(grid.line(cell), flush=True)
+        cells.append(cell)
     print(grid.table(cells))
     faults = any(cell.fault is not None for cell in cells)
     return [cell.to_json() for cell in cells], faults, lambda: _pictures().draw_grid(cells)

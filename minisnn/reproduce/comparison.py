@@ -204,5 +204,5 @@ def _measure(networks: dict[str, Network], data: Dataset, batch: int) -> Speed:
         Contestant("numba-sequential", "multi-spike", "events", threads),
     )
     runners = [StepRunner(way, networks[way.neuron], events, labels) for way in ways]
-    times = by_turns([runner.steps for runner in runners], _TIMED_STEPS)
-    return Speed(*(milliseconds(result) for result in times))
+    times = by_turns([runner.step.turn for runner in runners], _TIMED_STEPS)
+    return Speed(*(milliseconds([seconds for (seconds,) in result]) for result in times))

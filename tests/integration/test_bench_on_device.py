@@ -41,7 +41,7 @@ def test_everything_is_on_the_device_before_the_clock_starts(solver, neuron, cup
     arrays = [runner.signal.indptr, *runner.network.parameters.values(), *runner.optimiser.first.values()]
     assert {type(array) for array in arrays} == {cupy.ndarray}
     waited = []
-    runner.synchronise = lambda: waited.append(1)
+    runner.step.synchronise = runner.passes.synchronise = lambda: waited.append(1)
     assert all(seconds > 0 for turn in runner.turn(2) for seconds in turn)
     assert len(waited) >= 2 * 3 + 2 * 2
     assert hasattr(solvers.get(solver, neuron), "synchronise")

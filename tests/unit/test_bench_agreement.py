@@ -9,9 +9,10 @@ import threadpoolctl
 import minisnn
 from minisnn import solvers
 from minisnn.bench.agreement import disagreement, layer_disagreement, same_bits
-from minisnn.bench.grid import GRADIENT, SCALE, LayerRunner, layer_parameters, poisson_raster
-from minisnn.bench.timing import settings
+from minisnn.bench.grid import GRADIENT, SCALE, layer_calls, layer_fault, layer_parameters, poisson_raster
+from minisnn.bench.timing import Contestant
 from minisnn.bench.workloads import RULES, make_batch, make_network, workload
+from minisnn.solvers.settings import settings
 
 WAYS = [
     ("numpy-sequential", "single-spike", "auto"),
@@ -101,9 +102,11 @@ def test_the_wrong_choice_of_gradient_is_found():
     raster = poisson_raster("dense", 3, 20, 30)
     parameters = layer_parameters(raster, 7)
     grad_spikes = np.random.default_rng(0).standard_normal((3, 20, 7)).astype(np.float32)
-    runner = LayerRunner("numba-parallel", "single-spike", raster, parameters, grad_spikes)
-    assert runner.check(3) is None
-    trace, gradients, _, _ = runner.run(raster, runner.parameters, grad_spikes, None)
+    way = Contestant("numba-parallel", "single-spike", "auto", 1)
+    assert layer_fault(way, raster, parameters, grad_spikes) is None
+    forward, backward = layer_calls(way, raster, parameters, grad_spikes)
+    trace = forward(None)
+    gradients = backward(trace)
     assert layer_disagreement(trace, gradients, raster, grad_spikes, SCALE, GRADIENT) is None
     assert layer_disagreement(trace, gradients, raster, grad_spikes, SCALE, "gated") is not None
     assert layer_disagreement(trace, gradients, raster, grad_spikes, 2 * SCALE, GRADIENT) is not None
@@ -113,11 +116,13 @@ def test_the_conventional_layer_of_the_grid_must_have_the_bits_of_the_definition
     raster = poisson_raster("half", 3, 20, 30)
     parameters = layer_parameters(raster, 7)
     grad_spikes = np.random.default_rng(0).standard_normal((3, 20, 7)).astype(np.float32)
-    runner = LayerRunner("numba-sequential", "multi-spike", raster, parameters, grad_spikes)
-    assert runner.check(3) is None
-    right = runner.backward
-    monkeypatch.setattr(runner, "backward", lambda *a, **k: _scaled("decay", 1 + 1e-6)(right(*a, **k)))
-    assert "bits of decay" in runner.check(3)
+    layer = (raster, parameters, grad_spikes)
+    way = Contestant("numba-sequential", "multi-spike", "auto", 1)
+    assert layer_fault(way, *layer) is None
+    _wrong(monkeypatch, "numba-sequential", "multi_spike_backward", _scaled("decay", 1 + 1e-6))
+    assert "bits of decay" in layer_fault(way, *layer)
+    _wrong(monkeypatch, "numba-sequential", "multi_spike_forward", _scaled("potential", 1 + 1e-6))
+    assert "bits of potential" in layer_fault(way, *layer)
 
 
 def test_one_bit_is_a_difference(monkeypatch):
