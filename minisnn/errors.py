@@ -71,13 +71,14 @@ def import_extra(module: str, package: str, extra: str) -> ModuleType:
     >>> import_extra("json.codec", "json.codec", "plot")
     Traceback (most recent call last):
     ...
-    minisnn.errors.InputError: json.codec is not installed (pip install 'minisnn[plot]')
+    minisnn.errors.InputError: json.codec is not installed: pip install '.[plot]' in a clone of minisnn
     """
     try:
         return importlib.import_module(module)
     except ModuleNotFoundError as error:
         if error.name != package:
             raise
-        raise InputError(f"{package} is not installed (pip install 'minisnn[{extra}]')") from None
+        advice = f"pip install '.[{extra}]' in a clone of minisnn"
+        raise InputError(f"{package} is not installed: {advice}") from None
     except (ImportError, OSError, RuntimeError) as error:  # without a home, or with libraries that do not fit
         raise InputError(f"{package} cannot be used here: {one_line(error)}") from None
