@@ -55,7 +55,7 @@ def download_images(name: str, folder: Path, *, progressbar: bool = True) -> Pat
     DataError
         If a file cannot be fetched, or is not the published one.
     """
-    pooch = import_extra("pooch", "pooch", "download")
+    pooch = import_extra("pooch", "pooch", "download", f"downloads {name}")
     base, checksums = IMAGES[name]
     store: Any = pooch.create(
         path=folder, base_url=base, registry={file: f"md5:{md5}" for file, md5 in checksums.items()}

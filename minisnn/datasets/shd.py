@@ -46,7 +46,7 @@ def read_shd(path: str | Path) -> tuple[list[Recording], NDArray[np.int64]]:
     InputError
         Where h5py is not installed.
     """
-    h5py = import_extra("h5py", "h5py", "data")
+    h5py = import_extra("h5py", "h5py", "data", "reads Spiking Heidelberg Digits")
     try:
         with h5py.File(path, "r") as file:
             lists = [_find(file, name, os.path.getsize(path)) for name in _LISTS]
