@@ -24,10 +24,11 @@ from numpy.typing import NDArray
 from .. import solvers
 from ..errors import unknown_name
 from ..solvers import event_products
+from ..solvers.settings import settings
 from ..solvers.workspace import Workspace
 from ..spikes import SpikeEvents
 from .agreement import layer_disagreement
-from .timing import by_turns, exponent, settings
+from .timing import by_turns, exponent
 
 __all__ = ["DENSITIES", "Cell", "exponents", "measure_grid", "poisson_raster", "table"]
 

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from minisnn import SpikeEvents
-from minisnn.optimiser import adam_update
 from minisnn.solvers import numpy_sequential as definition
+from minisnn.training.optimiser import adam_update
 from tests.cuda_shim import solver as shim
 
 pytestmark = pytest.mark.skipif(
