@@ -38,7 +38,7 @@ def backward(
 ) -> Iterator[tuple[str, Iterable[Case]]]:
     """Batteries of a backward pass: cases whose spikes are all decided, with room to spare."""
     rng = np.random.default_rng([seed, 2])
-    yield "golden gradient", golden(neuron, dtype, gradients)
+    yield "golden gradient", [case for case in golden(neuron, dtype, gradients) if judge.decided(case)]
     yield "edge gradient", _edge_gradients(neuron, dtype, gradients, judge.bound, judge.convention)
     yield (
         "drawn gradient",

@@ -19,7 +19,7 @@ from .cases import Case, reduce_case
 from .diagnosis import Record, diagnose
 from .judge import Judge, Verdict
 from .load import name_of
-from .port import Port, Violation
+from .port import Output, Port, Violation
 from .report import Finding, Report
 
 __all__ = ["assert_right", "check"]
@@ -193,8 +193,7 @@ class _Run:
                 failed += bool(record.kinds)
 
     def record(self, case: Case, repeat: bool) -> Record:
-        output = self.port.call(case, self.judge.accepts(case))
-        verdict = self.judge.verdict(case, output)
+        output, verdict = _tried(self.port, self.judge, case)
         if (repeat or verdict.violations) and not output.violations:
             again = self.port.call(case)
             if not again.same_as(output):
@@ -212,10 +211,8 @@ class _Run:
         failing = [record for record in self.records[direction] if record.kinds]
         passing = [record for record in self.records[direction] if not record.kinds]
         diagnosis = diagnose(failing, passing, self.judge)
-        shown = (
-            [r for r in failing if diagnosis.rule in r.kinds] or [r for r in failing if r.readable] or failing
-        )
-        smallest = min(shown, key=lambda record: record.case.size)
+        telling = [r for r in failing if diagnosis.rule in r.kinds] or [r for r in failing if r.readable]
+        smallest = min(telling or failing, key=lambda record: record.case.size)
         kinds = {diagnosis.rule} if diagnosis.rule in smallest.kinds else set(smallest.kinds)
         until = time.monotonic() + _REDUCE_SECONDS
 
@@ -235,6 +232,16 @@ class _Run:
             record = smallest
         tried = len(self.records[direction])
         return Finding(direction, diagnosis, record.case, record.verdict.violations, len(failing), tried)
+
+
+def _tried(port: Port, judge: Judge, case: Case) -> tuple[Output, Verdict]:
+    """What a port answers to a case, in the thread where it is right, and the verdict."""
+    output = port.call(case)
+    verdict = judge.verdict(case, output)
+    if verdict.violations:
+        output = port.retried(case, output, lambda other: not judge.verdict(case, other).violations)
+        verdict = judge.verdict(case, output)
+    return output, verdict
 
 
 def _largest_ratios(records: Iterable[Record]) -> dict[str, float]:
@@ -276,9 +283,8 @@ def assert_right(
                 f"{case} is no case that minisnn check saved: it has no array {missing}"
             ) from None
     port = Port(function, function, checked_float("timeout", timeout, low=0, open_low=True))
-    judge = Judge(bound, convention)
     try:
-        verdict = judge.verdict(case, port.call(case, judge.accepts(case)))
+        _, verdict = _tried(port, Judge(bound, convention), case)
     finally:
         port.close()
     if verdict.violations:

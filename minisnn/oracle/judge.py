@@ -127,10 +127,6 @@ class Judge:
 
     # ---- verdicts -----------------------------------------------------------------------------------
 
-    def accepts(self, case: Case) -> Callable[[Output], bool]:
-        """Whether an answer to a case is right, as a function of the answer."""
-        return lambda output: not self.verdict(case, output).violations
-
     @np.errstate(all="ignore")  # an absurd answer may be too large to compare; a warning is no verdict
     def verdict(self, case: Case, output: Output) -> Verdict:
         """Judge what a port answered to a case."""

@@ -125,22 +125,20 @@ class Port:
         """Release the worker thread."""
         self._worker.close()
 
-    def call(self, case: Case, right: Callable[[Output], bool] | None = None) -> Output:
-        """Run the function a case is for, on fresh writable copies.
+    def call(self, case: Case) -> Output:
+        """Run the function a case is for, on fresh writable copies."""
+        return self._in_time(case, self._here if self.in_callers_thread else self._in_worker)
 
-        A first answer for which `right` is false is asked for again in the thread of the caller.
-        """
-        if self.in_callers_thread:
-            return self._in_time(case, self._here)
-        output = self._in_time(case, self._in_worker)
-        if right is None or case.backward in self._settled or self.dead or right(output):
-            return output
+    def retried(self, case: Case, wrong: Output, right: Callable[[Output], bool]) -> Output:
+        """The answer `wrong` once more, or the one for which `right` is true that only the caller's thread gets."""
+        if self.in_callers_thread or self.dead or case.backward in self._settled:
+            return wrong
         self._settled.add(case.backward)
         answer = self._in_time(case, lambda task, _: _caught(task))
         if right(answer) and not right(self._in_time(case, self._in_worker)):
             self.in_callers_thread = True
             return answer
-        return output
+        return wrong
 
     def _in_worker(self, task: Callable[[], Any], limit: float) -> Any:
         try:

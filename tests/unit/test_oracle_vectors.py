@@ -10,6 +10,7 @@ from minisnn.errors import DataError
 from minisnn.oracle import golden, vectors
 from minisnn.oracle.cases import Case, from_entry
 from minisnn.oracle.golden import flags, hand_entries, mistakes
+from minisnn.oracle.judge import Judge
 from minisnn.oracle.reference import rational, reference_backward, reference_forward
 
 ENTRIES = hand_entries()
@@ -60,6 +61,13 @@ def test_backward_hand_cases_have_other_thresholds_and_many_steps():
     for neuron in ("single-spike", "multi-spike"):
         assert max(steps for steps, _, kind in tried if kind == neuron) == 64
         assert {threshold for _, threshold, kind in tried if kind == neuron} > {1.0, 2.0}
+
+
+def test_gradients_are_asked_for_only_where_every_port_has_the_same_spikes():
+    for entry in LAYERS:
+        if "grad_spikes" in entry:
+            for bound in ("standard", "fft"):
+                assert Judge(bound).decided(from_entry(entry, "float32")), entry["id"]
 
 
 def test_ids_are_unique_and_every_flag_is_explained_and_used():
