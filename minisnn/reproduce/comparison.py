@@ -1,4 +1,4 @@
-"""Train the two networks of a recipe with the same seeds, initial weights and budget, and time a step of both."""
+"""Two experiments and a timing: both networks of a recipe, with the same seeds, initial weights and budget."""
 
 from __future__ import annotations
 
@@ -13,7 +13,6 @@ import numpy as np
 from ..bench.timing import Contestant, StepRunner, by_turns, milliseconds
 from ..datasets import Dataset
 from ..errors import DataError
-from ..network import Network
 from ..solvers.settings import settings
 from ..solvers.threads import get_threads
 from ..training.experiment import Experiment, run_all
@@ -32,20 +31,10 @@ _TIMED_STEPS = 20
 
 @dataclass(frozen=True)
 class Budget:
-    """What may be spent on a recipe; None leaves it to the recipe.
+    """What may be spent on a recipe; None leaves it to the recipe."""
 
-    Parameters
-    ----------
-    seeds : int
-        Trainings of each network, with seeds from 0 on.
-    folds : int
-        Folds of the training part, each validated by a training on the others; 0 for none.
-    epochs, train_samples, test_samples, hidden : int, optional
-        Instead of the recipe's.
-    """
-
-    seeds: int = 1
-    folds: int = 0
+    seeds: int = 1  # trainings of each network, with seeds from 0 on
+    folds: int = 0  # of the training part, each validated by a training on the others; 0 for none
     epochs: int | None = None
     train_samples: int | None = None
     test_samples: int | None = None
@@ -56,8 +45,8 @@ class Budget:
 class Speed:
     """Milliseconds of a training step of the trained networks, by turns in one run: (median, smallest, largest).
 
-    `dense` and `events` are the conventional network stepped with dense products, as such networks are
-    trained today, and from the same events.
+    `dense` is the conventional network with dense products, as such networks are trained today; `events` is the same
+    network from the same events.
     """
 
     single_spike: tuple[float, float, float]
@@ -165,44 +154,35 @@ def compare(
     except DataError as error:
         return Comparison(dataset, name, published, absent=str(error))
     outcomes: dict[str, list[dict[str, Any]]] = {}
-    sizes: tuple[int, ...] = ()
-    for neuron in NEURONS:
-        experiment = experiments[neuron].fitted(data, 0 if budget.folds else recipe.held_out(len(data.train)))
+    for neuron, of_recipe in experiments.items():
+        experiment = of_recipe.fitted(data, 0 if budget.folds else recipe.held_out(len(data.train)))
         sizes = experiment.network.sizes
         if not quiet:
             say(f"{dataset}, recipe {name}: {neuron}, {'-'.join(map(str, sizes))}")
-        root = _opened(folder / f"{name}-{neuron}", experiment)
+        path = folder / f"{name}-{neuron}"
+        started = (path / "config.json").exists()
+        root = RunFolder.open(path) if started else RunFolder.create(experiment.to_json(), path)
+        if started and Experiment.from_json(root.config(), path) != experiment:
+            raise DataError(f"{path} holds trainings of another configuration: give --out another folder")
         with settings(_PRODUCTS[neuron], get_threads()):
             outcomes[neuron] = run_all(root, experiment, data, quiet=quiet)
-    # A network spikes more after training than with its initial weights: what is timed is what was trained.
-    networks = {neuron: RunFolder.open(outcomes[neuron][0]["run_dir"]).network() for neuron in NEURONS}
-    batch = experiments["single-spike"].training.batch_size
+    speed = _measure(outcomes, data, experiment.training.batch_size)
     return Comparison(
-        dataset, name, published, sizes, len(data.train), len(data.test), budget.folds, outcomes,
-        _measure(networks, data, batch),
-    )  # fmt: skip
+        dataset, name, published, sizes, len(data.train), len(data.test), budget.folds, outcomes, speed
+    )
 
 
-def _opened(path: Path, experiment: Experiment) -> RunFolder:
-    """The folder of a series: made, or found with the same experiment."""
-    if not (path / "config.json").exists():
-        return RunFolder.create(experiment.to_json(), path)
-    root = RunFolder.open(path)
-    if Experiment.from_json(root.config(), path) != experiment:
-        raise DataError(f"{path} holds trainings of another configuration: give --out another folder")
-    return root
+def _measure(outcomes: dict[str, list[dict[str, Any]]], data: Dataset, batch: int) -> Speed:
+    """Time training steps of both trained networks on the first batch of the training samples, by turns.
 
-
-def _measure(networks: dict[str, Network], data: Dataset, batch: int) -> Speed:
-    """Time training steps of both networks on the first batch of the training samples, by turns."""
+    A network spikes more after training than with its initial weights.
+    """
     indices = np.arange(min(batch, len(data.train)))
     events, labels = data.train.batch(indices), data.train.labels[indices]
-    threads = get_threads()
-    ways = (
-        Contestant("numba-parallel", "single-spike", "auto", threads),
-        Contestant("numba-sequential", "multi-spike", "dense", threads),
-        Contestant("numba-sequential", "multi-spike", "events", threads),
-    )
-    runners = [StepRunner(way, networks[way.neuron], events, labels) for way in ways]
+    runners = []
+    for neuron, product in (("single-spike", "auto"), ("multi-spike", "dense"), ("multi-spike", "events")):
+        network = RunFolder.open(outcomes[neuron][0]["run_dir"]).network()
+        way = Contestant(default_solver(neuron), neuron, product, get_threads())
+        runners.append(StepRunner(way, network, events, labels))
     times = by_turns([runner.step.turn for runner in runners], _TIMED_STEPS)
     return Speed(*(milliseconds([seconds for (seconds,) in result]) for result in times))

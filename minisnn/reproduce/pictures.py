@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 
 from ..datasets import Dataset
 from ..network import Network
-from ..training.plotting import COLOURS, save
+from ..training.plotting import COLOURS, draw_raster, save
 from .comparison import NEURONS, Comparison
 
 __all__ = ["draw_bars", "draw_snapshot", "write_all"]
@@ -23,40 +23,35 @@ def draw_bars(comparisons: Sequence[Comparison]) -> Figure:
     figure = Figure(figsize=(12, 4.8), layout="constrained")
     accuracy, speed, saved = figure.subplots(1, 3)
     place = np.arange(len(shown))
-    names = [f"{one.recipe}\n{'-'.join(map(str, one.sizes))}" for one in shown]
+
+    def diamonds(axes: Any, x: Any, name: str, label: str | None = "published") -> None:
+        values = np.array([getattr(one.published, name, None) for one in shown], dtype=float)
+        if not np.isnan(values).all():
+            axes.plot(x, values, "D", color="k", markersize=5, linestyle="none", label=label)
+
+    lowest = 100.0
     for k, neuron in enumerate(NEURONS):
-        values = [one.mean(neuron, one.accuracy_key) for one in shown]
-        accuracy.bar(
-            place + 0.4 * k - 0.2, [100 * mean for mean, _ in values], 0.38, color=COLOURS[k], label=neuron,
-            yerr=[np.nan if sd is None else 100 * sd for _, sd in values], capsize=3,
-        )  # fmt: skip
-        published = [
-            np.nan if one.published is None else (one.published.single_spike, one.published.multi_spike)[k]
-            for one in shown
-        ]
-        _diamonds(accuracy, place + 0.4 * k - 0.2, published, "published" if k == 0 else None)
-    low = min(100 * one.mean(neuron, one.accuracy_key)[0] for one in shown for neuron in NEURONS)
-    accuracy.set(ylabel="accuracy (%)", ylim=(max(0.0, low - 15), 100), title="Accuracy")
-    for k, label in enumerate(("(a) dense products", "(b) same events")):
+        x, values = place + 0.4 * k - 0.2, [one.mean(neuron, one.accuracy_key) for one in shown]
+        means, sds = 100 * np.array(values, dtype=float).T  # no s.d. is NaN
+        accuracy.bar(x, means, 0.38, color=COLOURS[k], label=neuron, yerr=sds, capsize=3)
+        diamonds(accuracy, x, neuron.replace("-", "_"), "published" if k == 0 else None)
+        lowest = min(lowest, *means)
         ratios = [one.speed.ratios[k] if one.speed else np.nan for one in shown]
-        speed.bar(place + 0.4 * k - 0.2, ratios, 0.38, color=COLOURS[k + 2], label=f"over {label}")
-    _diamonds(
-        speed, place, [np.nan if one.published is None else one.published.speed_up or np.nan for one in shown]
-    )
+        baseline = ("(a) dense products", "(b) same events")[k]
+        speed.bar(x, ratios, 0.38, color=COLOURS[k + 2], label=f"over {baseline}")
+    accuracy.set(ylabel="accuracy (%)", ylim=(max(0.0, lowest - 15), 100), title="Accuracy")
+    diamonds(speed, place, "speed_up")
     speed.axhline(1, color="0.4", linewidth=1, linestyle="--")
     speed.set(ylabel="times faster than conventional", title="Training step")
-    fewer = [100 * one.fewer_spikes for one in shown]
+    fewer = np.array([100 * one.fewer_spikes for one in shown])
     saved.bar(place, fewer, 0.5, color=COLOURS[0], label="single-spike")
     saved.axhline(0, color="0.4", linewidth=1)
-    _diamonds(
-        saved,
-        place,
-        [np.nan if one.published is None else one.published.fewer_spikes or np.nan for one in shown],
-    )
+    diamonds(saved, place, "fewer_spikes")
     # More spikes than the conventional network's, which short trainings give, hang below the line.
-    lowest = min([value for value in fewer if not np.isnan(value)], default=0.0)
-    saved.set(ylabel="hidden spikes saved (%)", ylim=(min(0.0, 1.1 * lowest), 100), title="Spikes")
+    bottom = 1.1 * fewer.min(initial=0.0, where=~np.isnan(fewer))
+    saved.set(ylabel="hidden spikes saved (%)", ylim=(bottom, 100), title="Spikes")
     for axes in (accuracy, speed, saved):
+        names = [f"{one.recipe}\n{'-'.join(map(str, one.sizes))}" for one in shown]
         axes.set_xticks(place, names, fontsize="small")
         axes.grid(axis="y", alpha=0.3)
         axes.legend(fontsize="small", loc="upper center", bbox_to_anchor=(0.5, -0.14))
@@ -64,50 +59,26 @@ def draw_bars(comparisons: Sequence[Comparison]) -> Figure:
     return figure
 
 
-def _diamonds(axes: Any, place: Any, values: Sequence[float], label: str | None = "published") -> None:
-    if not np.all(np.isnan(values)):
-        axes.plot(place, values, "D", color="k", markersize=5, linestyle="none", label=label)
-
-
 def draw_snapshot(networks: dict[str, Network], data: Dataset, sample: int = 0) -> Figure:
     """Input raster, hidden raster and readout traces of every network for one test sample."""
-    spikes = data.test.batch(np.array([sample]))
-    label = int(data.test.labels[sample])
+    spikes, label = data.test.batch(np.array([sample])), int(data.test.labels[sample])
     figure = Figure(figsize=(11, 7), layout="constrained")
     panels = figure.subplots(3, len(networks), sharex=True, sharey="row", squeeze=False)
     for (inputs, hidden, readout), (neuron, network) in zip(panels.T, networks.items()):
         activity = network.forward(spikes, solver="numpy-sequential")
-        for axes, raster, name in (
-            (inputs, spikes.to_raster()[0], "input neuron"),
-            (hidden, activity.hidden[-1].spikes[0], "hidden neuron"),
-        ):
-            times, neurons = np.nonzero(raster)
-            axes.scatter(times, neurons, s=7, c="k" if axes is inputs else COLOURS[0], marker="|")
-            axes.set(ylim=(-1, raster.shape[1]))
-            axes.set_ylabel(name)
-        count = int(activity.spike_counts().sum())
-        inputs.set_title(f"{neuron}: {count} hidden spikes")
-        answer = int(activity.logits[0].argmax())
-        traces = activity.readout.membrane[0]
+        draw_raster(inputs, spikes.to_raster()[0], "input neuron", "k")
+        draw_raster(hidden, activity.hidden[-1].spikes[0], "hidden neuron", COLOURS[0])
+        inputs.set_title(f"{neuron}: {activity.spike_counts().sum()} hidden spikes")
+        answer, traces = int(activity.logits[0].argmax()), activity.readout.membrane[0]
         readout.plot(traces, color="0.75", linewidth=0.8)
-        readout.plot(traces[:, label], color=COLOURS[0], linewidth=2.2, label=f"{label}, the label")
-        if answer != label:
-            readout.plot(
-                traces[:, answer],
-                color=COLOURS[1],
-                linewidth=2.2,
-                linestyle="--",
-                label=f"{answer}, the answer",
-            )
-        readout.set(xlabel="time (steps)")
-        readout.set_ylabel("readout (thresholds)")
+        classes = [(label, "the label", "-"), (answer, "the answer", "--")]
+        for colour, (k, name, style) in zip(COLOURS, classes[: 1 + (answer != label)]):
+            readout.plot(traces[:, k], style, color=colour, linewidth=2.2, label=f"{k}, {name}")
+        readout.set(xlabel="time (steps)", ylabel="readout (thresholds)")
         readout.legend(
-            fontsize="small",
-            loc="upper center",
-            bbox_to_anchor=(0.5, -0.22),
-            ncols=2,
+            fontsize="small", loc="upper center", bbox_to_anchor=(0.5, -0.22), ncols=2,
             title="class (others grey)",
-        )
+        )  # fmt: skip
     figure.suptitle(f"{data.name}: one test sample of class {label}")
     return figure
 

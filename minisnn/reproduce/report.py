@@ -51,25 +51,26 @@ def _title(one: Comparison) -> str:
 
 
 def _row(one: Comparison, neuron: str) -> list[str]:
-    single = neuron == "single-spike"
+    single, published = neuron == "single-spike", one.published
     accuracy, sd = one.mean(neuron, one.accuracy_key)
-    published = one.published
+
+    def figure(name: str) -> str:
+        value = getattr(published, name, None)
+        return "-" if value is None else f"{value:g}"
+
     cells = [
         one.recipe,
         "-".join(map(str, one.sizes)),
         neuron,
         f"{100 * accuracy:.2f}" + ("" if sd is None else f" +- {100 * sd:.2f}"),
-        "-" if published is None else f"{published.single_spike if single else published.multi_spike:g}",
+        figure(neuron.replace("-", "_")),
         f"{one.mean(neuron, 'spikes_per_sample')[0]:.1f}",
-        ("-" if math.isnan(one.fewer_spikes) else f"{100 * one.fewer_spikes:.1f}") if single else "",
-        ("-" if published is None or published.fewer_spikes is None else f"{published.fewer_spikes:g}")
-        if single
-        else "",
     ]
+    fewer = "-" if math.isnan(one.fewer_spikes) else f"{100 * one.fewer_spikes:.1f}"
+    cells += [fewer, figure("fewer_spikes")] if single else ["", ""]
     if one.speed is None:
         return [*cells, *["-"] * 4]
     if single:
-        dense, events = one.speed.ratios
-        gain = "-" if published is None or published.speed_up is None else f"{published.speed_up:g}"
-        return [*cells, f"{one.speed.single_spike[0]:.1f}", f"{dense:.1f}", f"{events:.1f}", gain]
+        times = (one.speed.single_spike[0], *one.speed.ratios)
+        return [*cells, *(f"{value:.1f}" for value in times), figure("speed_up")]
     return [*cells, f"{one.speed.dense[0]:.1f} / {one.speed.events[0]:.1f}", "1", "1", ""]

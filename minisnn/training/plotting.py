@@ -17,7 +17,14 @@ from ..network import Network
 from ..spikes import SpikeEvents
 from .metrics import EpochMetrics
 
-__all__ = ["draw_activity", "draw_decision_regions", "draw_learning_curves", "draw_run", "save"]
+__all__ = [
+    "draw_activity",
+    "draw_decision_regions",
+    "draw_learning_curves",
+    "draw_raster",
+    "draw_run",
+    "save",
+]
 
 # Three hues that stay apart for colour-blind eyes and in print.
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
@@ -80,9 +87,9 @@ def draw_activity(
     activity = network.forward(spikes, solver=solver)
     figure = Figure(figsize=(9, 9), layout="constrained")
     inputs, hidden, traces, readout = figure.subplots(4, 1, sharex=True, height_ratios=(1, 1.4, 1.6, 1.4))
-    _raster(inputs, spikes.to_raster()[0], "input neuron", "k")
+    draw_raster(inputs, spikes.to_raster()[0], "input neuron", "k")
     last = activity.hidden[-1]
-    _raster(hidden, last.spikes[0], "hidden neuron", COLOURS[0])
+    draw_raster(hidden, last.spikes[0], "hidden neuron", COLOURS[0])
     first_times = last.spike_times[0]
     shown = np.argsort(first_times, kind="stable")[:: max(1, len(first_times) // 4)][:4]
     for colour, neuron in zip(COLOURS, shown):
@@ -105,7 +112,8 @@ def draw_activity(
     return figure
 
 
-def _raster(axes: Any, raster: Any, name: str, colour: str) -> None:
+def draw_raster(axes: Any, raster: Any, name: str, colour: str) -> None:
+    """A raster (T, N) as ticks, with the name of its neurons."""
     times, neurons = np.nonzero(raster)
     axes.scatter(times, neurons, s=6, c=colour, marker="|")
     axes.set(ylabel=name, ylim=(-1, raster.shape[1]))
