@@ -2,7 +2,7 @@
 
     python examples/01_one_neuron.py [--out FOLDER]
 
-Draws `one_neuron.png` and prints the numbers behind it (needs matplotlib: pip install 'minisnn[plot]').
+Draws `one_neuron.png` and prints the numbers behind it (needs matplotlib: pip install '.[plot]').
 """
 
 import argparse

@@ -11,8 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import solvers
-from ..checks import checked_labels
-from ..datasets import Samples
+from ..datasets.samples import Samples, checked_part
 from ..errors import InputError
 from ..network import Network
 from ..reading import checked_type
@@ -21,7 +20,7 @@ from ..solvers.workspace import Workspace
 from ..spikes import SpikeEvents
 from .metrics import Evaluation
 
-__all__ = ["batches", "evaluate", "part_labels"]
+__all__ = ["batches", "evaluate"]
 
 _EVALUATION_BATCH = 256
 
@@ -55,7 +54,8 @@ def evaluate(network: Network, samples: Samples, *, solver: str = "numba-paralle
     loss, correct = 0.0, 0
     spikes = np.zeros(len(network.config.sizes) - 2)
     fired = [np.zeros(n, dtype=np.int64) for n in network.config.sizes[1:-1]]
-    n, labels = len(samples), part_labels("the samples", samples, network)
+    labels = checked_part("samples", samples, network.config.sizes[-1])
+    n = len(labels)
     chosen = [np.arange(k, min(k + _EVALUATION_BATCH, n)) for k in range(0, n, _EVALUATION_BATCH)]
     for indices, batch in batches(network, samples, chosen, module):
         activity = network.forward(batch, solver=solver, workspace=workspace, checked=True)
@@ -72,13 +72,6 @@ def evaluate(network: Network, samples: Samples, *, solver: str = "numba-paralle
         tuple(int((total == 0).sum()) for total in fired),
         tuple(int((total == n).sum()) for total in fired),
     )
-
-
-def part_labels(part: str, samples: Samples, network: Network) -> NDArray[np.int64]:
-    """Labels of a part of a data set, at least one, all of them classes of the network."""
-    if not len(samples):
-        raise InputError(f"{part} must hold at least one sample, got none")
-    return checked_labels(samples.labels, len(samples), network.config.sizes[-1], f"labels of {part}")
 
 
 def batches(

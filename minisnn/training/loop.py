@@ -11,13 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import solvers
-from ..datasets import Dataset, Samples
-from ..errors import InputError
+from ..datasets.samples import Dataset, Samples, checked_part
+from ..errors import InputError, shown
 from ..network import Network
 from ..reading import checked_count, checked_float, checked_name, checked_type
 from ..solvers.workspace import Workspace
 from ..streams import can_say, say
-from .evaluation import batches, evaluate, part_labels
+from .evaluation import batches, evaluate
 from .metrics import EpochMetrics, chosen_epoch
 from .optimiser import MILESTONES, SCHEDULES, Adam, checked_milestones, learning_rate
 from .runs import RunFolder
@@ -119,6 +119,10 @@ def train(
     checked_type("network", network, Network)
     checked_type("dataset", dataset, Dataset)
     checked_type("config", config, TrainingConfig)
+    if run is not None:
+        checked_type("run", run, RunFolder)
+    if on_epoch is not None and not callable(on_epoch):
+        raise InputError(f"on_epoch must be a function, got {shown(on_epoch)}")
     if network.config.sizes[0] != dataset.n_inputs or network.config.sizes[-1] != dataset.n_classes:
         raise InputError(
             f"the network must have {dataset.n_inputs} inputs and {dataset.n_classes} classes for "
@@ -127,7 +131,7 @@ def train(
     # Said before the first step, not after the first epoch.
     parts = {"train": dataset.train, "validation": dataset.validation, "test": dataset.test}
     labels = {
-        part: part_labels(f"the {part} part of {dataset.name}", samples, network)
+        part: checked_part(f"the {part} part of {dataset.name}", samples, network.config.sizes[-1])
         for part, samples in parts.items()
         if samples is not None
     }

@@ -87,13 +87,14 @@ class Adam:
         self.weight_decay = weight_decay
         self._update = getattr(solver, "adam_update", adam_update)
         self._to_device = getattr(solver, "to_device", lambda arrays: arrays)
+        self._on_host = not hasattr(solver, "to_device")
         self._to_host = getattr(solver, "to_host", lambda arrays: arrays)
 
     def step(self, gradients: Parameters, lr: float) -> None:
         """Change the parameters in place, one step against `gradients`."""
-        checked = {
-            name: _checked_gradient(name, gradients.get(name), self.parameters[name]) for name in self.names
-        }
+        checked: dict[str, Any] = {name: gradients.get(name) for name in self.names}
+        if self._on_host:
+            checked = {name: _checked_gradient(name, g, self.parameters[name]) for name, g in checked.items()}
         self.steps += 1
         for name, gradient in checked.items():
             parameter = self.parameters[name]
@@ -138,8 +139,6 @@ class Adam:
 
 def _checked_gradient(name: str, gradient: Any, parameter: NDArray[Any]) -> NDArray[Any]:
     """`gradient` as the update takes it, if it and the `parameter` that it will change are what they must be."""
-    if not isinstance(parameter, np.ndarray):  # on a device
-        return gradient
     flags = parameter.flags
     if not (flags.c_contiguous and flags.aligned and flags.writeable and parameter.dtype.isnative):
         raise InputError(

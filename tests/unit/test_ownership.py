@@ -262,7 +262,7 @@ def test_labels_beyond_the_classes_are_refused_in_every_part(wrong):
     odd = EventSamples.__new__(EventSamples)
     object.__setattr__(odd, "spikes", EVENTS)
     object.__setattr__(odd, "labels", wrong)
-    with pytest.raises(InputError, match="labels of the samples must lie in 0 ... 2"):
+    with pytest.raises(InputError, match="labels of samples must lie in 0 ... 2"):
         minisnn.evaluate(network, odd)
     for name in ("train", "validation", "test"):
         parts = dataset(validation=part)
@@ -295,9 +295,14 @@ def test_samples_that_are_not_what_they_say():
     ):
         with pytest.raises(InputError, match=re.escape(message)):
             minisnn.evaluate(network, Odd(batch))
-    for wrong in ((EVENTS, LABELS), None):
+    for wrong in ((EVENTS, LABELS), None, EVENTS, 5):
+        with pytest.raises(InputError, match="samples must be samples, got"):
+            minisnn.evaluate(network, wrong)
         with pytest.raises(InputError, match="dataset must be a Dataset, got"):
             minisnn.train(network, wrong, HOW)
+    for wrong in ({"run": "folder"}, {"on_epoch": 5}):
+        with pytest.raises(InputError, match="must be a"):
+            minisnn.train(network, dataset(), HOW, **wrong)
 
 
 def test_a_training_that_diverges_says_so():
