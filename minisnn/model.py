@@ -75,7 +75,7 @@ potential over time gives the logits, by maximum (version 1) or by sum (version 
     logit_o = logit_scale * max_t U_o[t]    or    logit_scale * sum_t U_o[t]         (17)
     gU_o[t] = logit_scale * glogit_o * [t is the first maximum]    or everywhere     (18)
 
-followed by softmax cross-entropy, mean over the batch (`minisnn.readout`).
+followed by softmax cross-entropy, mean over the batch (`minisnn.loss`).
 
 Conventions on which other libraries differ
 -------------------------------------------

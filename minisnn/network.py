@@ -31,9 +31,9 @@ from .checks import (
 )
 from .errors import DataError, InputError, one_line, shown
 from .files import read_npz, write_npz
+from .loss import softmax_cross_entropy, softmax_cross_entropy_backward
 from .model import READOUTS, Gradients, ReadoutTrace, Trace
 from .reading import checked_count, checked_flag, checked_float, checked_name, checked_type, read_array
-from .readout import softmax_cross_entropy, softmax_cross_entropy_backward
 from .spikes import SpikeEvents
 
 __all__ = ["Activity", "Network", "NetworkConfig", "Outcome"]

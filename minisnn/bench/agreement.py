@@ -19,9 +19,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..loss import softmax_cross_entropy, softmax_cross_entropy_backward
 from ..network import Activity, Network
 from ..oracle.bounds import gamma, potential_bound
-from ..readout import softmax_cross_entropy, softmax_cross_entropy_backward
 from ..solvers.threads import one_blas_thread
 from ..spikes import SpikeEvents
 from ..surrogate import fast_sigmoid_derivative

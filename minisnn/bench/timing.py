@@ -13,8 +13,8 @@ import threadpoolctl
 from numpy.typing import NDArray
 
 from .. import solvers
+from ..loss import softmax_cross_entropy, softmax_cross_entropy_backward
 from ..network import Network
-from ..readout import softmax_cross_entropy, softmax_cross_entropy_backward
 from ..solvers.settings import settings
 from ..solvers.workspace import Workspace
 from ..spikes import SpikeEvents

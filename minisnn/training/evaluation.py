@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 from .. import solvers
 from ..datasets.samples import Samples, checked_part
 from ..errors import InputError
+from ..loss import softmax_cross_entropy
 from ..network import Network
 from ..reading import checked_type
-from ..readout import softmax_cross_entropy
 from ..solvers.workspace import Workspace
 from ..spikes import SpikeEvents
 from .metrics import Evaluation
