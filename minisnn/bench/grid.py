@@ -29,6 +29,7 @@ from ..solvers.workspace import Workspace
 from ..spikes import SpikeEvents
 from .agreement import layer_disagreement
 from .timing import by_turns, exponent
+from .workloads import median_peak
 
 __all__ = ["DENSITIES", "Cell", "exponents", "measure_grid", "poisson_raster", "table"]
 
@@ -170,10 +171,8 @@ def layer_parameters(raster: NDArray[Any], n_out: int, seed: int = 0) -> tuple[N
     n_in = raster.shape[2]
     weight = rng.uniform(-1, 1, (n_in, n_out)).astype(np.float32) / np.float32(np.sqrt(n_in))
     bias, decay = np.zeros(n_out, np.float32), np.array(np.exp(-1 / 10), np.float32)
-    module = solvers.get("numba-sequential", "single-spike")
-    peak = module.single_spike_forward(raster[:8], weight, bias, decay, 1.0).potential.max(axis=1)
     # A sample may have no event at all: then there is nothing to scale.
-    weight /= np.float32(max(float(np.median(peak)), 1e-3))
+    weight /= np.float32(max(median_peak(raster[:8], weight, bias, decay, 1.0), 1e-3))
     return weight, bias, decay
 
 

@@ -12,6 +12,7 @@ import numpy as np
 from .. import solvers
 from ..errors import InputError
 from ..solvers.settings import settings
+from ..table import table as text_table
 from .agreement import disagreement, same_bits, step_disagreement
 from .memory import peak_rss_mb
 from .timing import Contestant, GemmFloor, StepRunner, by_turns, milliseconds
@@ -19,6 +20,14 @@ from .workloads import Workload, make_batch, make_network
 
 __all__ = ["StepLine", "contestants", "measure_steps", "table"]
 
+_HEAD = (
+    "one training step", "threads", "median", "min", "max", "forward", "backward", "peak MB", "x floor", "x (a)",
+    "x (b)",
+)  # fmt: skip
+_NOTES = (
+    "forward, backward: layer by layer; the fused step takes both sample by sample and is one call",
+    "x: how many times faster than the gemm floor, (a) conventional stepped dense, (b) the same from events",
+)
 _FLOOR_RUNS = 5
 _CHECKED_SAMPLES = 4
 
@@ -139,30 +148,20 @@ def table(lines: Sequence[StepLine]) -> str:
     floor = lines[0].gemm_floor_ms
     (dense, stepped) = (_find(lines, product) for product in ("dense", "events"))
     text = [
-        f"{lines[0].workload}, rules {lines[0].rule}: gemm floor {floor:.2f} ms (the dense float32 products alone)",
-        f"  {'one training step':38s} {'threads':>7s} {'median':>9s} {'min':>9s} {'max':>9s} {'forward':>9s} "
-        f"{'backward':>9s} {'peak MB':>8s} {'x floor':>8s} {'x (a)':>7s} {'x (b)':>7s}",
+        f"{lines[0].workload}, rules {lines[0].rule}: gemm floor {floor:.2f} ms (the dense float32 products alone)"
     ]
+    rows = [list(_HEAD)]
     for line in lines:
         way = line.contestant
-        if line.fault is not None or line.median_ms is None:
-            text.append(f"  {way.label:38s} {way.threads:7d} answers differ, no time: {line.fault}")
+        if line.median_ms is None:
+            text.append(f"{way.label}, {way.threads} threads: answers differ, no time: {line.fault}")
             continue
-        peak = "-" if line.peak_rss_mb is None else f"{line.peak_rss_mb:.1f}"
+        times = (line.median_ms, line.min_ms, line.max_ms, line.forward_ms, line.backward_ms)
         ratios = [base / line.median_ms if base else None for base in (floor, dense, stepped)]
-        cells = ["-" if r is None else f"{r:.2f}" for r in ratios]
-        text.append(
-            f"  {way.label:38s} {way.threads:7d} {line.median_ms:9.2f} {line.min_ms:9.2f} {line.max_ms:9.2f} "
-            f"{line.forward_ms:9.2f} {line.backward_ms:9.2f} {peak:>8s} {cells[0]:>8s} {cells[1]:>7s} {cells[2]:>7s}"
-        )
-    text.append(
-        "  forward, backward: layer by layer; the fused step takes both sample by sample and is one call"
-    )
-    text.append(
-        "  x: how many times faster than the gemm floor, (a) conventional stepped dense, (b) the same"
-    )
-    text.append("     from events")
-    return "\n".join(text)
+        cells = [*((ms, 2) for ms in times), (line.peak_rss_mb, 1), *((ratio, 2) for ratio in ratios)]
+        shown = ["-" if value is None else f"{value:.{digits}f}" for value, digits in cells]
+        rows.append([way.label, str(way.threads), *shown])
+    return "\n".join([*text, text_table(rows), *_NOTES])
 
 
 def _find(lines: Sequence[StepLine], product: str) -> float | None:

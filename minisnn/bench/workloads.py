@@ -14,7 +14,7 @@ from ..errors import InputError, unknown_name
 from ..network import Network, NetworkConfig
 from ..spikes import SpikeEvents
 
-__all__ = ["RULES", "WORKLOADS", "Workload", "make_batch", "make_network", "workload"]
+__all__ = ["RULES", "WORKLOADS", "Workload", "make_batch", "make_network", "median_peak", "workload"]
 
 
 @dataclass(frozen=True)
@@ -114,12 +114,18 @@ def make_network(
     config = NetworkConfig(sizes=sizes, neuron=neuron, dtype=dtype, logit_scale=logit_scale, **RULES[rule])
     network = Network.random(config, seed)
     weight, bias, decay = (network.parameters[f"hidden1.{part}"] for part in ("weight", "bias", "decay"))
-    module = solvers.get("numba-sequential", "single-spike")
-    peaks = module.single_spike_forward(events, weight, bias, decay, config.threshold).potential.max(axis=1)
-    median = float(np.median(peaks))
+    median = median_peak(events, weight, bias, decay, config.threshold)
     if median <= 0:
         raise InputError(
             f"half of all potentials must rise above 0 to be scaled to the threshold, got {median:g}"
         )
     weight *= weight.dtype.type(config.threshold / median)
     return network
+
+
+def median_peak(spikes: Any, weight: Any, bias: Any, decay: Any, threshold: float) -> float:
+    """Median of the largest potentials of all (sample, neuron) pairs: half fire if the weights are divided by it."""
+    module = solvers.get("numba-sequential", "single-spike")
+    return float(
+        np.median(module.single_spike_forward(spikes, weight, bias, decay, threshold).potential.max(axis=1))
+    )
