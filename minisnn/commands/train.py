@@ -36,14 +36,14 @@ def add_train_parser(subparsers: Any) -> argparse.ArgumentParser:
 
     group = parser.add_argument_group("data")
     add_data_dir(group.add_argument)
-    add_options(group, datasets.load_dataset, leave_out=("name", "data_dir"))
+    add_options(group, datasets.load_dataset, leave_out=("name", "data_dir"), defaults=False)
 
     group = parser.add_argument_group("network")
     group.add_argument("--hidden", type=int, nargs="+", metavar="N", help="neurons of the hidden layers")
-    add_options(group, NetworkConfig, leave_out=("sizes",))
+    add_options(group, NetworkConfig, leave_out=("sizes",), defaults=False)
 
     group = parser.add_argument_group("training")
-    add_options(group, TrainingConfig, leave_out=())
+    add_options(group, TrainingConfig, leave_out=(), defaults=False)
     add = group.add_argument
     add(
         "--validation",

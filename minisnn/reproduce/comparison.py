@@ -40,8 +40,12 @@ class Budget:
         Trainings of each network, with seeds from 0 on.
     folds : int
         Folds of the training part, each validated by a training on the others; 0 for none.
-    epochs, train_samples, test_samples, hidden : int, optional
-        Instead of the recipe's.
+    epochs : int, optional
+        Passes over the training samples, in place of the recipe's.
+    train_samples, test_samples : int, optional
+        Only the first so many samples of a part.
+    hidden : int, optional
+        Hidden neurons, in place of the recipe's.
     """
 
     seeds: int = 1
