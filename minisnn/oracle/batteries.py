@@ -34,11 +34,11 @@ def forward(neuron: str, dtype: str, examples: int, seed: int) -> Iterator[tuple
 
 
 def backward(
-    neuron: str, dtype: str, gradients: tuple[str, ...], examples: int, seed: int, judge: Judge
+    neuron: str, dtype: str, examples: int, seed: int, gradients: tuple[str, ...], judge: Judge
 ) -> Iterator[tuple[str, Iterable[Case]]]:
     """Batteries of a backward pass: cases whose spikes are all decided, with room to spare."""
     rng = np.random.default_rng([seed, 2])
-    yield "golden gradient", golden(neuron, dtype, gradients)
+    yield "golden gradient", [case for case in golden(neuron, dtype, gradients) if judge.decided(case)]
     yield "edge gradient", _edge_gradients(neuron, dtype, gradients, judge.bound, judge.convention)
     yield (
         "drawn gradient",
@@ -78,8 +78,6 @@ def random_case(
     rate: float = 0.4,
     gain: float = 0.8,
     bias: float = 0.1,
-    threshold: float = 1.0,
-    flags: tuple[str, ...] = ("General",),
 ) -> Case:
     """A case drawn from `rng`: (batch, steps, inputs, neurons), weights scaled so that about half the neurons fire."""
     batch, n_steps, n_in, n_out = shape
@@ -92,9 +90,8 @@ def random_case(
         rng.normal(0, gain / np.sqrt(max(1.0, rate * n_in)), (n_in, n_out)).astype(dtype),
         (rng.normal(0, bias, n_out) if bias else np.zeros(n_out)).astype(dtype),
         decays.astype(dtype),
-        float(dtype.type(threshold)),
-        f"random, {batch} samples, {n_steps} steps, {n_in} inputs, {n_out} neurons",
-        flags,
+        comment=f"random, {batch} samples, {n_steps} steps, {n_in} inputs, {n_out} neurons",
+        flags=("General",),
     )
 
 
@@ -103,8 +100,9 @@ def edge(neuron: str, dtype: str) -> tuple[Case, ...]:
     """Edge cases: unsymmetric shapes of every kind, decays 0 and 1 mixed, biases, thresholds, near misses."""
     rng = np.random.default_rng(20220530)
 
-    def case(name: str, shape: tuple[int, int, int, int], **options: Any) -> Case:
-        return random_case(name, neuron, dtype, rng, shape, **options)
+    def case(name: str, shape: Any, flags: Any, threshold: float = 1.0, **options: Any) -> Case:
+        drawn_case = random_case(name, neuron, dtype, rng, shape, **options)
+        return replace(drawn_case, flags=flags, threshold=float(drawn_case.dtype.type(threshold)))
 
     cases = [
         case("square", (4, 4, 4, 4), flags=("Unsymmetric", "Batch"), gain=1.2),
@@ -161,8 +159,9 @@ def large(neuron: str, dtype: str, seed: int) -> tuple[Case, ...]:
     shapes = ((4, 100, 30, 20), (2, 300, 6, 8), (16, 20, 60, 12), (1, 512, 3, 4), (3, 33, 1, 17))
     flags = ("LongRun", "LongRun", "ManyInputs", "LongRun", "General")
     return tuple(
-        random_case(
-            f"large-{k}", neuron, dtype, rng, shape, rate=0.15, decay=(0.8, 0.995), gain=0.5, flags=(flag,)
+        replace(
+            random_case(f"large-{k}", neuron, dtype, rng, shape, rate=0.15, decay=(0.8, 0.995), gain=0.5),
+            flags=(flag,),
         )
         for k, (shape, flag) in enumerate(zip(shapes, flags))
     )

@@ -110,12 +110,6 @@ def _with_reference(bound: Floats, dtype: DTypeLike) -> Floats:
     return bound * _UPWARD * (1 + 2.0**-53 / _unit(dtype))
 
 
-def _checked_kind(kind: str) -> str:
-    if kind not in KINDS:
-        raise unknown_name("bound", kind, KINDS)
-    return kind
-
-
 def _absolute_current(
     spikes: NDArray[Any], weight: NDArray[Any], bias: NDArray[Any]
 ) -> tuple[Floats, Floats]:
@@ -197,29 +191,11 @@ def potential_bound(
     threshold: float = 1.0,
     input_scaled: bool = False,
 ) -> Floats:
-    """E[t] of the module's text: how far a computed potential may be from the exact one.
+    """E[t] of the module's text: how far a computed potential may be from that of the reference, (B, T, N).
 
-    Parameters
-    ----------
-    spikes : (B, T, n_in) 0/1 (or counts)
-        Input raster.
-    weight, bias, decay : (n_in, N), (N,), (N,) or scalar
-        Parameters.
-    dtype : float32 or float64
-        Precision of the implementation under test.
-    kind : {"standard", "fft"}
-        Any order of summation, or a convolution by FFT.
-    fired : (B, T, N) bool, optional
-        Conventional layer: its spikes, whose resets are terms of later steps.
-    threshold : float
-        Size of a reset; used with `fired` only.
-    input_scaled : bool
-        Convention ``I[t] = (1 - beta) (x[t] @ W + b)``.
-
-    Returns
-    -------
-    bound : (B, T, N) float64
-        In thresholds. Zero is never returned here, see `is_exact_case`.
+    The parameters are those of the implementation under test, in its precision `dtype`; `fired` (B, T, N) are the
+    spikes of a conventional layer, each of which takes `threshold` off; `kind` is one of `KINDS`; `input_scaled` is
+    the convention ``I[t] = (1 - beta) (x[t] @ W + b)``. Zero is never returned here, see `exact_in_any_order`.
 
     Examples
     --------
@@ -235,7 +211,9 @@ def _potential_error(terms: tuple[Any, ...], dtype: DTypeLike, kind: str, choice
     """`potential_bound` without the error of the reference."""
     absolute, count = absolute_potential(*terms, **choice)
     bound: Floats = gamma(count, dtype) * absolute + count * _eta(dtype)
-    if _checked_kind(kind) == "fft":
+    if kind not in KINDS:
+        raise unknown_name("bound", kind, KINDS)
+    if kind == "fft":
         signal = _absolute_current(*terms[:3])[0]
         if choice["fired"] is not None:
             signal = signal + abs(choice["threshold"]) * choice["fired"]
@@ -248,22 +226,10 @@ def _potential_error(terms: tuple[Any, ...], dtype: DTypeLike, kind: str, choice
 
 @dataclass(frozen=True, eq=False)
 class SpikeVerdict:
-    """What the bound says about spikes.
-
-    Parameters
-    ----------
-    right : bool array
-        (B, N) for spike times, (B, T, N) for the conventional layer.
-    undecided : bool array, same shape
-        Where two correct implementations may differ.
-    certain, possible : (B, T, N) bool
-        Steps that certainly cross, and that possibly cross.
-    """
+    """What the bound says about spikes, (B, N) for spike times, (B, T, N) for the conventional layer."""
 
     right: NDArray[np.bool_]
-    undecided: NDArray[np.bool_]
-    certain: NDArray[np.bool_]
-    possible: NDArray[np.bool_]
+    undecided: NDArray[np.bool_]  # where two correct implementations may differ
 
 
 def _crossings(
@@ -283,20 +249,7 @@ def judge_spike_times(
     *,
     tie_fires: bool = False,
 ) -> SpikeVerdict:
-    """Judge first-spike times by the rule of the module's text.
-
-    Parameters
-    ----------
-    spike_times : (B, N) integer
-        Times under test, T for never.
-    potential : (B, T, N)
-        Potential of the reference.
-    bound : (B, T, N)
-        `potential_bound`, or zeros for an exact case.
-    threshold : float
-        Firing threshold.
-    tie_fires : bool
-        Convention ``V >= theta``.
+    """Judge first-spike times (B, N), T for never, given the potential of the reference and its bound (B, T, N).
 
     Examples
     --------
@@ -317,7 +270,7 @@ def judge_spike_times(
     right = in_range & ~certain_before & (at_spike[:, 0, :] | (times == n_steps))
     first_certain = np.where(certain.any(axis=1), certain.argmax(axis=1), n_steps)
     first_possible = np.where(possible.any(axis=1), possible.argmax(axis=1), n_steps)
-    return SpikeVerdict(right, first_certain != first_possible, certain, possible)
+    return SpikeVerdict(right, first_certain != first_possible)
 
 
 def judge_spikes(
@@ -337,7 +290,7 @@ def judge_spikes(
     array([ True, False,  True])
     """
     certain, possible = _crossings(potential, bound, threshold, tie_fires)
-    return SpikeVerdict(np.where(fired, possible, ~certain), certain != possible, certain, possible)
+    return SpikeVerdict(np.where(fired, possible, ~certain), certain != possible)
 
 
 # ---- exact cases ----------------------------------------------------------------------------------
@@ -402,25 +355,11 @@ def exact_in_any_order(case: Case) -> bool:
 def gradient_bounds(
     backward: Backward, forward: Forward, case: Case, *, kind: str = "standard", input_scaled: bool = False
 ) -> dict[str, Floats]:
-    """How far computed gradients may be from those of the reference, component by component.
+    """How far computed gradients may be from those of the reference, component by component, by name.
 
-    Valid where the implementation's spikes are the exact ones: draw cases in which none is undecided.
-
-    Parameters
-    ----------
-    backward, forward : Backward, Forward
-        The passes of the reference.
-    case : Case
-        What was given to the implementation, in its precision.
-    kind, input_scaled
-        Which bound, and which convention.
-
-    Returns
-    -------
-    bounds : dict
-        ``spikes`` (B, T, n_in), ``weight`` (n_in, N), ``bias`` (N,), ``decay`` (N,), float64.
+    Valid where the implementation's spikes are those of the reference: draw cases in which none is undecided.
     """
-    fft = _checked_kind(kind) == "fft"
+    fft = kind == "fft"
     dtype, conventional, scale = case.dtype, case.neuron == "multi-spike", case.surrogate_scale
     x, w, beta = (np.abs(np.asarray(a, np.float64)) for a in (case.spikes, case.weight, case.decay))
     batch, n_steps, n_out = case.shape

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -12,44 +12,26 @@ from numpy.typing import NDArray
 __all__ = ["Case", "from_entry", "reduce_case"]
 
 Floats = NDArray[Any]
+_FORWARD = ("neuron", "spikes", "weight", "bias", "decay", "threshold")
+_BACKWARD = ("grad_spikes", "surrogate_scale", "gradient")
+_TYPES: dict[str, Any] = {"neuron": str, "gradient": str, "threshold": float, "surrogate_scale": float}
 
 
 @dataclass(frozen=True, eq=False)
 class Case:
-    """Inputs of one call.
-
-    Parameters
-    ----------
-    id : str
-        Name of the case.
-    neuron : {"single-spike", "multi-spike"}
-        Layer it is for.
-    spikes, weight, bias, decay : (B, T, n_in), (n_in, N), (N,), (N,)
-        All in the dtype under test.
-    threshold : float
-        Firing threshold.
-    comment : str
-        What it is about.
-    flags : tuple of str
-        What it probes (`minisnn.oracle.golden.flags`).
-    grad_spikes : (B, T, N), optional
-        Only for a backward case: gradient of the loss by the spikes.
-    surrogate_scale : float
-        Only for a backward case.
-    gradient : str
-        Only for a backward case: ``"gated"`` or ``"straight-through"``; ``"through-reset"`` or ``"detached-reset"``
-        for the conventional layer.
-    """
+    """Inputs of one call; the arrays are all in the dtype under test."""
 
     id: str
-    neuron: str
-    spikes: Floats
-    weight: Floats
-    bias: Floats
-    decay: Floats
+    neuron: str  # "single-spike" or "multi-spike"
+    spikes: Floats  # (B, T, n_in)
+    weight: Floats  # (n_in, N)
+    bias: Floats  # (N,)
+    decay: Floats  # (N,)
     threshold: float = 1.0
-    comment: str = ""
-    flags: tuple[str, ...] = field(default=())
+    comment: str = ""  # what it is about
+    flags: tuple[str, ...] = ()  # what it probes (`minisnn.oracle.golden.flags`)
+    # Only for a backward case: the gradient by the spikes (B, T, N), and by which rule it goes on: "gated" or
+    # "straight-through", in the conventional layer "through-reset" or "detached-reset".
     grad_spikes: Floats | None = None
     surrogate_scale: float = 10.0
     gradient: str = ""
@@ -77,42 +59,15 @@ class Case:
 
     def arrays(self) -> dict[str, Floats]:
         """Named arrays, for an .npz file."""
-        named: dict[str, Floats] = {
-            "neuron": np.array(self.neuron),
-            "spikes": self.spikes,
-            "weight": self.weight,
-            "bias": self.bias,
-            "decay": self.decay,
-            "threshold": np.array(self.threshold),
-        }
-        if self.grad_spikes is not None:
-            named |= {
-                "grad_spikes": self.grad_spikes,
-                "surrogate_scale": np.array(self.surrogate_scale),
-                "gradient": np.array(self.gradient),
-            }
-        return named
+        names = _FORWARD + (_BACKWARD if self.backward else ())
+        return {name: np.asarray(getattr(self, name)) for name in names}
 
     @classmethod
-    def from_arrays(cls, arrays: dict[str, Floats]) -> Case:
-        """The case of `arrays`."""
-        more: dict[str, Any] = {}
-        if "grad_spikes" in arrays:
-            more = {
-                "grad_spikes": arrays["grad_spikes"],
-                "surrogate_scale": float(arrays["surrogate_scale"]),
-                "gradient": str(arrays["gradient"]),
-            }
-        return cls(
-            "saved",
-            str(arrays["neuron"]),
-            arrays["spikes"],
-            arrays["weight"],
-            arrays["bias"],
-            arrays["decay"],
-            threshold=float(arrays["threshold"]),
-            **more,
-        )
+    def from_arrays(cls, arrays: Mapping[str, Any], dtype: Any = None, **about: Any) -> Case:
+        """The case of named arrays or lists, in `dtype` if one is given; `about` is what else there is to say."""
+        names = _FORWARD + (_BACKWARD if "grad_spikes" in arrays else ())
+        values = {name: _TYPES.get(name, lambda v: np.asarray(v, dtype))(arrays[name]) for name in names}
+        return cls(**({"id": "saved"} | about | values))
 
     def text(self) -> str:
         """The inputs as lines that can be worked by hand."""
@@ -129,23 +84,10 @@ class Case:
         return "\n".join(line if len(line) <= 200 else f"{line[:190]} ..." for line in lines)
 
 
-def from_entry(entry: dict[str, Any], dtype: Any) -> Case:
+def from_entry(entry: Mapping[str, Any], dtype: Any) -> Case:
     """The case of an entry of the golden vectors (lists of numbers) in `dtype`."""
-    values: dict[str, Floats] = {
-        name: np.array(entry[name], dtype=dtype)
-        for name in ("spikes", "weight", "bias", "decay", "grad_spikes")
-        if name in entry
-    }
-    return Case(
-        entry["id"],
-        entry["neuron"],
-        **values,
-        threshold=float(entry["threshold"]),
-        comment=entry["comment"],
-        flags=tuple(entry["flags"]),
-        surrogate_scale=float(entry.get("surrogate_scale", 10.0)),
-        gradient=entry.get("gradient", ""),
-    )
+    about = {"id": entry["id"], "comment": entry["comment"], "flags": tuple(entry["flags"])}
+    return Case.from_arrays(entry, dtype, **about)
 
 
 # ---- smaller ----------------------------------------------------------------------------------------

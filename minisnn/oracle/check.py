@@ -11,29 +11,22 @@ from typing import Any
 import numpy as np
 
 from ..checks import checked_count, checked_float
-from ..errors import DataError, InputError, one_line
-from ..files import read_npz
+from ..errors import DataError, InputError, one_line, shown
+from ..files import checked_folder, read_npz
+from ..reading import checked_name
 from . import batteries
 from .cases import Case, reduce_case
 from .diagnosis import Record, diagnose
-from .judge import Judge, Verdict, known_name
+from .judge import Judge, Verdict
 from .load import name_of
-from .port import Port, Violation
+from .port import Output, Port, Violation
 from .report import Finding, Report
 
 __all__ = ["assert_right", "check"]
 
-_GRADIENTS: dict[str, dict[str, tuple[str, ...]]] = {
-    "single-spike": {
-        "both": ("gated", "straight-through"),
-        "gated": ("gated",),
-        "straight-through": ("straight-through",),
-    },
-    "multi-spike": {
-        "both": ("through-reset",),
-        "through-reset": ("through-reset",),
-        "detached-reset": ("detached-reset",),
-    },
+_GRADIENTS = {
+    "single-spike": ("gated", "straight-through"),
+    "multi-spike": ("through-reset", "detached-reset"),
 }
 _DTYPES = {"both": ("float32", "float64"), "float32": ("float32",), "float64": ("float64",)}
 _REDUCE_SECONDS = 6.0
@@ -109,19 +102,33 @@ def check(
     >>> report.passed, report.findings[0].violations[0].kind
     (False, 'membrane')
     """
-    known_name("neuron", neuron, _GRADIENTS)
+    neuron = checked_name("neuron", neuron, _GRADIENTS)
     if not callable(forward) or not (backward is None or callable(backward)):
         raise InputError(
-            f"forward and backward must be functions, got {one_line(repr(forward))} and {one_line(repr(backward))}"
+            f"forward and backward must be functions, got {shown(forward)} and {shown(backward)}"
         )
-    known_name("gradient", gradient, _GRADIENTS[neuron])
-    known_name("dtype", dtype, _DTYPES)
+    choices = _GRADIENTS[neuron]
+    gradient = checked_name("gradient", gradient, ("both", *choices))
+    both = choices if neuron == "single-spike" else choices[:1]  # a port has one of the two resets
+    dtype = checked_name("dtype", dtype, _DTYPES)
     examples = checked_count("examples", examples, low=1)
     seed = checked_count("seed", seed)
-    folder = None if save is None else _made(save)
+    try:
+        folder = None if save is None else checked_folder(save)
+    except (OSError, TypeError, ValueError) as error:
+        raise InputError(f"save must be a folder to write to, got {shown(save)}: {one_line(error)}") from None
+    judge = Judge(bound, convention)
+    settings = {
+        "neuron": neuron,
+        "dtypes": list(_DTYPES[dtype]),
+        "gradients": [] if backward is None else list(both) if gradient == "both" else [gradient],
+        "examples": examples,
+        "seed": seed,
+        "bound": judge.bound,
+        "convention": list(judge.convention),
+    }
     port = Port(forward, backward, checked_float("timeout", timeout, low=0, open_low=True))
-    gradients = _GRADIENTS[neuron][gradient] if backward is not None else ()
-    run = _Run(port, Judge(bound, convention), neuron, gradients, _DTYPES[dtype], examples, seed)
+    run = _Run(port, judge, settings)
     try:
         report = run.report()
     finally:
@@ -131,52 +138,22 @@ def check(
     return report
 
 
-def _made(folder: Any) -> Path:
-    try:
-        path = Path(folder)
-        path.mkdir(parents=True, exist_ok=True)
-    except (OSError, TypeError, ValueError) as error:
-        raise InputError(
-            f"save must be a folder that can be made, got {folder!r}: {one_line(error)}"
-        ) from None
-    return path
-
-
 class _Run:
     """One check: the cases tried so far, and what came of them."""
 
-    def __init__(
-        self,
-        port: Port,
-        judge: Judge,
-        neuron: str,
-        gradients: tuple[str, ...],
-        dtypes: tuple[str, ...],
-        examples: int,
-        seed: int,
-    ) -> None:
-        self.port, self.judge, self.neuron, self.gradients = port, judge, neuron, gradients
-        self.dtypes, self.examples, self.seed = dtypes, examples, seed
-        self.started = time.monotonic()
-        self.failing: dict[str, list[Record]] = {"forward": [], "backward": []}
-        self.passing: dict[str, list[Record]] = {"forward": [], "backward": []}
-        self.count = {"forward": 0, "backward": 0}
+    def __init__(self, port: Port, judge: Judge, settings: dict[str, Any]) -> None:
+        self.port, self.judge, self.settings = port, judge, settings
+        self.records: dict[str, list[Record]] = {"forward": [], "backward": []}
         self.tried: dict[str, int] = {}
-        self.ratios: dict[str, float] = {}
-        self.neuron_steps = self.judged = self.undecided = 0
 
     def report(self) -> Report:
-        for dtype in self.dtypes:
-            self.through(batteries.forward(self.neuron, dtype, self.examples, self.seed))
-            if self.gradients:
-                self.through(
-                    batteries.backward(
-                        self.neuron, dtype, self.gradients, self.examples, self.seed, self.judge
-                    )
-                )
-        findings = [
-            self.finding(direction) for direction in ("forward", "backward") if self.failing[direction]
-        ]
+        started, asked = time.monotonic(), self.settings
+        for dtype in asked["dtypes"]:
+            cases = (asked["neuron"], dtype, asked["examples"], asked["seed"])
+            self.through("forward", batteries.forward(*cases))
+            if asked["gradients"]:
+                self.through("backward", batteries.backward(*cases, tuple(asked["gradients"]), self.judge))
+        findings = [self.finding(d) for d, records in self.records.items() if any(r.kinds for r in records)]
         if len(findings) == 2:
             findings[1] = replace(findings[1], diagnosis=findings[1].diagnosis.after_forward())
         notes = []
@@ -187,28 +164,20 @@ class _Run:
                 "the port answers rightly only in the thread that loaded it: called there, where a call that "
                 "never ends cannot be a finding"
             )
-        settings = {
-            "neuron": self.neuron,
-            "dtypes": list(self.dtypes),
-            "gradients": list(self.gradients),
-            "examples": self.examples,
-            "seed": self.seed,
-            "bound": self.judge.bound,
-            "convention": list(self.judge.convention),
-        }
+        forward, backward = self.records.values()
         return Report(
             tuple(findings),
-            settings,
+            asked,
             self.tried,
-            self.neuron_steps,
-            self.judged,
-            self.undecided,
-            dict(sorted(self.ratios.items())),
-            time.monotonic() - self.started,
+            sum(int(np.prod(record.case.shape)) for record in forward if record.readable),
+            sum(record.verdict.judged for record in forward),
+            sum(record.verdict.undecided for record in forward),
+            _largest_ratios([*forward, *backward]),
+            time.monotonic() - started,
             tuple(notes),
         )
 
-    def through(self, cases: Iterable[tuple[str, Iterable[Case]]]) -> None:
+    def through(self, direction: str, cases: Iterable[tuple[str, Iterable[Case]]]) -> None:
         """Try batteries one after the other; where the fixed ones failed, or five drawn cases did, that will do."""
         failed = 0
         for battery, members in cases:
@@ -218,30 +187,13 @@ class _Run:
             for case in members:
                 if self.port.dead or (failed >= 5 and not fixed):
                     break
-                failed += not self.visit(case, battery, repeat=fixed)
-
-    # ---- one case -----------------------------------------------------------------------------------
-
-    def visit(self, case: Case, battery: str, repeat: bool) -> bool:
-        """Try a case, keep the record, and say whether it passed."""
-        record = self.record(case, repeat)
-        direction = "backward" if case.backward else "forward"
-        self.tried[battery] = self.tried.get(battery, 0) + 1
-        self.count[direction] += 1
-        if record.readable and not case.backward:
-            self.neuron_steps += int(np.prod(case.shape))
-        self.judged += record.verdict.judged
-        self.undecided += record.verdict.undecided
-        for name, ratio in record.verdict.ratios.items():
-            key = f"{case.dtype} {name if name == 'membrane' else 'gradient of ' + name}"
-            self.ratios[key] = max(self.ratios.get(key, 0.0), ratio)
-        right = not record.verdict.violations
-        (self.passing if right else self.failing)[direction].append(record)
-        return right
+                record = self.record(case, repeat=fixed)
+                self.records[direction].append(record)
+                self.tried[battery] = self.tried.get(battery, 0) + 1
+                failed += bool(record.kinds)
 
     def record(self, case: Case, repeat: bool) -> Record:
-        output = self.port.call(case, self.judge.accepts(case))
-        verdict = self.judge.verdict(case, output)
+        output, verdict = _tried(self.port, self.judge, case)
         if (repeat or verdict.violations) and not output.violations:
             again = self.port.call(case)
             if not again.same_as(output):
@@ -256,12 +208,11 @@ class _Run:
     # ---- the finding --------------------------------------------------------------------------------
 
     def finding(self, direction: str) -> Finding:
-        failing = self.failing[direction]
-        diagnosis = diagnose(failing, self.passing[direction], self.judge)
-        shown = (
-            [r for r in failing if diagnosis.rule in r.kinds] or [r for r in failing if r.readable] or failing
-        )
-        smallest = min(shown, key=lambda record: record.case.size)
+        failing = [record for record in self.records[direction] if record.kinds]
+        passing = [record for record in self.records[direction] if not record.kinds]
+        diagnosis = diagnose(failing, passing, self.judge)
+        telling = [r for r in failing if diagnosis.rule in r.kinds] or [r for r in failing if r.readable]
+        smallest = min(telling or failing, key=lambda record: record.case.size)
         kinds = {diagnosis.rule} if diagnosis.rule in smallest.kinds else set(smallest.kinds)
         until = time.monotonic() + _REDUCE_SECONDS
 
@@ -279,9 +230,28 @@ class _Run:
         record = smallest if self.port.dead else self.record(case, "non-deterministic" in kinds)
         if not kinds & set(record.kinds):  # it came and went; show what was seen
             record = smallest
-        return Finding(
-            direction, diagnosis, record.case, record.verdict.violations, len(failing), self.count[direction]
-        )
+        tried = len(self.records[direction])
+        return Finding(direction, diagnosis, record.case, record.verdict.violations, len(failing), tried)
+
+
+def _tried(port: Port, judge: Judge, case: Case) -> tuple[Output, Verdict]:
+    """What a port answers to a case, in the thread where it is right, and the verdict."""
+    output = port.call(case)
+    verdict = judge.verdict(case, output)
+    if verdict.violations:
+        output = port.retried(case, output, lambda other: not judge.verdict(case, other).violations)
+        verdict = judge.verdict(case, output)
+    return output, verdict
+
+
+def _largest_ratios(records: Iterable[Record]) -> dict[str, float]:
+    """How near the port came to its bounds, by dtype and quantity."""
+    largest: dict[str, float] = {}
+    for record in records:
+        for name, ratio in record.verdict.ratios.items():
+            key = f"{record.case.dtype} {name if name == 'membrane' else 'gradient of ' + name}"
+            largest[key] = max(largest.get(key, 0.0), ratio)
+    return dict(sorted(largest.items()))
 
 
 def assert_right(
@@ -304,7 +274,7 @@ def assert_right(
         As in `check`.
     """
     if not callable(function):
-        raise InputError(f"a port must be a function, got {one_line(repr(function))}")
+        raise InputError(f"a port must be a function, got {shown(function)}")
     if not isinstance(case, Case):
         try:
             case = Case.from_arrays(read_npz(case))
@@ -313,9 +283,8 @@ def assert_right(
                 f"{case} is no case that minisnn check saved: it has no array {missing}"
             ) from None
     port = Port(function, function, checked_float("timeout", timeout, low=0, open_low=True))
-    judge = Judge(bound, convention)
     try:
-        verdict = judge.verdict(case, port.call(case, judge.accepts(case)))
+        _, verdict = _tried(port, Judge(bound, convention), case)
     finally:
         port.close()
     if verdict.violations:

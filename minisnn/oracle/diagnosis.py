@@ -33,7 +33,7 @@ ACCIDENTS = {
     "answer": ("does not return what a port returns", "(spikes, membrane), or a mapping of gradients"),
     "shape": (
         "returns an array of the wrong shape",
-        "axis order (batch, time, neuron); weight (n_in, n_out)",
+        "axis order (batch, time, neuron); weight (n_in, n_out); bias and decay, and their gradients, of each neuron",
     ),
     "nan": (
         "returns NaN or infinity for finite input",
@@ -83,24 +83,12 @@ class Record:
 
 @dataclass(frozen=True)
 class Diagnosis:
-    """The broken rule.
+    """The broken rule."""
 
-    Parameters
-    ----------
-    rule : str
-        Short name.
-    text : str
-        What the port does, and what was expected.
-    likely : tuple of str
-        Where to look.
-    also : tuple of str
-        Other mistakes that explain the same answers.
-    """
-
-    rule: str
-    text: str
-    likely: tuple[str, ...]
-    also: tuple[str, ...] = ()
+    rule: str  # its short name
+    text: str  # what the port does, and what was expected
+    likely: tuple[str, ...]  # where to look
+    also: tuple[str, ...] = ()  # other mistakes that explain the same answers
 
     def after_forward(self) -> Diagnosis:
         """The same for a backward pass whose forward pass is wrong as well."""
@@ -110,15 +98,7 @@ class Diagnosis:
 
 @np.errstate(all="ignore")
 def diagnose(failing: Sequence[Record], passing: Sequence[Record], judge: Judge) -> Diagnosis:
-    """Name the rule that the port breaks.
-
-    Parameters
-    ----------
-    failing, passing : sequences of Record
-        Of one direction (forward or backward), at least one failing.
-    judge : Judge
-        The rules in force.
-    """
+    """Name the rule that the port breaks, from the failing (at least one) and passing cases of one direction."""
     for kind in ("timeout", "changed-input", "non-deterministic", "nan"):
         if any(kind in record.kinds for record in failing):
             return _accident(kind)
@@ -168,7 +148,8 @@ def _whole(records: Sequence[Record]) -> Diagnosis | None:
 def _in_parts(records: Sequence[Record]) -> Diagnosis | None:
     """Several mistakes at once: those that explain one quantity each."""
     wrong = sorted(set[str]().union(*(record.wrong for record in records)))
-    found = {name: mistake for name in wrong if (mistake := next(_matching(records, name), None))}
+    fewest = {name: min(_matching(records, name), key=_spoiled, default=None) for name in wrong}
+    found = {name: mistake for name, mistake in fewest.items() if mistake is not None}
     if not found:
         return None
     texts = [f"{mistake['says']} ({_SEEN_IN[name]})" for name, mistake in found.items()]
@@ -176,6 +157,12 @@ def _in_parts(records: Sequence[Record]) -> Diagnosis | None:
         texts += [f"the gradient of {_NAME[name]} is wrong too" for name in wrong if name not in found]
     likely = tuple(dict.fromkeys(mistake["look"] for mistake in found.values()))
     return Diagnosis(next(iter(found.values()))["rule"], "; ".join(texts), likely)
+
+
+def _spoiled(mistake: dict[str, Any]) -> int:
+    """In how many quantities a mistake shows."""
+    answers = [answer for answer in mistake["answers"].values() if answer != "right"]
+    return len({name for answer in answers for name, value in answer.items() if value != "right"})
 
 
 def _matching(records: Sequence[Record], quantity: str | None = None) -> Iterator[dict[str, Any]]:
@@ -295,9 +282,8 @@ def _symptom(failing: Sequence[Record]) -> Diagnosis:
     """What is wrong, where no known mistake reproduces it."""
     wrong = set[str]().union(*(record.wrong for record in failing))
     case = failing[0].case
-    # Of the tiny cases that fail, the one that probes the least says the most.
-    probes = min((r.case.flags for r in failing if r.case.size <= 100), key=len, default=())
-    likely = tuple(flags()[flag] for flag in probes if flag not in ("General", "Probe"))
+    shared = set(case.flags).intersection(*(record.case.flags for record in failing))
+    likely = tuple(text for flag, text in flags().items() if flag in shared - {"General", "Probe"})
     if case.backward:
         equation = {"weight": "Eq. 10", "bias": "Eq. 10", "decay": "Eq. 9", "spikes": "Eq. 11"}
         names = ", ".join(f"{_NAME[name]} ({equation[_NAME[name]]})" for name in sorted(wrong))

@@ -30,7 +30,7 @@ from ..checks import (
     checked_layer,
     checked_parameter,
 )
-from ..errors import InputError, one_line, unknown_name
+from ..errors import InputError, shown, unknown_name
 from ..model import Gradients, Trace
 from ..network import Network
 from ..reading import checked_flag
@@ -46,17 +46,10 @@ _STEP = 1e-100
 
 @dataclass(frozen=True)
 class GradcheckResult:
-    """Outcome of a gradient check.
+    """Outcome of a gradient check."""
 
-    Parameters
-    ----------
-    errors : dict of name to float
-        Largest error of every parameter's gradient, relative to the largest component of that gradient
-        (of all gradients, where that one is zero but for rounding).
-    checked : dict of name to int
-        Number of components compared.
-    """
-
+    # The largest error of each gradient, relative to its largest component (to that of all gradients, where it is
+    # zero but for rounding), and the number of components compared.
     errors: dict[str, float]
     checked: dict[str, int]
 
@@ -116,7 +109,7 @@ def gradcheck(target: Any, *args: Any, **options: Any) -> GradcheckResult:
     if isinstance(target, str):
         if target not in solvers.NEURONS:
             raise unknown_name("neuron", target, solvers.NEURONS)
-        return _check_layer(target, *args, **options)
+        return _check_layer(target, _Layer(*args, **options))
     raise InputError(f"gradcheck takes the name of a neuron or a Network, got {type(target).__name__}")
 
 
@@ -163,56 +156,58 @@ def _twin_layer(
 # ---- layer ----------------------------------------------------------------------------------------
 
 
-def _check_layer(
-    neuron: str,
-    spikes: Any,
-    weight: Floats,
-    bias: Floats,
-    decay: Any,
-    *,
-    threshold: float = 1.0,
-    surrogate_scale: float = 10.0,
-    gradient: str = "straight-through",
-    detach_reset: bool = False,
-    grad_spikes: Floats | None = None,
-    grad_membrane: Floats | None = None,
-    solver: str = "numpy-sequential",
-    backward: Callable[[Trace, Floats, Floats | None], Any] | None = None,
-    components: int = 200,
-    seed: int = 0,
-) -> GradcheckResult:
-    module = solvers.get(solver, neuron)
-    raster = _raster(spikes)
-    double = (real_array("weight", weight), real_array("bias", bias), real_array("decay", decay))
-    raster, *double = checked_layer(raster, *double)  # type: ignore[assignment]
-    scale = checked_float("surrogate_scale", surrogate_scale, low=0)
-    choice: str | bool = checked_gradient(gradient)
+@dataclass(frozen=True)
+class _Layer:
+    """What there is to say about a layer, as `gradcheck` takes it."""
+
+    spikes: Any
+    weight: Any
+    bias: Any
+    decay: Any
+    threshold: float = 1.0
+    surrogate_scale: float = 10.0
+    gradient: str = "straight-through"
+    detach_reset: bool = False
+    grad_spikes: Any = None
+    grad_membrane: Any = None
+    solver: str = "numpy-sequential"
+    backward: Callable[[Trace, Floats, Floats | None], Any] | None = None
+    components: int = 200
+    seed: int = 0
+
+
+def _check_layer(neuron: str, asked: _Layer) -> GradcheckResult:
+    module = solvers.get(asked.solver, neuron)
+    names = ("spikes", "weight", "bias", "decay")
+    values = checked_layer(
+        _raster(asked.spikes), *(real_array(name, getattr(asked, name)) for name in names[1:])
+    )
+    point: dict[str, Any] = dict(zip(names, values))
+    scale = checked_float("surrogate_scale", asked.surrogate_scale, low=0)
+    choice: str | bool = checked_gradient(asked.gradient)
     if neuron == "multi-spike":
-        choice = checked_flag("detach_reset", detach_reset)
-    point = dict(zip(("spikes", "weight", "bias", "decay"), (raster, *double)))
+        choice = checked_flag("detach_reset", asked.detach_reset)
     name = neuron.replace("-", "_")
-    theta = checked_float("threshold", threshold)
-    trace = getattr(module, f"{name}_forward")(raster, *double, theta)
-    seed = checked_count("seed", seed)
-    if grad_spikes is None:
-        grad_spikes = np.random.default_rng(seed).normal(size=trace.potential.shape)
+    trace = getattr(module, f"{name}_forward")(*values, checked_float("threshold", asked.threshold))
+    seed, shape = checked_count("seed", asked.seed), trace.potential.shape
 
     def like_the_output(name: str, grad: Any) -> Floats:
-        return checked_parameter(name, real_array(name, grad), raster.dtype, trace.potential.shape)
+        return checked_parameter(name, real_array(name, grad), trace.potential.dtype, shape)
 
-    grad_s = like_the_output("grad_spikes", grad_spikes)
-    grad_v = None if grad_membrane is None else like_the_output("grad_membrane", grad_membrane)
+    drawn = np.random.default_rng(seed).normal(size=shape)
+    grad_s = like_the_output("grad_spikes", drawn if asked.grad_spikes is None else asked.grad_spikes)
+    grad_v = None if asked.grad_membrane is None else like_the_output("grad_membrane", asked.grad_membrane)
 
     def loss(values: Mapping[str, Floats]) -> Any:
         twin, membrane = _twin_layer(trace, values["spikes"], values, scale, choice)
         total = (grad_s * twin).sum()
         return total if grad_v is None else total + (grad_v * membrane).sum()
 
-    if backward is None:
+    if asked.backward is None:
         claimed = getattr(module, f"{name}_backward")(trace, grad_s, grad_v, scale, choice)
     else:
-        claimed = backward(trace, grad_s, grad_v)
-    return _compare(loss, point, _mapping(claimed, point), components, seed)
+        claimed = asked.backward(trace, grad_s, grad_v)
+    return _compare(loss, point, _mapping(claimed, point), asked.components, seed)
 
 
 def _mapping(claimed: Any, point: Mapping[str, Floats]) -> dict[str, Floats]:
@@ -220,8 +215,9 @@ def _mapping(claimed: Any, point: Mapping[str, Floats]) -> dict[str, Floats]:
     if isinstance(claimed, Gradients):
         claimed = {name: getattr(claimed, name) for name in point}
     if not isinstance(claimed, Mapping) or not set(claimed) & set(point):
-        came = one_line(repr(claimed))
-        raise InputError(f"backward must return a mapping with any of {', '.join(point)}, got {came}")
+        raise InputError(
+            f"backward must return a mapping with any of {', '.join(point)}, got {shown(claimed)}"
+        )
     return {name: real_array(f"the gradient of {name}", claimed[name]) for name in point if name in claimed}
 
 

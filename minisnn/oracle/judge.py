@@ -10,7 +10,7 @@ from weakref import WeakKeyDictionary
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import unknown_name
+from ..reading import checked_name
 from .bounds import (
     SpikeVerdict,
     exact_in_any_order,
@@ -35,22 +35,12 @@ CONVENTIONS = {
 
 @dataclass(frozen=True)
 class Verdict:
-    """What is wrong with an answer, and how near it came to what is allowed.
+    """What is wrong with an answer, and how near it came to what is allowed."""
 
-    Parameters
-    ----------
-    violations : tuple of Violation
-        Empty for a right answer.
-    ratios : dict
-        Largest ratio of error to bound, by name (``membrane``, ``weight``, ...).
-    judged, undecided : int
-        Spike decisions judged, and those in which two correct implementations may differ.
-    """
-
-    violations: tuple[Violation, ...] = ()
-    ratios: dict[str, float] = field(default_factory=dict)
-    judged: int = 0
-    undecided: int = 0
+    violations: tuple[Violation, ...] = ()  # empty for a right answer
+    ratios: dict[str, float] = field(default_factory=dict)  # largest error over bound: membrane, weight, ...
+    judged: int = 0  # spike decisions
+    undecided: int = 0  # of them those in which two correct implementations may differ
 
 
 # Results of the reference for cases already met: the golden and edge cases are the same in every check of a process.
@@ -76,11 +66,11 @@ class Judge:
     """
 
     def __init__(self, bound: str = "standard", convention: str | Iterable[str] | None = None) -> None:
-        self.bound = known_name("bound", bound, ("standard", "fft"))
+        self.bound = checked_name("bound", bound, ("standard", "fft"))
         names: Iterable[Any] = () if convention is None else (convention,)
         if isinstance(convention, Iterable) and not isinstance(convention, str):
             names = convention
-        self.convention = tuple(known_name("convention", name, CONVENTIONS) for name in names)
+        self.convention = tuple(checked_name("convention", name, CONVENTIONS) for name in names)
         self.tie_fires = "tie-fires" in self.convention
         self.input_scaled = "scaled-input" in self.convention
 
@@ -136,10 +126,6 @@ class Judge:
         return judge_spike_times(output.times, *rest, tie_fires=self.tie_fires)
 
     # ---- verdicts -----------------------------------------------------------------------------------
-
-    def accepts(self, case: Case) -> Callable[[Output], bool]:
-        """Whether an answer to a case is right, as a function of the answer."""
-        return lambda output: not self.verdict(case, output).violations
 
     @np.errstate(all="ignore")  # an absurd answer may be too large to compare; a warning is no verdict
     def verdict(self, case: Case, output: Output) -> Verdict:
@@ -245,10 +231,3 @@ def _wrong_step(case: Case, output: Output, forward: Forward, bound: Floats, wro
         f"got {'one' if came else 'none'}; {given}U = {potential:.9g} +- {bound[sample, step, neuron]:.2g}, "
         f"threshold {case.threshold:g}"
     )
-
-
-def known_name(what: str, name: Any, known: Iterable[str]) -> str:
-    """`name` if it is a text that is one of `known`."""
-    if not isinstance(name, str) or name not in known:
-        raise unknown_name(what, name, known)
-    return name

@@ -37,53 +37,35 @@ GRADIENT_NAMES = ("spikes", "weight", "bias", "decay")
 class Violation:
     """One way in which an answer is wrong.
 
-    Parameters
-    ----------
-    kind : str
-        ``"exception"``, ``"timeout"``, ``"answer"`` (not what a port returns), ``"shape"``, ``"nan"``,
-        ``"changed-input"``, ``"non-deterministic"``, ``"raster"`` (values, or more than one spike), ``"spikes"``,
-        ``"membrane"`` or ``"gradient of ..."``.
-    detail : str
-        Where, what was expected, what came.
+    The kinds: ``"exception"``, ``"timeout"``, ``"answer"`` (not what a port returns), ``"shape"``, ``"nan"``,
+    ``"changed-input"``, ``"non-deterministic"``, ``"raster"`` (values, or more than one spike), ``"spikes"``,
+    ``"membrane"`` and ``"gradient of ..."``.
     """
 
     kind: str
-    detail: str
+    detail: str  # where, what was expected, what came
 
 
 @dataclass(frozen=True, eq=False)
 class Output:
-    """What a port answered, as float64 arrays, or why it could not be read.
+    """What a port answered, as arrays, or why it could not be read."""
 
-    Parameters
-    ----------
-    violations : tuple of Violation
-        Accidents; empty if the answer can be judged.
-    raster : (B, T, N) bool, optional
-        Spikes.
-    times : (B, N) int64, optional
-        Spike times; only for the single-spike layer.
-    membrane : (B, T, N) float64, optional
-        Membrane potential, if the port returns it.
-    gradients : dict
-        Gradients by name, of a backward call.
-    """
-
-    violations: tuple[Violation, ...] = ()
-    raster: Floats | None = None
-    times: Floats | None = None
-    membrane: Floats | None = None
-    gradients: Mapping[str, Floats] | None = None
+    violations: tuple[Violation, ...] = ()  # accidents; empty if the answer can be judged
+    raster: Floats | None = None  # (B, T, N) bool
+    times: Floats | None = None  # (B, N) int64 spike times, only for the single-spike layer
+    membrane: Floats | None = None  # (B, T, N) float64, if the port returns it
+    gradients: Mapping[str, Floats] | None = None  # by name, of a backward call
 
     def same_as(self, other: Output) -> bool:
         """Whether both answers have the same bits."""
-        pairs = [(self.raster, other.raster), (self.times, other.times), (self.membrane, other.membrane)]
-        names = sorted(set(self.gradients or {}) | set(other.gradients or {}))
-        pairs += [((self.gradients or {}).get(name), (other.gradients or {}).get(name)) for name in names]
-        return all(
-            (a is None) == (b is None) and (a is None or b is None or np.array_equal(a, b, equal_nan=True))
-            for a, b in pairs
+        ours, theirs = self._arrays(), other._arrays()
+        return ours.keys() == theirs.keys() and all(
+            np.array_equal(array, theirs[name], equal_nan=True) for name, array in ours.items()
         )
+
+    def _arrays(self) -> dict[str, Floats]:
+        named = {"raster": self.raster, "times": self.times, "membrane": self.membrane}
+        return {k: v for k, v in named.items() if v is not None} | dict(self.gradients or {})
 
 
 class Worker:
@@ -143,22 +125,20 @@ class Port:
         """Release the worker thread."""
         self._worker.close()
 
-    def call(self, case: Case, right: Callable[[Output], bool] | None = None) -> Output:
-        """Run the function a case is for, on fresh writable copies.
+    def call(self, case: Case) -> Output:
+        """Run the function a case is for, on fresh writable copies."""
+        return self._in_time(case, self._here if self.in_callers_thread else self._in_worker)
 
-        A first answer for which `right` is false is asked for again in the thread of the caller.
-        """
-        if self.in_callers_thread:
-            return self._in_time(case, self._here)
-        output = self._in_time(case, self._in_worker)
-        if right is None or case.backward in self._settled or self.dead or right(output):
-            return output
+    def retried(self, case: Case, wrong: Output, right: Callable[[Output], bool]) -> Output:
+        """The answer `wrong` once more, or the one for which `right` is true that only the caller's thread gets."""
+        if self.in_callers_thread or self.dead or case.backward in self._settled:
+            return wrong
         self._settled.add(case.backward)
         answer = self._in_time(case, lambda task, _: _caught(task))
         if right(answer) and not right(self._in_time(case, self._in_worker)):
             self.in_callers_thread = True
             return answer
-        return output
+        return wrong
 
     def _in_worker(self, task: Callable[[], Any], limit: float) -> Any:
         try:
@@ -176,24 +156,19 @@ class Port:
         return answer
 
     def _in_time(self, case: Case, run: Callable[[Callable[[], Any], float], Any]) -> Output:
-        started = time.monotonic()
-        output = self._once(case, run, max(self.timeout, _COMPILATION))
-        if self.dead or time.monotonic() - started <= self.timeout:
-            return output
-        started = time.monotonic()
-        output = self._once(case, run, self.timeout)
-        if time.monotonic() - started <= self.timeout or self.dead:
-            return output
+        for limit in (max(self.timeout, _COMPILATION), self.timeout):
+            started = time.monotonic()
+            output = self._once(case, run, limit)
+            if self.dead or time.monotonic() - started <= self.timeout:
+                return output
         return _wrong("timeout", f"no answer within {self.timeout:g} s")
 
     def _once(self, case: Case, run: Callable[[Callable[[], Any], float], Any], limit: float) -> Output:
-        arrays = [case.spikes.copy(), case.weight.copy(), case.bias.copy(), case.decay.copy()]
-        originals = [case.spikes, case.weight, case.bias, case.decay]
-        arguments: list[Any] = [*arrays, float(case.threshold)]
-        if case.grad_spikes is not None:
-            arrays.append(case.grad_spikes.copy())
-            originals.append(case.grad_spikes)
-            arguments += [float(case.surrogate_scale), case.gradient, arrays[-1]]
+        originals = {name: getattr(case, name) for name in (*GRADIENT_NAMES, "grad_spikes")}
+        given = {name: array.copy() for name, array in originals.items() if array is not None}
+        arguments: list[Any] = [*(given[name] for name in GRADIENT_NAMES), float(case.threshold)]
+        if case.backward:
+            arguments += [float(case.surrogate_scale), case.gradient, given["grad_spikes"]]
         function = self.backward if case.backward else self.forward
         assert function is not None
 
@@ -210,12 +185,12 @@ class Port:
             return _wrong("exception", f"{type(answer).__name__}: {_first_line(answer)}")
         if isinstance(answer, Output) and answer.violations[0].kind == "timeout":
             return answer
-        for name, given, original in zip((*GRADIENT_NAMES, "grad_spikes"), arrays, originals):
-            if not np.array_equal(given, original):
+        for name, array in given.items():
+            if not np.array_equal(array, originals[name]):
                 return _wrong("changed-input", f"the array passed as {name} was changed in place")
         if isinstance(answer, Output):
             return answer
-        return _read_gradients(answer, case) if case.backward else _read_forward(answer, case)
+        return _read(answer, case)
 
 
 def _first_line(error: BaseException) -> str:
@@ -228,19 +203,8 @@ def _first_line(error: BaseException) -> str:
 
 def _poison(case: Case) -> None:
     """Fill freed memory of the sizes a port will ask for with NaN, so that cells nobody writes are seen."""
-    shapes = {
-        case.shape,
-        case.spikes.shape,
-        case.weight.shape,
-        case.bias.shape,
-        (case.shape[0], case.shape[2]),
-    }
-    held = [
-        np.full(shape, np.nan, dtype=dtype)
-        for shape in shapes
-        for dtype in (case.dtype, np.float64)
-        for _ in "ab"
-    ]
+    shapes = {case.shape, (case.shape[0], case.shape[2])} | {getattr(case, n).shape for n in GRADIENT_NAMES}
+    held = [np.full(shape, np.nan, t) for shape in shapes for t in (case.dtype, np.float64) for _ in "ab"]
     del held
 
 
@@ -274,10 +238,6 @@ def _array(name: str, value: Any) -> NDArray[Any]:
     return read_array(name, value)
 
 
-def _place(wrong: Floats) -> str:
-    return str(tuple(int(k) for k in np.argwhere(wrong)[0]))
-
-
 def _parts_of(answer: Any) -> dict[str, Floats] | Output:
     """The arrays of a forward answer, by name; a membrane that is not reported is left out."""
     if not isinstance(answer, (tuple, list)) or len(answer) != 2:
@@ -293,57 +253,45 @@ def _gradients_of(answer: Any) -> dict[str, Floats] | Output:
     known = ", ".join(GRADIENT_NAMES)
     if not isinstance(answer, Mapping):
         return _wrong("answer", f"expected a mapping with any of {known}, got {type(answer).__name__}")
-    unknown = [str(name) for name in answer if name not in GRADIENT_NAMES]
+    unknown = [str(name) for name in answer if str(name) not in GRADIENT_NAMES]
     if unknown or not len(answer):
         return _wrong("answer", f"expected any of {known}, got {', '.join(unknown) or 'none'}")
     return {str(name): real_array(f"the gradient of {name}", value) for name, value in answer.items()}
 
 
-def _read_forward(parts: Mapping[str, Floats], case: Case) -> Output:
-    spikes, membrane = parts["spikes"], parts.get("membrane")
+def _read(parts: Mapping[str, Floats], case: Case) -> Output:
+    """Judge shapes and values that no rounding explains."""
     batch, n_steps, n_out = case.shape
-    times_allowed = case.neuron == "single-spike"
-    expected = f"{case.shape}" + (f" or spike times {(batch, n_out)}" if times_allowed else "")
-    is_times = times_allowed and spikes.shape == (batch, n_out)
-    if spikes.shape != case.shape and not is_times:
-        return _wrong("shape", f"spikes must have shape {expected}, got {spikes.shape}")
-    if membrane is not None and membrane.shape != case.shape:
-        return _wrong("shape", f"membrane must have shape {case.shape}, got {membrane.shape}")
-    for name, array in (("spikes", spikes), ("membrane", membrane)):
-        if array is not None and not np.isfinite(array).all():
-            return _wrong(
-                "nan", f"{name} is not finite at (sample, step, neuron) = {_place(~np.isfinite(array))}"
-            )
-    if is_times:
+    shapes = {"spikes": [case.shape], "membrane": [case.shape]}
+    if case.backward:
+        shapes = {name: [getattr(case, name).shape] for name in GRADIENT_NAMES}
+    elif case.neuron == "single-spike":
+        shapes["spikes"] = [case.shape, (batch, n_out)]  # type: ignore[list-item]
+    for name, array in parts.items():
+        title = f"the gradient of {name}" if case.backward else name
+        if array.shape not in shapes[name]:
+            expected = " or spike times ".join(str(shape) for shape in shapes[name])
+            return _wrong("shape", f"{title} must have shape {expected}, got {array.shape}")
+        if not np.isfinite(array).all():
+            axes = "" if case.backward else "(sample, step, neuron) = "
+            return _wrong("nan", f"{title} is not finite at {axes}{_place(~np.isfinite(array))}")
+    if case.backward:
+        return Output(gradients=parts)
+    spikes, membrane = parts["spikes"], parts.get("membrane")
+    if spikes.ndim == 2:
         odd = (spikes < 0) | (spikes > n_steps) | (spikes != np.floor(spikes))
         if odd.any():
-            return _wrong(
-                "raster",
-                f"spike times must be whole numbers 0 ... {n_steps} ({n_steps} for never), got {spikes[odd][0]:g}",
-            )
-        return Output((), None, spikes.astype(np.int64), membrane)
+            expected = f"whole numbers 0 ... {n_steps} ({n_steps} for never)"
+            return _wrong("raster", f"spike times must be {expected}, got {spikes[odd][0]:g}")
+        return Output(times=spikes.astype(np.int64), membrane=membrane)
     odd = (spikes != 0) & (spikes != 1)
     if odd.any():
         return _wrong("raster", f"spikes must be 0 or 1, got {spikes[odd][0]:g} at {_place(odd)}")
-    raster = spikes != 0
-    times = None
-    if times_allowed:
+    raster, times = spikes != 0, None
+    if case.neuron == "single-spike":
         times = np.where(raster.any(axis=1), raster.argmax(axis=1), n_steps).astype(np.int64)
     return Output((), raster, times, membrane)
 
 
-def _read_gradients(gradients: Mapping[str, Floats], case: Case) -> Output:
-    shapes = {
-        "spikes": case.spikes.shape,
-        "weight": case.weight.shape,
-        "bias": case.bias.shape,
-        "decay": case.decay.shape,
-    }
-    for name, array in gradients.items():
-        if array.shape != shapes[name]:
-            return _wrong(
-                "shape", f"the gradient of {name} must have shape {shapes[name]}, got {array.shape}"
-            )
-        if not np.isfinite(array).all():
-            return _wrong("nan", f"the gradient of {name} is not finite at {_place(~np.isfinite(array))}")
-    return Output((), gradients=gradients)
+def _place(wrong: Floats) -> str:
+    return str(tuple(int(k) for k in np.argwhere(wrong)[0]))

@@ -46,21 +46,11 @@ def rational(array: Any) -> Numbers:
 
 @dataclass(frozen=True, eq=False)
 class Forward:
-    """A forward pass.
+    """A forward pass."""
 
-    Parameters
-    ----------
-    potential : (B, T, N) numbers
-        V of Eq. 2, or U of Eq. 12: what is compared with the threshold.
-    fired : (B, T, N) bool
-        S of Eq. 5 or Eq. 13; for the conventional layer, what was given, if spikes were given.
-    membrane : (B, T, N) numbers
-        V of Eq. 2 or of Eq. 14.
-    """
-
-    potential: Numbers
-    fired: NDArray[np.bool_]
-    membrane: Numbers
+    potential: Numbers  # (B, T, N): V of Eq. 2 or U of Eq. 12, which is compared with the threshold
+    fired: NDArray[np.bool_]  # (B, T, N): S of Eq. 5 or 13; the spikes that were given, if any were
+    membrane: Numbers  # (B, T, N): V of Eq. 2 or 14
 
     @property
     def spike_times(self) -> NDArray[np.int32]:
@@ -121,27 +111,13 @@ def reference_forward(
 
 @dataclass(frozen=True, eq=False)
 class Backward:
-    """A backward pass: gradients by name, and what the bounds need of the way there.
+    """A backward pass: gradients by name, and the values on the way there that the bounds need."""
 
-    Parameters
-    ----------
-    gradients : dict
-        ``spikes`` (B, T, n_in), ``weight`` (n_in, N), ``bias`` (N,), ``decay`` (N,).
-    grad_crossings : (B, T, N)
-        gS~ of Eq. 7, or gS in the conventional layer.
-    distance : (B, T, N)
-        Potential minus threshold.
-    surrogate : (B, T, N)
-        h' at `distance`.
-    grad_potential : (B, T, N)
-        gU.
-    """
-
-    gradients: dict[str, Numbers]
-    grad_crossings: Numbers
-    distance: Numbers
-    surrogate: Numbers
-    grad_potential: Numbers
+    gradients: dict[str, Numbers]  # spikes (B, T, n_in), weight (n_in, N), bias (N,), decay (N,)
+    grad_crossings: Numbers  # (B, T, N): gS~ of Eq. 7, or gS in the conventional layer
+    distance: Numbers  # (B, T, N): potential minus threshold
+    surrogate: Numbers  # (B, T, N): h' at that distance
+    grad_potential: Numbers  # (B, T, N): gU
 
 
 def reference_backward(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,28 +16,14 @@ __all__ = ["Finding", "Report"]
 
 @dataclass(frozen=True, eq=False)
 class Finding:
-    """One broken rule with the smallest case that shows it.
+    """One broken rule with the smallest case that shows it."""
 
-    Parameters
-    ----------
-    direction : {"forward", "backward"}
-        Which function.
-    diagnosis : Diagnosis
-        The rule in words.
-    case : Case
-        The smallest failing case found.
-    violations : tuple of Violation
-        What is wrong in that case.
-    failing, tried : int
-        Cases that failed, of how many tried in that direction.
-    """
-
-    direction: str
-    diagnosis: Diagnosis
-    case: Case
-    violations: tuple[Violation, ...]
-    failing: int
-    tried: int
+    direction: str  # "forward" or "backward"
+    diagnosis: Diagnosis  # the rule in words
+    case: Case  # the smallest failing one found
+    violations: tuple[Violation, ...]  # what is wrong in that case
+    failing: int  # cases that failed ...
+    tried: int  # ... of how many tried in that direction
 
     @property
     def rule(self) -> str:
@@ -57,37 +43,17 @@ class Finding:
 
 @dataclass(frozen=True, eq=False)
 class Report:
-    """Outcome of a check.
+    """Outcome of a check."""
 
-    Parameters
-    ----------
-    findings : tuple of Finding
-        Empty if the port is right.
-    settings : dict
-        What was asked for: neuron, dtypes, gradients, examples, seed, bound, convention.
-    tried : dict of str to int
-        Number of cases by battery.
-    neuron_steps : int
-        Potentials judged.
-    spikes_judged, undecided : int
-        Spike decisions, and those in which two correct implementations may differ.
-    ratios : dict of str to float
-        How near the port came to the bound: largest ratio of error to bound, by dtype and quantity.
-    seconds : float
-        Time taken.
-    notes : tuple of str
-        What could not be judged.
-    """
-
-    findings: tuple[Finding, ...]
-    settings: dict[str, Any]
-    tried: dict[str, int]
-    neuron_steps: int
-    spikes_judged: int
-    undecided: int
-    ratios: dict[str, float]
+    findings: tuple[Finding, ...]  # empty if the port is right
+    settings: dict[str, Any]  # as asked for: neuron, dtypes, gradients, examples, seed, bound, convention
+    tried: dict[str, int]  # cases by battery
+    neuron_steps: int  # potentials judged
+    spikes_judged: int  # spike decisions ...
+    undecided: int  # ... and those in which two correct implementations may differ
+    ratios: dict[str, float]  # how near the port came: largest error over bound, by dtype and quantity
     seconds: float
-    notes: tuple[str, ...] = field(default=())
+    notes: tuple[str, ...] = ()  # what could not be judged
 
     @property
     def passed(self) -> bool:
@@ -147,18 +113,9 @@ class Report:
         }
 
     def save(self, folder: str | Path, forward: str, backward: str | None) -> list[Path]:
-        """Write every finding's case as .npz with a pytest file that runs it.
+        """Write every finding's case as .npz with a pytest file that runs it; returns the files.
 
-        Parameters
-        ----------
-        folder : path
-            Made if it is not there.
-        forward, backward : str
-            ``module:function`` or ``path/to/file.py:function``, for the pytest files.
-
-        Returns
-        -------
-        written : list of Path
+        `forward` and `backward` are ``module:function`` or ``path/to/file.py:function``, for the pytest files.
         """
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)

@@ -43,9 +43,8 @@ def _general() -> list[Case]:
                 ("square", (4, 4, 4, 4), 1.2),
                 ("long", (2, 64, 5, 6), 0.5),
             ):
-                title, flag = f"{name}-{neuron}-{dtype}", "LongRun" if name == "long" else "Batch"
                 case = batteries.random_case(
-                    title,
+                    f"{name}-{neuron}-{dtype}",
                     neuron,
                     dtype,
                     rng,
@@ -53,8 +52,8 @@ def _general() -> list[Case]:
                     gain=gain,
                     rate=0.3,
                     decay=(0.7, 0.97),
-                    flags=("General", flag),
                 )
+                case = replace(case, flags=("General", "LongRun" if name == "long" else "Batch"))
                 cases.append(case)
                 if name != "long":
                     cases += [
@@ -67,25 +66,13 @@ def _general() -> list[Case]:
 def _entry(case: Case) -> dict[str, Any]:
     """A drawn case with its exact results and bounds."""
     forward = reference_forward(case, lift=rational)
-    entry: dict[str, Any] = {
-        "id": case.id,
-        "comment": case.comment,
-        "flags": list(case.flags),
-        "neuron": case.neuron,
-        "dtype": str(case.dtype),
-        "compare": "bound",
-        "spikes": case.spikes.astype(int),
-        "weight": case.weight,
-        "bias": case.bias,
-        "decay": case.decay,
-        "threshold": case.threshold,
-    }
+    entry: dict[str, Any] = {"id": case.id, "comment": case.comment, "flags": list(case.flags)}
+    entry |= {"dtype": str(case.dtype), "compare": "bound"}
+    entry |= {name: value.item() if value.ndim == 0 else value for name, value in case.arrays().items()}
     if case.backward:
         backward = reference_backward(forward, case, lift=rational)
         in_double = reference_forward(case)
         bounds = gradient_bounds(reference_backward(in_double, case), in_double, case)
-        entry |= {"gradient": case.gradient, "surrogate_scale": case.surrogate_scale}
-        entry["grad_spikes"] = case.grad_spikes
         for name, field in _FIELDS.items():
             entry[field] = backward.gradients[name]
             entry[f"{field}_bound"] = _upward(bounds[name])
@@ -102,6 +89,7 @@ def _entry(case: Case) -> dict[str, Any]:
             entry |= {"fired": resets.astype(int), "undecided": close.astype(int)}
             bound = bound + float(np.finfo(case.dtype).eps) * (abs(double(forward.membrane)) + case.threshold)
         entry |= {"membrane": forward.membrane, "membrane_bound": _upward(bound)}
+    entry["spikes"] = case.spikes.astype(int)
     return {name: _plain(value) for name, value in entry.items()}
 
 

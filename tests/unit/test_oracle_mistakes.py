@@ -1,5 +1,7 @@
 """The table of known mistakes: every line is told from every other by its literal answers."""
 
+import functools
+
 import numpy as np
 import pytest
 
@@ -24,6 +26,12 @@ ASKED = [
 NAMES = {"grad_input": "spikes", "grad_weight": "weight", "grad_bias": "bias", "grad_decay": "decay"}
 
 
+@functools.cache
+def _case(name, dtype):
+    return from_entry(ENTRIES[name], dtype)
+
+
+@functools.cache
 def _right(case):
     run = reference_forward(case)
     if case.backward:
@@ -58,7 +66,7 @@ def _records(mistake, neuron, gradients, dtype):
     judge, records = Judge(), []
     for entry in ENTRIES.values():
         if entry.get("neuron") == neuron and entry.get("gradient", "") in gradients:
-            case = from_entry(entry, dtype)
+            case = _case(entry["id"], dtype)
             output = _output(case, mistake["answers"].get(case.id, "right"))
             records.append(Record(case, output, judge.verdict(case, output)))
     return [r for r in records if r.wrong], [r for r in records if not r.wrong]
@@ -114,7 +122,7 @@ def test_two_mistakes_at_once_are_named_apart():
     both = {}
     for k in set(sign["answers"]) | set(other["answers"]):
         if ENTRIES[k]["neuron"] == "single-spike":
-            case = from_entry(ENTRIES[k], "float64")
+            case = _case(k, "float64")
             right = _right(case).gradients
             parts = {field: right[name] for field, name in NAMES.items()}
             parts["grad_bias"] = -right["bias"]

@@ -370,11 +370,14 @@ def test_the_verdict_needs_no_standard_output(tmp_path):
         "import sys\nfrom port import forward as f\n\ndef forward(*a):\n    sys.stdout.close()\n    return f(*a)\n"
     )
     options = "--examples 3 --dtype float32"
-    for command in (f"port.py:forward {options} >&-", f"silent.py:forward {options}"):
+    for command, allowed in (
+        (f"port.py:forward {options} >&-", [0]),
+        (f"silent.py:forward {options}", [0, 2]),
+    ):
         line = f"{sys.executable} -m minisnn check {command}"
         done = subprocess.run(["sh", "-c", line], capture_output=True, text=True, cwd=tmp_path)
         assert "Traceback" not in done.stderr
-        assert done.returncode == 0, done.stderr
+        assert done.returncode in allowed, done.stderr
 
 
 # ---- arguments --------------------------------------------------------------------------------------
