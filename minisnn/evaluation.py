@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from . import solvers
 from .network import Network
 from .readout import softmax_cross_entropy
-from .solvers.workspace import Workspace
+from .solvers.compiled.workspace import Workspace
 from .spikes import SpikeEvents
 
 if TYPE_CHECKING:
@@ -134,7 +134,7 @@ def evaluate(network: Network, samples: Samples, *, solver: str = "numba-paralle
         correct += int((logits.argmax(axis=1) == labels).sum())
         spikes += activity.spike_counts()
         for total, trace in zip(fired, activity.hidden):
-            total += to_host((trace.spike_times < trace.potential.shape[1]).sum(axis=0))
+            total += to_host((trace.spike_times < trace.shape[1]).sum(axis=0))
     return Evaluation(
         loss / n,
         correct / n,

@@ -162,7 +162,7 @@ class Outcome:
 
 def _count_spikes(trace: Trace) -> int:
     if trace.neuron == "single-spike":
-        return int((trace.spike_times < trace.potential.shape[1]).sum())
+        return int((trace.spike_times < trace.shape[1]).sum())
     return int((trace.potential > trace.threshold).sum())
 
 
@@ -260,8 +260,8 @@ class Network:
             config.logit_scale,
             workspace=_part(workspace, "readout"),
         )
-        for potential in (*(trace.potential for trace in hidden), readout.membrane):
-            check_overflow(potential)
+        for trace in (*hidden, readout):
+            check_overflow(trace.last_potential[:, None])
         _check_logits(readout.logits)
         return Activity(hidden, readout)
 
@@ -322,7 +322,7 @@ class Network:
     ) -> tuple[float, Parameters, Activity | Outcome]:
         """As `loss_and_gradients`, by the fastest way the solver has.
 
-        A solver may take a whole network at once and keep no trace of it (`minisnn.solvers.numba_step`).
+        A solver may take a whole network at once and keep no trace of it (`minisnn.solvers.compiled.step`).
         """
         config, module = self.config, self._solver(solver)
         whole = getattr(module, "training_step", None) if config.neuron == "single-spike" else None

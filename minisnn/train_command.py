@@ -272,9 +272,9 @@ def _prepare_solver(name: str, neuron: str, product: str, threads: int | None) -
     if product != "auto":
         if not name.startswith("numba"):
             raise InputError(f"--product is for the compiled solvers, got {name!r}")
-        from .solvers import event_products
+        from .solvers.compiled import events
 
-        event_products.set_product(product)
+        events.set_product(product)
 
 
 def _draw(run: RunFolder, data: datasets.Dataset) -> None:

@@ -16,7 +16,7 @@ from .errors import InputError, unknown_name
 from .evaluation import EpochMetrics, Evaluation, batches, chosen_epoch, evaluate
 from .network import Network
 from .optimiser import MILESTONES, SCHEDULES, Adam, checked_milestones, learning_rate
-from .solvers.workspace import Workspace
+from .solvers.compiled.workspace import Workspace
 
 if TYPE_CHECKING:
     from .datasets import Dataset, Samples

@@ -17,8 +17,9 @@ from .. import solvers
 from ..network import Network
 from ..optimiser import Adam
 from ..readout import softmax_cross_entropy, softmax_cross_entropy_backward
-from ..solvers import event_products, threads
-from ..solvers.workspace import Workspace
+from ..solvers import threads
+from ..solvers.compiled import events
+from ..solvers.compiled.workspace import Workspace
 from ..spikes import SpikeEvents
 
 __all__ = ["Contestant", "GemmFloor", "StepRunner", "by_turns", "exponent", "settings"]
@@ -53,15 +54,15 @@ class Contestant:
 @contextmanager
 def settings(product: str, n_threads: int) -> Any:
     """Settings of the compiled solvers and of BLAS within the block, put back afterwards."""
-    before = event_products.get_product(), threads.get_threads()
+    before = events.get_product(), threads.get_threads()
     with ExitStack() as stack:
         try:
-            event_products.set_product(product)
+            events.set_product(product)
             threads.set_threads(n_threads)
             stack.enter_context(threadpoolctl.threadpool_limits(limits=n_threads, user_api="blas"))
             yield
         finally:
-            event_products.set_product(before[0])
+            events.set_product(before[0])
             threads.set_threads(before[1])
 
 

@@ -100,7 +100,7 @@ def test_options_reach_the_run(tmp_path):
     with np.load(tmp_path / "run" / "checkpoint.npz") as checkpoint:
         assert checkpoint["parameters/hidden1.decay"].shape == ()
         assert not any(name.endswith("decay") for name in checkpoint.files if name.startswith("adam"))
-    from minisnn.solvers import event_products
+    from minisnn.solvers.compiled import events as event_products
 
     assert event_products.get_product() == "events"
     event_products.set_product("auto")

@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 
 from minisnn.errors import InputError
-from minisnn.solvers import event_products, threads
-from minisnn.solvers.workspace import Workspace, buffer
+from minisnn.solvers import threads
+from minisnn.solvers.compiled import events as event_products
+from minisnn.solvers.compiled.workspace import Workspace, buffer
 
 
 @pytest.fixture(autouse=True)

@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .jit import kernel
+from ..jit import kernel
+from ..threads import run_rows
 from .lanes import LANES, load, root, store
-from .threads import run_rows
 
 __all__ = ["adam_update"]
 
@@ -17,7 +17,15 @@ Floats = NDArray[np.floating[Any]]
 
 
 @kernel
-def _adam(parameter, gradient, first, second, numbers, start, stop):
+def _adam(
+    parameter: Floats,
+    gradient: Floats,
+    first: Floats,
+    second: Floats,
+    numbers: tuple[Any, ...],
+    start: int,
+    stop: int,
+) -> None:
     """One step for the rows from `start` to `stop`; arrays are (R, LANES)."""
     lr, beta1, new1, beta2, new2, eps, scale1, scale2, weight_decay = numbers
     for r in range(start, stop):
