@@ -3,9 +3,19 @@
 from __future__ import annotations
 
 import difflib
+import importlib
 from collections.abc import Iterable
+from types import ModuleType
 
-__all__ = ["DataError", "InputError", "SolverUnavailableError", "one_line", "unknown_name"]
+__all__ = [
+    "DataError",
+    "InputError",
+    "SolverUnavailableError",
+    "import_extra",
+    "one_line",
+    "shown",
+    "unknown_name",
+]
 
 
 class InputError(ValueError):
@@ -25,6 +35,15 @@ def one_line(error: object) -> str:
     return " ".join(str(error).split())
 
 
+def shown(value: object) -> str:
+    """What came, for an error: its `repr` in one line of at most 80 characters."""
+    try:
+        text = one_line(repr(value))
+    except Exception:  # a whole number of more digits than Python prints, or a foreign object's own fault
+        return f"a {type(value).__name__}"
+    return text if len(text) <= 80 else f"{text[:77]}..."
+
+
 def unknown_name(what: str, name: object, known: Iterable[str]) -> InputError:
     """Make the error for a name that is not in a list, with the nearest name as a suggestion.
 
@@ -36,4 +55,29 @@ def unknown_name(what: str, name: object, known: Iterable[str]) -> InputError:
     names = list(known)
     close = difflib.get_close_matches(str(name), names, n=1)
     hint = f" (did you mean {close[0]!r}?)" if close else ""
-    return InputError(f"unknown {what} {name!r}{hint}; known: {', '.join(names)}")
+    return InputError(f"unknown {what} {shown(name)}{hint}; known: {', '.join(names)}")
+
+
+def import_extra(module: str, package: str, extra: str) -> ModuleType:
+    """Import a module that needs an optional package.
+
+    Raises
+    ------
+    InputError
+        If the package is not installed, or cannot be imported on this machine.
+
+    Examples
+    --------
+    >>> import_extra("json.codec", "json.codec", "plot")
+    Traceback (most recent call last):
+    ...
+    minisnn.errors.InputError: json.codec is not installed (pip install 'minisnn[plot]')
+    """
+    try:
+        return importlib.import_module(module)
+    except ModuleNotFoundError as error:
+        if error.name != package:
+            raise
+        raise InputError(f"{package} is not installed (pip install 'minisnn[{extra}]')") from None
+    except (ImportError, OSError, RuntimeError) as error:  # without a home, or with libraries that do not fit
+        raise InputError(f"{package} cannot be used here: {one_line(error)}") from None

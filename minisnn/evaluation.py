@@ -6,21 +6,22 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from types import ModuleType
-from typing import TYPE_CHECKING
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from . import solvers
+from .checks import checked_labels
+from .datasets import Samples
+from .errors import InputError
 from .network import Network
+from .reading import checked_type
 from .readout import softmax_cross_entropy
 from .solvers.compiled.workspace import Workspace
 from .spikes import SpikeEvents
 
-if TYPE_CHECKING:
-    from .datasets import Samples
-
-__all__ = ["EpochMetrics", "Evaluation", "batches", "chosen_epoch", "evaluate"]
+__all__ = ["EpochMetrics", "Evaluation", "batches", "chosen_epoch", "evaluate", "part_labels"]
 
 _EVALUATION_BATCH = 256
 
@@ -117,7 +118,13 @@ def evaluate(network: Network, samples: Samples, *, solver: str = "numba-paralle
     Returns
     -------
     evaluation : Evaluation
+
+    Raises
+    ------
+    InputError
+        If there are no samples, or labels beyond the classes of the network, or spikes that do not fit it.
     """
+    checked_type("network", network, Network)
     module = solvers.get(solver, network.config.neuron)
     to_host = getattr(module, "to_host", lambda arrays: arrays)
     network = network.on_device(solver)
@@ -125,13 +132,13 @@ def evaluate(network: Network, samples: Samples, *, solver: str = "numba-paralle
     loss, correct = 0.0, 0
     spikes = np.zeros(len(network.config.sizes) - 2)
     fired = [np.zeros(n, dtype=np.int64) for n in network.config.sizes[1:-1]]
-    n = len(samples)
+    n, labels = len(samples), part_labels("the samples", samples, network)
     chosen = [np.arange(k, min(k + _EVALUATION_BATCH, n)) for k in range(0, n, _EVALUATION_BATCH)]
-    for labels, batch in batches(samples, chosen, module):
-        activity = network.forward(batch, solver=solver, workspace=workspace)
+    for indices, batch in batches(network, samples, chosen, module):
+        activity = network.forward(batch, solver=solver, workspace=workspace, checked=True)
         logits = to_host(activity.logits)
-        loss += softmax_cross_entropy(logits, labels)[0] * len(labels)
-        correct += int((logits.argmax(axis=1) == labels).sum())
+        loss += softmax_cross_entropy(logits, labels[indices])[0] * len(indices)
+        correct += int((logits.argmax(axis=1) == labels[indices]).sum())
         spikes += activity.spike_counts()
         for total, trace in zip(fired, activity.hidden):
             total += to_host((trace.spike_times < trace.shape[1]).sum(axis=0))
@@ -144,21 +151,31 @@ def evaluate(network: Network, samples: Samples, *, solver: str = "numba-paralle
     )
 
 
+def part_labels(part: str, samples: Samples, network: Network) -> NDArray[np.int64]:
+    """Labels of a part of a data set, at least one, all of them classes of the network."""
+    if not len(samples):
+        raise InputError(f"{part} must hold at least one sample, got none")
+    return checked_labels(samples.labels, len(samples), network.config.sizes[-1], f"labels of {part}")
+
+
 def batches(
+    network: Network,
     samples: Samples,
     chosen: Sequence[NDArray[np.int64]],
     module: ModuleType,
     rng: np.random.Generator | None = None,
-) -> Iterator[tuple[NDArray[np.int64], SpikeEvents]]:
-    """Labels and events of batches of samples, where the solver `module` computes.
+) -> Iterator[tuple[NDArray[np.int64], NDArray[Any] | SpikeEvents]]:
+    """Numbers of the samples of batches, and their spikes, checked, where the solver `module` computes.
 
     The next batch is prepared while the last is in use; `rng` drives augmentation, None turns it off.
     """
     to_device = getattr(module, "to_device", lambda arrays: arrays)
-    labels = samples.labels
 
-    def prepare(indices: NDArray[np.int64]) -> tuple[NDArray[np.int64], SpikeEvents]:
-        return labels[indices], to_device(samples.batch(indices, rng))
+    def prepare(indices: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[Any] | SpikeEvents]:
+        spikes = network.checked_input(samples.batch(indices, rng))
+        if len(spikes) != len(indices):
+            raise InputError(f"batch() must return the {len(indices)} samples asked for, got {len(spikes)}")
+        return indices, to_device(spikes)
 
     # One worker takes the batches in order, so that augmentation draws its numbers in order too.
     with ThreadPoolExecutor(max_workers=1) as worker:

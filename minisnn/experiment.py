@@ -10,7 +10,6 @@ import copy
 import inspect
 import json
 import statistics
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -21,6 +20,7 @@ from .errors import DataError
 from .evaluation import EpochMetrics, chosen_epoch
 from .network import Network
 from .runs import RunFolder
+from .streams import say
 from .training import train
 
 __all__ = ["divided", "load", "outcome", "run_all", "table", "train_run", "variants"]
@@ -140,7 +140,7 @@ def _warn_about_activity(metrics: EpochMetrics, sizes: tuple[int, ...]) -> None:
     ):
         for k, (count, size) in enumerate(zip(counts, sizes), start=1):
             if count > size / 10:
-                print(f"minisnn: warning: {count} of {size} neurons of hidden{k} {what}", file=sys.stderr)
+                say(f"minisnn: warning: {count} of {size} neurons of hidden{k} {what}")
 
 
 def outcome(outcomes: list[dict[str, Any]], config: dict[str, Any]) -> dict[str, Any]:

@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
+import io
 import math
 import os
+import re
+import stat
 import struct
+import sys
 import tempfile
 import tokenize
 import warnings
 import zipfile
 import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .errors import DataError
+from .errors import DataError, InputError
 
 # What zipfile, zlib and NumPy raise on files that are not what they say; NumPy's reader of headers, which
 # evaluates a Python literal, has a long list of its own.
@@ -32,29 +38,150 @@ _HEADERS = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.r
 # file made to fill the memory looks like them.
 _SMALL, _RATIO = 2**24, 100
 
-__all__ = ["read_npz", "write_atomically", "write_npz", "write_text"]
+__all__ = ["checked_file", "checked_folder", "read_npz", "write_atomically", "write_npz", "write_text"]
+
+
+def checked_folder(path: str | Path) -> Path:
+    """`path` if files can be written into it, whether it is there or still to be made; else `OSError`."""
+    path = Path(path)
+    for there in (path, *path.parents):
+        try:
+            os.stat(there)
+            break
+        except FileNotFoundError:
+            if there.is_symlink():
+                raise OSError(errno.ENOENT, "a link that leads nowhere", str(there)) from None
+    try:
+        with tempfile.TemporaryFile(dir=there):  # permissions alone do not tell: file systems have rules too
+            return path
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(path)) from None
+
+
+def checked_file(path: str | Path, to_be_made: Sequence[Path] = ()) -> Path:
+    """`path` if a file can be written there: a new one, or in place of a regular one, or through a device or pipe.
+
+    Parameters
+    ----------
+    path : path
+        The file; links are followed.
+    to_be_made : sequence of Path
+        Folders that will be there by then.
+
+    Raises
+    ------
+    InputError
+        If it is a folder, or in none that is there.
+    OSError
+        If it may not be written.
+    """
+    if _own_descriptor(path) is not None:
+        return Path(path)
+    target = _followed(path)
+    if os.path.isdir(path) or not str(path):
+        raise InputError(f"must name a file, got {'the folder ' * bool(str(path))}{str(path)!r}")
+    if not target.parent.is_dir():
+        if any(_followed(folder) in target.parents for folder in to_be_made):
+            return Path(path)
+        raise InputError(f"must name a file in an existing folder, got {path}")
+    if _is_regular(path):
+        checked_folder(target.parent)
+    if os.path.exists(path) and not os.access(path, os.W_OK):
+        raise OSError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+    return Path(path)
 
 
 def write_atomically(path: str | Path, write: Callable[[BinaryIO], object]) -> None:
-    """Call `write` on a temporary file beside `path`, then move it there: readers see the old file or the new.
+    """Call `write` on a temporary file, then move it to `path`: readers see the old file or the new.
+
+    A link is followed, and a file that is replaced leaves its owner and mode to the new one. What is no regular
+    file (a device, a pipe, standard output by its name) cannot be replaced; it is written to.
 
     Raises
     ------
     OSError
         If the folder cannot be written or the disk is full; the old file is then untouched.
     """
-    path = Path(path)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
+    descriptor = _own_descriptor(path)
+    if descriptor is not None or not _is_regular(path):
+        whole = io.BytesIO()  # a pipe cannot be searched, and should not get half of it either
+        write(whole)
+        _write_through(path, descriptor, whole.getvalue())
+        return
+    target = _followed(path)
+    try:
+        handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=".", suffix=".part")
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(Path(path).parent)) from None
     try:
         with os.fdopen(handle, "wb") as file:
             write(file)
             file.flush()
             os.fsync(file.fileno())
-        os.chmod(temporary, 0o666 & ~_umask())
-        os.replace(temporary, path)
-    except BaseException:
+        _take_over(temporary, target)
+        os.replace(temporary, target)
+    except BaseException as error:
         Path(temporary).unlink(missing_ok=True)
+        if isinstance(error, OSError) and error.errno is not None and error.filename in (None, temporary):
+            raise OSError(error.errno, error.strerror, str(path)) from None  # nobody knows the temporary file
         raise
+
+
+def _write_through(path: str | Path, descriptor: int | None, content: bytes) -> None:
+    """Write to what is no regular file, or to an open one by its number."""
+    try:
+        if descriptor is None:
+            descriptor = os.open(path, os.O_WRONLY)
+        else:
+            for stream in filter(None, (sys.stdout, sys.stderr)):
+                stream.flush()  # what was printed before comes before
+            descriptor = os.dup(descriptor)
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(content)
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(path)) from None
+
+
+def _followed(path: str | Path) -> Path:
+    """Where a link leads, be there something or not."""
+    return Path(os.path.realpath(path))
+
+
+def _is_regular(path: str | Path) -> bool:
+    """Whether there is a regular file, or nothing yet."""
+    try:
+        return stat.S_ISREG(os.stat(path).st_mode)
+    except FileNotFoundError:
+        return True
+
+
+def _own_descriptor(path: str | Path) -> int | None:
+    """Number of the open file of this process that `path` means, as /dev/stdout and /dev/fd/1 do; None if none.
+
+    Such a name leads on to the file that is open, which must not be replaced under those who write to it.
+    """
+    path = Path(path)
+    for _ in range(40):  # as many links as Linux follows
+        folder = os.path.realpath(path.parent)
+        if path.name.isdecimal() and re.fullmatch(rf"/dev/fd|/proc/{os.getpid()}/(task/\d+/)?fd", folder):
+            return int(path.name)
+        if not path.is_symlink():
+            break
+        path = path.parent / os.readlink(path)
+    return None
+
+
+def _take_over(temporary: str, target: Path) -> None:
+    """Give a new file the mode, and if possible the owner, of the one that it replaces, or those of any new file."""
+    try:
+        old = os.stat(target)
+    except FileNotFoundError:
+        os.chmod(temporary, 0o666 & ~_umask())
+        return
+    if hasattr(os, "chown"):
+        with contextlib.suppress(OSError):
+            os.chown(temporary, old.st_uid, old.st_gid)
+    os.chmod(temporary, stat.S_IMODE(old.st_mode))
 
 
 def _umask() -> int:
@@ -65,8 +192,8 @@ def _umask() -> int:
 
 
 def write_text(path: str | Path, text: str) -> None:
-    """Write `text` as UTF-8, whole or not at all."""
-    write_atomically(path, lambda file: file.write(text.encode()))
+    """Write `text` as UTF-8, whole or not at all; a name that no encoding has is escaped."""
+    write_atomically(path, lambda file: file.write(text.encode(errors="backslashreplace")))
 
 
 def write_npz(path: str | Path, arrays: Mapping[str, NDArray[Any]]) -> None:

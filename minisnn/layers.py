@@ -8,9 +8,17 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from . import solvers
-from .checks import check_overflow, checked_float, checked_gradient, checked_layer, checked_output_gradient
+from .checks import (
+    check_overflow,
+    checked_gradient,
+    checked_layer,
+    checked_parameter,
+    checked_trace,
+    made_here,
+)
 from .errors import InputError
 from .model import Gradients, Trace
+from .reading import checked_flag, checked_float
 from .spikes import SpikeEvents
 
 __all__ = ["multi_spike_backward", "multi_spike_forward", "single_spike_backward", "single_spike_forward"]
@@ -66,9 +74,7 @@ def single_spike_forward(
     """
     module = solvers.get(solver, "single-spike")
     arguments = checked_layer(spikes, weight, bias, decay)
-    return _finite_trace(
-        module.single_spike_forward(*arguments, checked_float("threshold", threshold, low=-np.inf))
-    )
+    return _finite_trace(module.single_spike_forward(*arguments, checked_float("threshold", threshold)))
 
 
 def single_spike_backward(
@@ -111,7 +117,7 @@ def single_spike_backward(
     """
     module = solvers.get(solver, "single-spike")
     checked = _checked_backward(trace, "single-spike", grad_spikes, grad_membrane, surrogate_scale)
-    return _finite_gradients(module.single_spike_backward(trace, *checked, checked_gradient(gradient)))
+    return _finite_gradients(module.single_spike_backward(*checked, checked_gradient(gradient)))
 
 
 def multi_spike_forward(
@@ -137,9 +143,7 @@ def multi_spike_forward(
     """
     module = solvers.get(solver, "multi-spike")
     arguments = checked_layer(spikes, weight, bias, decay)
-    return _finite_trace(
-        module.multi_spike_forward(*arguments, checked_float("threshold", threshold, low=-np.inf))
-    )
+    return _finite_trace(module.multi_spike_forward(*arguments, checked_float("threshold", threshold)))
 
 
 def multi_spike_backward(
@@ -168,26 +172,28 @@ def multi_spike_backward(
     """
     module = solvers.get(solver, "multi-spike")
     checked = _checked_backward(trace, "multi-spike", grad_spikes, grad_membrane, surrogate_scale)
-    return _finite_gradients(module.multi_spike_backward(trace, *checked, bool(detach_reset)))
+    return _finite_gradients(
+        module.multi_spike_backward(*checked, checked_flag("detach_reset", detach_reset))
+    )
 
 
 def _checked_backward(
     trace: Trace, neuron: str, grad_spikes: Any, grad_membrane: Any, surrogate_scale: float
-) -> tuple[NDArray[Any] | None, NDArray[Any] | None, float]:
-    if not isinstance(trace, Trace) or trace.neuron != neuron:
-        came = f"a {trace.neuron} trace" if isinstance(trace, Trace) else type(trace).__name__
-        raise InputError(f"trace must come from {neuron.replace('-', '_')}_forward, got {came}")
+) -> tuple[Trace, NDArray[Any] | None, NDArray[Any] | None, float]:
+    trace = checked_trace(trace, neuron)
     if grad_spikes is None and grad_membrane is None:
         raise InputError("give grad_spikes, grad_membrane, or both; got neither")
-    return (
-        checked_output_gradient("grad_spikes", grad_spikes, trace.potential),
-        checked_output_gradient("grad_membrane", grad_membrane, trace.potential),
-        checked_float("surrogate_scale", surrogate_scale, low=0),
+    shape = (*trace.input.shape[:2], len(trace.bias))
+    grad_spikes, grad_membrane = (
+        None if grad is None else checked_parameter(name, grad, trace.weight.dtype, shape)
+        for name, grad in (("grad_spikes", grad_spikes), ("grad_membrane", grad_membrane))
     )
+    return trace, grad_spikes, grad_membrane, checked_float("surrogate_scale", surrogate_scale, low=0)
 
 
 def _finite_trace(trace: Trace) -> Trace:
     check_overflow(trace.last_potential[:, None])
+    made_here(trace)
     return trace
 
 

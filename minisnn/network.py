@@ -17,12 +17,24 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import solvers
-from .checks import check_overflow, checked_decay, checked_float, checked_gradient, checked_labels
-from .errors import DataError, InputError, one_line, unknown_name
+from .checks import (
+    DTYPES,
+    check_overflow,
+    checked_decay,
+    checked_gradient,
+    checked_labels,
+    checked_parameter,
+    checked_readout_trace,
+    checked_spikes,
+    checked_trace,
+    made_here,
+)
+from .errors import DataError, InputError, one_line, shown
 from .files import read_npz, write_npz
 from .model import READOUTS, Gradients, ReadoutTrace, Trace
+from .reading import checked_count, checked_flag, checked_float, checked_name, checked_type, read_array
 from .readout import softmax_cross_entropy, softmax_cross_entropy_backward
-from .spikes import SpikeEvents, check_raster
+from .spikes import SpikeEvents
 
 __all__ = ["Activity", "Network", "NetworkConfig", "Outcome"]
 
@@ -76,25 +88,34 @@ class NetworkConfig:
     dtype: str = "float32"
 
     def __post_init__(self) -> None:
-        sizes = tuple(self.sizes)
-        if len(sizes) < 3 or not all(isinstance(n, (int, np.integer)) and n >= 1 for n in sizes):
+        try:
+            sizes = tuple(checked_count("sizes", n, low=1) for n in self.sizes)
+        except (TypeError, InputError):
+            sizes = ()
+        if len(sizes) < 3:
             raise InputError(
-                f"sizes must be at least (inputs, hidden, classes), whole numbers >= 1, got {self.sizes}"
+                "sizes must be at least (inputs, hidden, classes), whole numbers >= 1, "
+                f"got {shown(self.sizes)}"
             )
-        object.__setattr__(self, "sizes", tuple(int(n) for n in sizes))
-        if self.neuron not in solvers.NEURONS:
-            raise unknown_name("neuron", self.neuron, solvers.NEURONS)
-        if self.readout not in READOUTS:
-            raise unknown_name("readout", self.readout, READOUTS)
-        if self.dtype not in ("float32", "float64"):
-            raise unknown_name("dtype", self.dtype, ("float32", "float64"))
-        checked_gradient(self.gradient)
-        checked_float("surrogate_scale", self.surrogate_scale, low=0)
-        checked_float("logit_scale", self.logit_scale, low=0, open_low=True)
-        checked_float("threshold", self.threshold, low=0, open_low=True)
-        checked_float("hidden_gain", self.hidden_gain, low=0)
-        for name in ("hidden_decay", "readout_decay"):
-            checked_float(name, getattr(self, name), low=0, high=1)
+        dtype = self.dtype if isinstance(self.dtype, (str, np.ndarray)) else _dtype_name(self.dtype)
+        # What is checked is kept: Python's own numbers and strings, which a file can hold.
+        checked = {
+            "sizes": sizes,
+            "neuron": checked_name("neuron", self.neuron, solvers.NEURONS),
+            "gradient": checked_gradient(self.gradient),
+            "surrogate_scale": checked_float("surrogate_scale", self.surrogate_scale, low=0),
+            "detach_reset": checked_flag("detach_reset", self.detach_reset),
+            "readout": checked_name("readout", self.readout, READOUTS),
+            "logit_scale": checked_float("logit_scale", self.logit_scale, low=0, open_low=True),
+            "threshold": checked_float("threshold", self.threshold, low=0, open_low=True),
+            "hidden_decay": checked_float("hidden_decay", self.hidden_decay, low=0, high=1),
+            "readout_decay": checked_float("readout_decay", self.readout_decay, low=0, high=1),
+            "learn_decay": checked_flag("learn_decay", self.learn_decay),
+            "hidden_gain": checked_float("hidden_gain", self.hidden_gain, low=0),
+            "dtype": checked_name("dtype", dtype, [d.name for d in DTYPES]),
+        }
+        for name, value in checked.items():
+            object.__setattr__(self, name, value)
 
     @property
     def layers(self) -> tuple[str, ...]:
@@ -160,6 +181,14 @@ class Outcome:
         return np.array([(times < self.n_steps).sum() for times in self.spike_times], dtype=np.int64)
 
 
+def _dtype_name(dtype: Any) -> Any:
+    """Name of a NumPy dtype, or of the type of its scalars; anything else as it is."""
+    try:
+        return np.dtype(dtype).name if dtype is not None else None
+    except TypeError:
+        return dtype
+
+
 def _count_spikes(trace: Trace) -> int:
     if trace.neuron == "single-spike":
         return int((trace.spike_times < trace.shape[1]).sum())
@@ -170,12 +199,15 @@ def _count_spikes(trace: Trace) -> int:
 class Network:
     """A stack of spiking layers with a leaky readout.
 
+    A network owns its parameters: it copies what it is given, so that no two networks share an array. They may be
+    changed in place, and assigned by name; what was assigned is checked, and copied, at the next use.
+
     Parameters
     ----------
     config : NetworkConfig
         Sizes and choices.
     parameters : dict of name to array, optional
-        Checked against the configuration; drawn with seed 0 if not given.
+        Checked against the configuration and copied; drawn with seed 0 if not given.
 
     Examples
     --------
@@ -189,21 +221,70 @@ class Network:
 
     config: NetworkConfig
     parameters: Parameters = field(default_factory=dict)
+    # The dictionary handed out as `parameters`, and the arrays that were in it when it was last checked.
+    _owned: tuple[Parameters, Parameters] = field(default=({}, {}), init=False, repr=False)
+    _on_device: bool = field(default=False, init=False, repr=False)
 
     def __post_init__(self) -> None:
-        if not self.parameters:
+        checked_type("config", self.config, NetworkConfig)
+        if isinstance(self.parameters, dict) and not self.parameters:
             self.parameters = _initial_parameters(self.config, seed=0)
-        _check_parameters(self.config, self.parameters)
+        self._owned = {}, {}
+        self.own_parameters()
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        # A copy must not share arrays, and what joblib unpickles may be mapped from a file and read-only.
+        self.config, self.parameters, self._owned = state["config"], state["parameters"], ({}, {})
+        self.own_parameters()
+
+    def own_parameters(self) -> Parameters:
+        """The parameters, checked; what was assigned since the last use is copied first.
+
+        Raises
+        ------
+        InputError
+            If a parameter is missing, or is not finite numbers of its shape and dtype. Nothing is changed then.
+        """
+        if self._on_device:  # checked before they were moved there
+            return self.parameters
+        mine, last = self._owned
+        given, dtype, shapes = self.parameters, np.dtype(self.config.dtype), self.config.shapes()
+        checked_type("parameters", given, dict)
+        if set(given) != set(shapes):
+            odd = ", ".join(sorted(map(str, set(given) ^ set(shapes))))
+            raise InputError(f"parameters must be {', '.join(shapes)}; missing or unknown: {odd}")
+        checked: Parameters = {}
+        for name, shape in shapes.items():
+            is_decay, array = name.endswith(".decay"), given[name]
+            if not (is_decay and isinstance(array, (int, float))):  # a Python number takes the dtype
+                array = read_array(name, array)
+                if (array.dtype.newbyteorder("="), array.shape) != (dtype, shape):
+                    raise InputError(
+                        f"{name} must be {dtype} of shape {shape}, got {array.dtype} of shape {array.shape}"
+                    )
+            # Whoever holds an array can still change its shape, and lock it.
+            flags = array.flags if array is last.get(name) else None
+            owned = flags is None or not (flags.c_contiguous and flags.writeable)
+            if is_decay:
+                checked[name] = checked_decay(array, dtype, shape, name=name, owned=owned)
+            else:
+                checked[name] = checked_parameter(name, array, dtype, shape, owned=owned)
+        # The dictionary stays the same too: an optimiser holds it.
+        mine.update(checked)
+        self.parameters = mine
+        self._owned = mine, dict(mine)
+        return mine
 
     @classmethod
     def random(cls, config: NetworkConfig, seed: int = 0) -> Network:
         """Fresh network: weights uniform in +-1/sqrt(n_in), biases 0, decays as configured."""
-        return cls(config, _initial_parameters(config, seed))
+        checked_type("config", config, NetworkConfig)
+        return cls(config, _initial_parameters(config, checked_count("seed", seed)))
 
     @property
     def n_parameters(self) -> int:
         """Number of learned parameters."""
-        return sum(array.size for name, array in self.parameters.items() if self.learns(name))
+        return sum(math.prod(shape) for name, shape in self.config.shapes().items() if self.learns(name))
 
     def learns(self, name: str) -> bool:
         """Whether training changes the parameter of that name."""
@@ -212,13 +293,16 @@ class Network:
     def on_device(self, solver: str) -> Network:
         """Copy of the network whose parameters are where the solver computes; itself where that is the CPU.
 
+        Parameters assigned since the last use are checked first.
+
         What such a copy computes stays there too; the module's ``to_host`` brings it back.
         """
         module = self._solver(solver)
+        parameters = self.own_parameters()
         if not hasattr(module, "to_device"):
             return self
         there = copy.copy(self)
-        there.parameters = module.to_device(self.parameters)
+        there.parameters, there._on_device = module.to_device(parameters), True
         return there
 
     def forward(
@@ -227,6 +311,7 @@ class Network:
         *,
         solver: str = "numpy-parallel",
         workspace: Any = None,
+        checked: bool = False,
     ) -> Activity:
         """Run the network on a batch.
 
@@ -238,13 +323,25 @@ class Network:
             One of ``minisnn.solvers.names(config.neuron)``.
         workspace : solvers.Workspace, optional
             Buffers to reuse; results are then valid until the next call with it.
+        checked : bool
+            `spikes` come from `checked_input` and the parameters from `own_parameters`: read neither again.
 
         Returns
         -------
         activity : Activity
+
+        Raises
+        ------
+        InputError
+            For spikes, or parameters assigned since the last use, that do not fit.
+        OverflowError
+            If a potential or a logit leaves the range of the dtype.
         """
         config, module = self.config, self._solver(solver)
-        signal: Any = self._checked_input(spikes)
+        signal: Any = spikes
+        if not checked:
+            self.own_parameters()
+            signal = self.checked_input(spikes)
         run_layer = (
             module.single_spike_forward if config.neuron == "single-spike" else module.multi_spike_forward
         )
@@ -263,6 +360,8 @@ class Network:
         for trace in (*hidden, readout):
             check_overflow(trace.last_potential[:, None])
         _check_logits(readout.logits)
+        for trace in (*hidden, readout):
+            made_here(trace)
         return Activity(hidden, readout)
 
     def backward(
@@ -272,8 +371,25 @@ class Network:
         *,
         solver: str = "numpy-parallel",
         workspace: Any = None,
+        checked: bool = False,
     ) -> Parameters:
-        """Gradients of every parameter, by name, from the gradient of the loss by the logits (B, n_classes)."""
+        """Gradients of every parameter, by name, from the gradient of the loss by the logits.
+
+        Parameters
+        ----------
+        activity : Activity
+            Of `forward`; the parameters must not have been changed since.
+        grad_logits : (B, n_classes), dtype of the network
+            Gradient of the loss by the logits.
+        solver, workspace
+            As for `forward`; need not be the solver that made the activity.
+        checked : bool
+            `activity` and `grad_logits` were made by minisnn just now: do not read them again.
+        """
+        if not (checked or self._on_device):
+            activity = self._checked_activity(activity)
+            shape, dtype = activity.readout.logits.shape, np.dtype(self.config.dtype)
+            grad_logits = checked_parameter("grad_logits", grad_logits, dtype, shape)
         config, module = self.config, self._solver(solver)
         upstream: Gradients = module.readout_backward(
             activity.readout, grad_logits, workspace=_part(workspace, "readout")
@@ -306,11 +422,16 @@ class Network:
         workspace: Any = None,
     ) -> tuple[float, Parameters, Activity]:
         """Mean cross-entropy of a batch, its gradients by every parameter, and the activity it came from."""
-        activity = self.forward(spikes, solver=solver, workspace=workspace)
-        labels = checked_labels(labels, activity.logits.shape[0], self.config.sizes[-1])
+        return self._layered_step(*self._checked_batch(spikes, labels, solver), solver, workspace)
+
+    def _layered_step(
+        self, signal: NDArray[Any] | SpikeEvents, labels: NDArray[np.int64], solver: str, workspace: Any
+    ) -> tuple[float, Parameters, Activity]:
+        how: dict[str, Any] = {"solver": solver, "workspace": workspace, "checked": True}
+        activity = self.forward(signal, **how)
         loss, probabilities = softmax_cross_entropy(activity.logits, labels)
         grad_logits = softmax_cross_entropy_backward(probabilities, labels)
-        return loss, self.backward(activity, grad_logits, solver=solver, workspace=workspace), activity
+        return loss, self.backward(activity, grad_logits, **how), activity
 
     def training_step(
         self,
@@ -319,16 +440,16 @@ class Network:
         *,
         solver: str = "numba-parallel",
         workspace: Any = None,
+        checked: bool = False,
     ) -> tuple[float, Parameters, Activity | Outcome]:
         """As `loss_and_gradients`, by the fastest way the solver has.
 
         A solver may take a whole network at once and keep no trace of it (`minisnn.solvers.compiled.step`).
         """
+        signal, labels = (spikes, labels) if checked else self._checked_batch(spikes, labels, solver)
         config, module = self.config, self._solver(solver)
         whole = getattr(module, "training_step", None) if config.neuron == "single-spike" else None
         if whole is not None:
-            signal = self._checked_input(spikes)
-            labels = checked_labels(labels, len(signal), config.sizes[-1])
             step = whole(
                 signal,
                 labels,
@@ -348,7 +469,7 @@ class Network:
                 for name, values in zip(config.layers, step.gradients):
                     gradients |= _named(name, Gradients(*values))
                 return step.loss, gradients, Outcome(step.logits, step.spike_times, signal.shape[1])
-        return self.loss_and_gradients(spikes, labels, solver=solver, workspace=workspace)
+        return self._layered_step(signal, labels, solver, workspace)
 
     # ---- files ----------------------------------------------------------------------------------
 
@@ -359,7 +480,7 @@ class Network:
     def to_arrays(self) -> dict[str, NDArray[Any]]:
         """The network as arrays for an ``.npz`` file: ``config`` (JSON text) and ``parameters/<name>``."""
         text = json.dumps(asdict(self.config), sort_keys=True)
-        return {"config": np.array(text)} | {f"parameters/{k}": v for k, v in self.parameters.items()}
+        return {"config": np.array(text)} | {f"parameters/{k}": v for k, v in self.own_parameters().items()}
 
     @classmethod
     def load(cls, path: str | Path) -> Network:
@@ -381,12 +502,11 @@ class Network:
             parameters = {
                 name[11:]: array for name, array in arrays.items() if name.startswith("parameters/")
             }
-            _check_parameters(config, parameters)
+            return cls(config, parameters)
         except KeyError as error:
             raise DataError(f"{path} holds no minisnn network: entry {error} is missing") from None
         except (TypeError, ValueError) as error:
             raise DataError(f"{path} holds no valid minisnn network: {one_line(error)}") from None
-        return cls(config, parameters)
 
     # ---- helpers --------------------------------------------------------------------------------
 
@@ -396,15 +516,34 @@ class Network:
     def _layer(self, name: str) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
         return tuple(self.parameters[f"{name}.{part}"] for part in ("weight", "bias", "decay"))  # type: ignore[return-value]
 
-    def _checked_input(self, spikes: Any) -> NDArray[Any] | SpikeEvents:
-        signal: NDArray[Any] | SpikeEvents = spikes if isinstance(spikes, SpikeEvents) else np.asarray(spikes)
-        if not isinstance(signal, SpikeEvents):
-            check_raster(signal)
-        if signal.shape[2] != self.config.sizes[0] or len(signal) == 0:
+    def checked_input(self, spikes: Any) -> NDArray[Any] | SpikeEvents:
+        """Input spikes as solvers take them: events, or a raster in the network's dtype or in bytes."""
+        if self._on_device and isinstance(spikes, SpikeEvents):  # checked before they were moved there
+            return spikes
+        return checked_spikes(spikes, self.config.sizes[0], np.dtype(self.config.dtype))
+
+    def _checked_batch(
+        self, spikes: Any, labels: Any, solver: str
+    ) -> tuple[NDArray[Any] | SpikeEvents, NDArray[np.int64]]:
+        self._solver(solver)  # a name that is wrong is said before anything is read
+        self.own_parameters()
+        signal = self.checked_input(spikes)
+        return signal, checked_labels(labels, len(signal), self.config.sizes[-1])
+
+    def _checked_activity(self, activity: Any) -> Activity:
+        """`activity` with traces that fit the network, each as its solver made it or read anew."""
+        checked_type("activity", activity, Activity)
+        readout = checked_readout_trace(activity.readout)
+        hidden = [checked_trace(trace, self.config.neuron) for trace in activity.hidden]
+        batch, n_steps = readout.membrane.shape[:2]
+        traces: list[Trace | ReadoutTrace] = [*hidden, readout]
+        sizes = [trace.weight.shape for trace in traces]
+        inputs = [trace.input.shape[:2] for trace in traces]
+        if sizes != list(zip(self.config.sizes, self.config.sizes[1:])) or set(inputs) != {(batch, n_steps)}:
             raise InputError(
-                f"spikes must have shape (batch, time, {self.config.sizes[0]}), got {signal.shape}"
+                f"activity must be of a network of sizes {self.config.sizes} and one batch, got layers of {sizes}"
             )
-        return signal
+        return Activity(hidden, readout)
 
 
 def _part(workspace: Any, name: str) -> Any:
@@ -431,20 +570,3 @@ def _initial_parameters(config: NetworkConfig, seed: int) -> Parameters:
         shape = (n_out,) if config.learn_decay else ()
         parameters[f"{name}.decay"] = np.full(shape, decay, dtype=config.dtype)
     return parameters
-
-
-def _check_parameters(config: NetworkConfig, parameters: Parameters) -> None:
-    shapes = config.shapes()
-    if set(parameters) != set(shapes):
-        odd = sorted(set(parameters) ^ set(shapes))
-        raise InputError(f"parameters must be {', '.join(shapes)}; missing or unknown: {', '.join(odd)}")
-    for name, shape in shapes.items():
-        array = parameters[name]
-        if array.shape != shape or array.dtype != np.dtype(config.dtype):
-            raise InputError(
-                f"{name} must be {config.dtype} of shape {shape}, got {array.dtype} of shape {array.shape}"
-            )
-        if not np.isfinite(array).all():
-            raise InputError(f"{name} must be finite")
-        if name.endswith(".decay"):
-            checked_decay(array, array.dtype, array.size)

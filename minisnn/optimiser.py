@@ -10,7 +10,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .errors import InputError, unknown_name
+from .checks import checked_parameter
+from .errors import InputError, shown, unknown_name
+from .reading import checked_float
 
 __all__ = ["MILESTONES", "SCHEDULES", "Adam", "adam_update", "checked_milestones", "learning_rate"]
 
@@ -59,7 +61,7 @@ class Adam:
     Parameters
     ----------
     parameters : dict of name to array
-        Changed in place by `step`.
+        Changed in place by `step`: C-contiguous, writable, float32 or float64.
     learns : callable
         Whether a parameter of that name is trained.
     solver : module, optional
@@ -89,12 +91,15 @@ class Adam:
 
     def step(self, gradients: Parameters, lr: float) -> None:
         """Change the parameters in place, one step against `gradients`."""
+        checked = {
+            name: _checked_gradient(name, gradients.get(name), self.parameters[name]) for name in self.names
+        }
         self.steps += 1
-        for name in self.names:
+        for name, gradient in checked.items():
             parameter = self.parameters[name]
             weight_decay = self.weight_decay if name.endswith(".weight") else 0.0
             self._update(
-                parameter, gradients[name], self.first[name], self.second[name], lr,
+                parameter, gradient, self.first[name], self.second[name], lr,
                 self.beta1, self.beta2, self.eps, self.steps, weight_decay,
             )  # fmt: skip
             if name.endswith(".decay"):
@@ -131,14 +136,30 @@ class Adam:
         self.steps = int(steps)
 
 
+def _checked_gradient(name: str, gradient: Any, parameter: NDArray[Any]) -> NDArray[Any]:
+    """`gradient` as the update takes it, if it and the `parameter` that it will change are what they must be."""
+    if not isinstance(parameter, np.ndarray):  # on a device
+        return gradient
+    flags = parameter.flags
+    if not (flags.c_contiguous and flags.aligned and flags.writeable and parameter.dtype.isnative):
+        raise InputError(
+            f"{name} is changed in place: it must be C-contiguous, writable and of native byte order; pass a copy"
+        )
+    if gradient is None:
+        raise InputError(f"gradients must have an entry {name}")
+    return checked_parameter(
+        f"the gradient of {name}", gradient, parameter.dtype, parameter.shape, finite=False
+    )
+
+
 def checked_milestones(milestones: Iterable[float]) -> tuple[float, ...]:
     """`milestones` as rising shares of a training, between 0 and 1."""
     try:
-        shares = tuple(float(share) for share in milestones)
-    except (TypeError, ValueError):
+        shares = tuple(checked_float("a milestone", share) for share in milestones)
+    except (TypeError, InputError):
         shares = ()
     if not shares or not all(low < high for low, high in zip((0.0, *shares), (*shares, 1.0))):
-        raise InputError(f"milestones must be rising shares between 0 and 1, got {milestones!r}")
+        raise InputError(f"milestones must be rising shares between 0 and 1, got {shown(milestones)}")
     return shares
 
 

@@ -8,6 +8,7 @@ import array_api_compat
 import numpy as np
 from numpy.typing import NDArray
 
+from .checks import checked_labels
 from .model import Array
 
 __all__ = ["softmax_cross_entropy", "softmax_cross_entropy_backward"]
@@ -30,12 +31,18 @@ def softmax_cross_entropy(logits: Array, labels: NDArray[np.int64]) -> tuple[flo
     probabilities : (B, n_classes)
         ``p = softmax(logits)``.
 
+    Raises
+    ------
+    InputError
+        For labels that are no class: they would count as a loss of 0.
+
     Examples
     --------
     >>> loss, p = softmax_cross_entropy(np.zeros((1, 4)), np.array([2]))
     >>> round(loss, 4), p[0]
     (1.3863, array([0.25, 0.25, 0.25, 0.25]))
     """
+    labels = checked_labels(labels, *logits.shape)
     xp = array_api_compat.array_namespace(logits)
     shifted = logits - xp.max(logits, axis=1, keepdims=True)
     exponential = xp.exp(shifted)

@@ -17,9 +17,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .errors import DataError, InputError
+from .errors import DataError, InputError, one_line
 from .evaluation import EpochMetrics, chosen_epoch
-from .files import read_npz, write_npz, write_text
+from .files import checked_folder, read_npz, write_npz, write_text
 from .network import Network, NetworkConfig
 from .optimiser import Adam
 from .training import TrainingConfig
@@ -28,6 +28,8 @@ __all__ = ["RunFolder"]
 
 # What config.json says about a run.
 ENTRIES = ("dataset", "data", "product", "training", "network")
+# Where run folders are made without a name of their own.
+RUNS = Path("runs")
 
 
 class RunFolder:
@@ -60,18 +62,27 @@ class RunFolder:
         OSError
             If it cannot be written.
         """
+        cls.check_new(out)
         if out is not None:
             path = Path(out)
-            # A file half-written when a process was killed is nothing.
-            if path.exists() and (not path.is_dir() or any(set(path.iterdir()) - set(_half_written(path)))):
-                raise InputError(
-                    f"{path} exists already: give --out a new folder, or --resume {path} to go on"
-                )
             path.mkdir(parents=True, exist_ok=True)
         else:
-            path = _new_folder(Path("runs"), dataset)
+            path = _new_folder(RUNS, dataset)
         write_text(path / "config.json", json.dumps(config, indent=2) + "\n")
         return cls(path)
+
+    @staticmethod
+    def check_new(out: str | Path | None) -> None:
+        """Raise, as `create` does, if no new run folder can be made at `out`."""
+        path = RUNS if out is None else Path(out)
+        # A file half-written when a process was killed is nothing.
+        if (
+            out is not None
+            and path.exists()
+            and (not path.is_dir() or set(path.iterdir()) - set(_half_written(path)))
+        ):
+            raise InputError(f"{path} exists already: give --out a new folder, or --resume {path} to go on")
+        checked_folder(path)
 
     @classmethod
     def open(cls, path: str | Path) -> RunFolder:
@@ -104,7 +115,7 @@ class RunFolder:
             return network, TrainingConfig(**config["training"])
         except (TypeError, KeyError, ValueError, OverflowError) as error:
             raise DataError(
-                f"{self.path / 'config.json'} is not of this version of minisnn: {_line(error)}"
+                f"{self.path / 'config.json'} is not of this version of minisnn: {one_line(error)}"
             ) from None
 
     def checkpoint(self) -> dict[str, NDArray[Any]]:
@@ -148,7 +159,7 @@ class RunFolder:
         except OSError as error:
             raise DataError(f"{path} cannot be read: {error.strerror}") from None
         except (ValueError, TypeError, KeyError, RecursionError) as error:
-            raise DataError(f"{path} is damaged: {_line(error)}") from None
+            raise DataError(f"{path} is damaged: {one_line(error)}") from None
         if [metrics.epoch for metrics in history] != list(range(1, len(history) + 1)):
             raise DataError(f"{path} is damaged: its lines must be of epoch 1, 2, 3 and so on")
         return history
@@ -173,10 +184,20 @@ class RunFolder:
             write_npz(self.path / "checkpoint.npz", network.to_arrays() | optimiser.to_arrays() | counts)
             self._tidy(chosen.epoch)
         except OSError as error:
-            raise OSError(
-                f"cannot save epoch {epoch} in {self.path}: {error.strerror or error}; the epochs before it are "
-                f"safe (go on with: minisnn train --resume {self.path})"
-            ) from error
+            raise self._unsaved(epoch, error) from error
+
+    def check_writable(self) -> None:
+        """Raise, as `save_epoch` would after an epoch, if the folder cannot be written to."""
+        try:
+            checked_folder(self.path)
+        except OSError as error:
+            raise self._unsaved(self.finished_epochs() + 1, error) from error
+
+    def _unsaved(self, epoch: int, error: OSError) -> OSError:
+        return OSError(
+            f"cannot save epoch {epoch} in {self.path}: {error.strerror or error}; the epochs before it are "
+            f"safe (go on with: minisnn train --resume {self.path})"
+        )
 
     def restore(self, network: Network, optimiser: Adam) -> list[EpochMetrics]:
         """Bring network and optimiser to the last finished epoch; return its metrics and those before."""
@@ -213,11 +234,6 @@ class RunFolder:
         for path in (*_half_written(self.path), *self.path.glob("best-*.npz")):
             if path != kept:
                 path.unlink()
-
-
-def _line(error: Exception) -> str:
-    """What an error says, in one line, whatever it repeats of the file."""
-    return " ".join(str(error).split())
 
 
 def _half_written(folder: Path) -> list[Path]:

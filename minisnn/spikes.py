@@ -15,11 +15,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from .errors import InputError
+from .errors import InputError, one_line, shown
+from .reading import checked_count, checked_flag, read_array
 
-__all__ = ["SpikeEvents", "check_raster"]
+__all__ = ["LARGEST", "SpikeEvents", "check_raster", "checked_indices"]
 
 IntArray = NDArray[np.integer[Any]]
+
+# Steps, neurons and counts are int32 in the arrays.
+LARGEST = 2**31 - 1
 
 
 def check_raster(raster: NDArray[Any], *, counts: bool = False) -> None:
@@ -33,14 +37,14 @@ def check_raster(raster: NDArray[Any], *, counts: bool = False) -> None:
     if raster.dtype.kind not in "iuf":
         raise InputError(f"spikes must be bool, integer or float, got dtype {raster.dtype}")
     if counts:
-        allowed = (raster >= 0) & (raster == np.floor(raster)) & (raster < np.inf)
+        allowed = (raster >= 0) & (raster == np.floor(raster)) & (raster <= np.float64(LARGEST))
     else:
         allowed = (raster == 0) | (raster == 1)
     if not allowed.all():
         where = np.unravel_index(int(np.argmin(allowed)), raster.shape)
         value = raster[where]
         expected = (
-            "whole numbers >= 0"
+            f"whole numbers >= 0 and <= {LARGEST}"
             if counts
             else "0 or 1 (for counts: SpikeEvents.from_raster(..., counts=True))"
         )
@@ -63,10 +67,10 @@ class SpikeEvents:
 
     Parameters
     ----------
-    indptr : (B * n_steps + 1,) int64
-        Row pointers.
-    indices : (n_events,) int32
-        Neuron of every event, ascending within a row.
+    indptr : (B * n_steps + 1,) integer
+        Row pointers; kept as an int64 array of its own.
+    indices : (n_events,) integer
+        Neuron of every event, ascending within a row; kept as an int32 array of its own.
     n_steps, n_neurons : int
         T and N.
     counts : bool
@@ -94,7 +98,12 @@ class SpikeEvents:
     counts: bool = False
 
     def __post_init__(self) -> None:
-        _check_events(self)
+        for name in ("n_steps", "n_neurons"):
+            object.__setattr__(self, name, checked_count(name, getattr(self, name), high=LARGEST))
+        object.__setattr__(self, "counts", checked_flag("counts", self.counts))
+        indptr, indices = _owned_events(self)
+        object.__setattr__(self, "indptr", indptr)
+        object.__setattr__(self, "indices", indices)
 
     # ---- building -------------------------------------------------------------------------------
 
@@ -119,7 +128,7 @@ class SpikeEvents:
         counts : bool
             Take values above 1 as counts: the neuron is listed that many times.
         """
-        raster = np.asarray(raster)
+        raster, counts = read_array("spikes", raster), checked_flag("counts", counts)
         check_raster(raster, counts=counts)
         batch, n_steps, n_neurons = raster.shape
         flat = raster.reshape(batch * n_steps, n_neurons)
@@ -142,7 +151,10 @@ class SpikeEvents:
         n_steps : int
             T.
         """
-        times = np.asarray(spike_times)
+        times, n_steps = (
+            read_array("spike_times", spike_times),
+            checked_count("n_steps", n_steps, high=LARGEST),
+        )
         if times.ndim != 2 or times.dtype.kind not in "iu":
             raise InputError(
                 f"spike_times must be integers of shape (batch, neuron), got {times.dtype} of shape {times.shape}"
@@ -155,6 +167,7 @@ class SpikeEvents:
             raise InputError(
                 f"spike_times must lie in 0 ... {n_steps} ({n_steps} = never), got {times.min()} ... {times.max()}"
             )
+        times = times.astype(np.int32, copy=False)
         # Two-byte keys make NumPy's stable sort a radix sort, which is what keeps encoding off the clock.
         keys = times.astype(np.uint16) if n_steps < 2**16 else times
         order = np.argsort(keys, axis=1, kind="stable")
@@ -196,16 +209,20 @@ class SpikeEvents:
         array([[[1, 0, 0],
                 [0, 0, 1]]], dtype=uint8)
         """
-        batch, n_steps, n_neurons = shape
-        if min(shape) < 1:
-            raise InputError(f"there must be at least one sample, step and neuron, got shape {tuple(shape)}")
+        sizes = tuple(shape if isinstance(shape, (list, tuple)) else read_array("shape", shape).ravel())
+        if len(sizes) != 3:
+            raise InputError(f"shape must be (batch, time, neuron), got {shown(shape)}")
+        sizes = tuple(checked_count("every size of shape", size, high=LARGEST) for size in sizes)
+        if 0 in sizes:
+            raise InputError(f"there must be at least one sample, step and neuron, got shape {sizes}")
+        batch, n_steps, n_neurons = sizes
         columns = []
         for name, values, size in (
             ("sample", sample, batch),
             ("step", step, n_steps),
             ("neuron", neuron, n_neurons),
         ):
-            column = np.asarray(values)
+            column = read_array(name, values)
             if column.ndim != 1 or (column.dtype.kind not in "iu" and column.size):
                 raise InputError(
                     f"{name} must be a list of integers, got {column.dtype} of shape {column.shape}"
@@ -244,21 +261,21 @@ class SpikeEvents:
 
     def __getitem__(self, samples: slice | IntArray | NDArray[np.bool_]) -> SpikeEvents:
         """Select samples: by a slice without copying the events, or by an array of numbers (or a mask)."""
-        if isinstance(samples, slice):
-            start, stop, stride = samples.indices(len(self))
-            if stride == 1:
-                indptr = self.indptr[start * self.n_steps : max(stop, start) * self.n_steps + 1]
-                return SpikeEvents._unchecked(
-                    indptr - indptr[0],
-                    self.indices[indptr[0] : indptr[-1]],
-                    self.n_steps,
-                    self.n_neurons,
-                    self.counts,
-                )
-            samples = np.arange(start, stop, stride)
-        chosen = np.arange(len(self))[samples]
-        if chosen.ndim != 1:
-            raise InputError("samples must be selected by a slice or a list of numbers; for one use [k:k+1]")
+        if isinstance(samples, tuple):
+            raise InputError(
+                "samples must be selected alone, events[samples]; steps and neurons cannot be selected"
+            )
+        chosen = checked_indices(samples, len(self))
+        if isinstance(samples, slice) and samples.step in (None, 1):
+            first, last = (chosen[0], chosen[-1] + 1) if len(chosen) else (0, 0)
+            indptr = self.indptr[first * self.n_steps : last * self.n_steps + 1]
+            return SpikeEvents._unchecked(
+                indptr - indptr[0],
+                self.indices[indptr[0] : indptr[-1]],
+                self.n_steps,
+                self.n_neurons,
+                self.counts,
+            )
         # (K, T + 1) row pointers of the chosen samples, then as if they lay one behind the other.
         pointers = self.indptr[chosen[:, None] * self.n_steps + np.arange(self.n_steps + 1)]
         lengths = pointers[:, -1] - pointers[:, 0]
@@ -270,21 +287,29 @@ class SpikeEvents:
         indices = np.concatenate(pieces) if pieces else self.indices[:0]
         return SpikeEvents._unchecked(indptr, indices, self.n_steps, self.n_neurons, self.counts)
 
+    def __array__(self, dtype: Any = None, copy: Any = None) -> NDArray[Any]:
+        raise InputError(
+            "SpikeEvents are no array: pass them as they are, one batch at a time, or as events.to_raster()"
+        )
+
     def to_raster(self, dtype: DTypeLike = np.uint8) -> NDArray[Any]:
-        """Dense (B, T, N) raster of the events, in `dtype`; counts add up."""
+        """Dense (B, T, N) raster of the events, in `dtype` (bool, integer or float); counts add up."""
+        try:
+            dtype = np.dtype(dtype)
+        except (TypeError, ValueError) as error:
+            raise InputError(f"dtype must be bool, integer or float: {one_line(error)}") from None
+        if dtype.kind not in "biuf":
+            raise InputError(f"dtype must be bool, integer or float, got {dtype}")
         batch, n_steps, n_neurons = self.shape
         flat = np.zeros(batch * n_steps * n_neurons, dtype=dtype)
         rows = np.repeat(np.arange(batch * n_steps, dtype=np.int64), np.diff(self.indptr))
         cells = rows * n_neurons + self.indices
         if self.counts:
             cells, number = np.unique(cells, return_counts=True)
-            if (
-                np.dtype(dtype).kind in "iu"
-                and number.size
-                and int(number.max()) > np.iinfo(np.dtype(dtype)).max
-            ):
-                raise InputError(f"a count of {number.max()} does not fit into {np.dtype(dtype)}")
-            flat[cells] = number
+            with np.errstate(over="ignore"):
+                flat[cells] = number
+            if not np.array_equal(flat[cells], number):
+                raise InputError(f"a count of {number.max()} does not fit into {dtype}")
         else:
             flat[cells] = 1
         return flat.reshape(batch, n_steps, n_neurons)
@@ -297,16 +322,37 @@ class SpikeEvents:
         return times
 
 
-def _check_events(events: SpikeEvents) -> None:
-    """Raise `InputError` unless the arrays of `events` are what the class says."""
-    indptr, indices = events.indptr, events.indices
+def checked_indices(samples: Any, n: int) -> NDArray[np.int64]:
+    """Numbers of the chosen ones of n samples: by a slice, a list of numbers (-1 is the last) or a mask."""
+    if isinstance(samples, slice):
+        try:
+            return np.arange(*samples.indices(n))
+        except TypeError as error:  # a float in it
+            raise InputError(f"samples cannot be selected by {samples}: {error}") from None
+    array = read_array("samples", samples)
+    if array.dtype.kind == "b" and array.shape == (n,):
+        return np.flatnonzero(array)
+    if array.ndim != 1 or (array.dtype.kind not in "iu" and array.size):
+        raise InputError(
+            "samples must be selected by a slice or a list of numbers; for one use [k:k+1]; "
+            f"got {array.dtype} of shape {array.shape} for {n} samples"
+        )
+    if array.size and (int(array.min()) < -n or int(array.max()) >= n):
+        raise InputError(f"samples must lie in 0 ... {n - 1}, got {array.min()} ... {array.max()}")
+    numbers = array.astype(np.int64)
+    return np.where(numbers < 0, numbers + n, numbers)
+
+
+def _owned_events(events: SpikeEvents) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
+    """Copies of the arrays of `events` as kernels want them, or the `InputError` that says what is wrong."""
+    indptr, indices = read_array("indptr", events.indptr), read_array("indices", events.indices)
     if events.n_steps < 1 or events.n_neurons < 1:
         raise InputError(
             f"events need at least one step and neuron, got n_steps {events.n_steps}, n_neurons {events.n_neurons}"
         )
-    if indptr.ndim != 1 or indptr.dtype != np.int64 or indices.ndim != 1 or indices.dtype != np.int32:
+    if any(a.ndim != 1 or (a.dtype.kind not in "iu" and a.size) for a in (indptr, indices)):
         raise InputError(
-            "indptr must be a list of int64 and indices a list of int32, got "
+            "indptr and indices must be lists of integers, got "
             f"{indptr.dtype} of shape {indptr.shape} and {indices.dtype} of shape {indices.shape}"
         )
     if len(indptr) < 1 or (len(indptr) - 1) % events.n_steps or len(indptr) == 1:
@@ -321,6 +367,7 @@ def _check_events(events: SpikeEvents) -> None:
             f"events out of range: neurons must lie in 0 ... {events.n_neurons - 1}, "
             f"got {indices.min()} ... {indices.max()}"
         )
+    indptr, indices = indptr.astype(np.int64, order="C"), indices.astype(np.int32, order="C")
     rows = np.repeat(np.arange(len(indptr) - 1), np.diff(indptr))
     same_row = rows[1:] == rows[:-1]
     step_up = np.diff(indices)
@@ -330,3 +377,4 @@ def _check_events(events: SpikeEvents) -> None:
         )
     if not events.counts and np.any(same_row & (step_up == 0)):
         raise InputError("a neuron is listed twice in one step; pass counts=True if that is a count")
+    return indptr, indices

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from . import datasets, experiment, solvers
-from .errors import InputError, unknown_name
+from .errors import InputError, import_extra, unknown_name
 from .files import write_text
 from .network import NetworkConfig
 from .recipes import RECIPES, default_solver
 from .runs import RunFolder
+from .streams import say
 from .training import TrainingConfig
 
 __all__ = ["add_train_parser", "run_train"]
@@ -144,12 +144,14 @@ def run_train(args: argparse.Namespace) -> int:
     if args.resume is not None:
         _refuse_changes(args)
         root = RunFolder.open(args.resume)
+        root.check_writable()
         config = root.config()
         network, training = root.settings()
         _prepare_solver(training.solver, network.neuron, config["product"], args.threads)
         data = experiment.load(config, args.data_dir)
     else:
         config = _configuration(args)
+        RunFolder.check_new(args.out)
         training, neuron = config["training"], config["network"]["neuron"]
         _prepare_solver(training["solver"], neuron, config["product"], args.threads)
         data = experiment.load(config, args.data_dir)
@@ -164,10 +166,7 @@ def run_train(args: argparse.Namespace) -> int:
         safe = (
             "what is finished is" if "series" in config else f"{root.finished_epochs()} finished epochs are"
         )
-        print(
-            f"minisnn: interrupted; {safe} in {root.path} (go on with: minisnn train --resume {root.path})",
-            file=sys.stderr,
-        )
+        say(f"minisnn: interrupted; {safe} in {root.path} (go on with: minisnn train --resume {root.path})")
         return 130
     result = experiment.outcome(outcomes, config)
     if args.json is not None:
@@ -280,11 +279,9 @@ def _prepare_solver(name: str, neuron: str, product: str, threads: int | None) -
 def _draw(run: RunFolder, data: datasets.Dataset) -> None:
     """Pictures of the run, where matplotlib is installed."""
     try:
-        from . import plotting
-    except ModuleNotFoundError as error:
-        if error.name != "matplotlib":
-            raise
-        print("no pictures: matplotlib is not installed (pip install 'minisnn[plot]')", file=sys.stderr)
+        plotting = import_extra("minisnn.plotting", "matplotlib", "plot")
+    except InputError as error:
+        say(f"no pictures: {error}")
         return
     for path in plotting.draw_run(run.path, run.metrics(), run.network(), data):
         print(f"picture {path}")

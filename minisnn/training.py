@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from . import solvers
-from .checks import checked_float
-from .errors import InputError, unknown_name
-from .evaluation import EpochMetrics, Evaluation, batches, chosen_epoch, evaluate
+from .datasets import Dataset, Samples
+from .errors import InputError
+from .evaluation import EpochMetrics, Evaluation, batches, chosen_epoch, evaluate, part_labels
 from .network import Network
 from .optimiser import MILESTONES, SCHEDULES, Adam, checked_milestones, learning_rate
+from .reading import checked_count, checked_float, checked_name, checked_type
 from .solvers.compiled.workspace import Workspace
+from .streams import can_say, say
 
 if TYPE_CHECKING:
-    from .datasets import Dataset, Samples
     from .runs import RunFolder
 
 __all__ = ["EpochMetrics", "Evaluation", "TrainingConfig", "chosen_epoch", "evaluate", "train"]
@@ -57,17 +58,19 @@ class TrainingConfig:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        for name in ("epochs", "batch_size"):
-            value = getattr(self, name)
-            if not isinstance(value, int) or value < 1:
-                raise InputError(f"{name} must be a whole number >= 1, got {value!r}")
-        if not isinstance(self.seed, int) or self.seed < 0:
-            raise InputError(f"seed must be a whole number >= 0, got {self.seed!r}")
-        checked_float("lr", self.lr, low=0, open_low=True)
-        checked_float("weight_decay", self.weight_decay, low=0)
-        if self.schedule not in SCHEDULES:
-            raise unknown_name("schedule", self.schedule, SCHEDULES)
-        object.__setattr__(self, "milestones", checked_milestones(self.milestones))
+        # What is checked is kept: Python's own numbers and strings, which a file can hold.
+        checked = {
+            "epochs": checked_count("epochs", self.epochs, low=1),
+            "batch_size": checked_count("batch_size", self.batch_size, low=1),
+            "lr": checked_float("lr", self.lr, low=0, open_low=True),
+            "schedule": checked_name("schedule", self.schedule, SCHEDULES),
+            "milestones": checked_milestones(self.milestones),
+            "weight_decay": checked_float("weight_decay", self.weight_decay, low=0),
+            "solver": checked_name("solver", self.solver, solvers.ALL),
+            "seed": checked_count("seed", self.seed),
+        }
+        for name, value in checked.items():
+            object.__setattr__(self, name, value)
 
 
 def train(
@@ -104,14 +107,31 @@ def train(
     metrics : list of EpochMetrics
         One for every epoch, those before an interruption included; `chosen_epoch` says which one the network
         ends with.
+
+    Raises
+    ------
+    InputError
+        For a part without samples, labels beyond the classes, spikes or parameters that do not fit.
+    OverflowError
+        If a potential, a logit or a parameter leaves the range of the dtype.
     """
+    checked_type("network", network, Network)
+    checked_type("dataset", dataset, Dataset)
+    checked_type("config", config, TrainingConfig)
     if network.config.sizes[0] != dataset.n_inputs or network.config.sizes[-1] != dataset.n_classes:
         raise InputError(
             f"the network must have {dataset.n_inputs} inputs and {dataset.n_classes} classes for "
             f"{dataset.name}, got {network.config.sizes[0]} and {network.config.sizes[-1]}"
         )
+    # Said before the first step, not after the first epoch.
+    parts = {"train": dataset.train, "validation": dataset.validation, "test": dataset.test}
+    labels = {
+        part: part_labels(f"the {part} part of {dataset.name}", samples, network)
+        for part, samples in parts.items()
+        if samples is not None
+    }
     module = solvers.get(config.solver, network.config.neuron)
-    optimiser = Adam(network.parameters, network.learns, module, config.weight_decay)
+    optimiser = Adam(network.own_parameters(), network.learns, module, config.weight_decay)
     history = run.restore(network, optimiser) if run is not None else []
     best = None
     if history and (history[-1].validation_accuracy is None) != (dataset.validation is None):
@@ -119,19 +139,25 @@ def train(
     if run is not None and history and dataset.validation is not None:
         best = run.network().parameters
     to_host = getattr(module, "to_host", lambda arrays: arrays)
-    # On the CPU that is the network itself; on a device a copy, fetched after every epoch.
-    there = network.on_device(config.solver)
-    optimiser.move(there.parameters)
     workspace = Workspace()
     if config.solver.startswith("numba") and len(history) < config.epochs:
-        _compile(network, dataset.train, config, quiet)
+        _compile(network, dataset.train, labels["train"], config, quiet)
     for epoch in range(len(history), config.epochs):
         started = time.perf_counter()
-        loss, accuracy, lr = _train_epoch(there, dataset.train, config, epoch, optimiser, workspace, quiet)
+        # On the CPU that is the network itself; on a device a copy, fetched after every epoch.
+        there = network.on_device(config.solver)
+        optimiser.move(there.parameters)
+        loss, accuracy, lr = _train_epoch(
+            there, dataset.train, labels["train"], config, epoch, optimiser, workspace, quiet
+        )
         seconds = time.perf_counter() - started
         if there is not network:
             for name, array in there.parameters.items():
                 network.parameters[name][...] = to_host(array)
+        try:
+            network.own_parameters()
+        except InputError as error:
+            raise OverflowError(f"training diverged in epoch {epoch + 1}, {error}: lower lr") from None
         validation = (
             None
             if dataset.validation is None
@@ -167,6 +193,7 @@ def train(
 def _train_epoch(
     network: Network,
     samples: Samples,
+    labels: NDArray[np.int64],
     config: TrainingConfig,
     epoch: int,
     optimiser: Adam,
@@ -182,15 +209,15 @@ def _train_epoch(
     n_steps = config.epochs * len(chosen)
     loss, correct, seen, spiked, lr = 0.0, 0, 0, 0, config.lr
     with _progress(len(samples), f"epoch {epoch + 1}/{config.epochs}", quiet) as bar:
-        for labels, spikes in batches(samples, chosen, module, rng):
+        for indices, spikes in batches(network, samples, chosen, module, rng):
             lr = learning_rate(config.schedule, config.lr, optimiser.steps, n_steps, config.milestones)
             batch_loss, gradients, activity = network.training_step(
-                spikes, labels, solver=config.solver, workspace=workspace
+                spikes, labels[indices], solver=config.solver, workspace=workspace, checked=True
             )
             optimiser.step(gradients, lr)
-            loss += batch_loss * len(labels)
-            correct += int((to_host(activity.logits).argmax(axis=1) == labels).sum())
-            seen += len(labels)
+            loss += batch_loss * len(indices)
+            correct += int((to_host(activity.logits).argmax(axis=1) == labels[indices]).sum())
+            seen += len(indices)
             if not bar.disable:
                 spiked += int(activity.spike_counts().sum())
                 bar.set_postfix_str(
@@ -198,32 +225,29 @@ def _train_epoch(
                     f"{spiked / seen:.1f} spikes/sample",
                     refresh=False,
                 )
-                bar.update(len(labels))
+                bar.update(len(indices))
     return loss / seen, correct / seen, lr
 
 
-def _compile(network: Network, samples: Samples, config: TrainingConfig, quiet: bool) -> None:
+def _compile(
+    network: Network, samples: Samples, labels: NDArray[np.int64], config: TrainingConfig, quiet: bool
+) -> None:
     """Take one step with a copy of the network, so that compilation is over before the clock starts."""
     started = time.perf_counter()
     if not quiet:
-        print(
-            "loading compiled kernels (the first run compiles them, about 15 s) ...",
-            file=sys.stderr,
-            flush=True,
-        )
-    copy = Network(network.config, {name: array.copy() for name, array in network.parameters.items()})
+        say("loading compiled kernels (the first run compiles them, about 15 s) ...")
+    copy = Network(network.config, network.parameters)
     indices = np.arange(min(config.batch_size, len(samples)))
-    _, gradients, _ = copy.training_step(
-        samples.batch(indices), samples.labels[indices], solver=config.solver
-    )
+    _, gradients, _ = copy.training_step(samples.batch(indices), labels[indices], solver=config.solver)
     module = solvers.get(config.solver, copy.config.neuron)
     Adam(copy.parameters, copy.learns, module, config.weight_decay).step(gradients, config.lr)
     if not quiet:
-        print(f"... ready after {time.perf_counter() - started:.1f} s", file=sys.stderr, flush=True)
+        say(f"... ready after {time.perf_counter() - started:.1f} s")
 
 
 def _progress(total: int, description: str, quiet: bool) -> Any:
-    """Progress bar on standard error, gone when done; nothing where that is not a terminal."""
+    """Progress bar on standard error, gone when done; nothing if that is absent or no terminal."""
     from tqdm import tqdm
 
-    return tqdm(total=total, desc=description, leave=False, disable=True if quiet else None, unit=" samples")
+    hidden = True if quiet or not can_say() else None
+    return tqdm(total=total, desc=description, leave=False, disable=hidden, unit=" samples")

@@ -350,6 +350,21 @@ class SmallCounter(Layer):
         return np.cumsum(np.cumsum(faulty, axis=1, dtype=np.uint8), axis=1, dtype=np.uint8)
 
 
+@mutant("forward", "sums once where it should sum twice, so that spikes go on until the next crossing")
+class SumsCrossingsOnce(Layer):
+    def double_sum(self, faulty):
+        return np.cumsum(faulty, axis=1)
+
+
+@mutant(
+    "forward", "removes the later spikes of a conventional neuron, and reports its potential before the reset"
+)
+class LaterSpikesRemoved(Layer):
+    def forward(self, spikes, weight, bias, decay, threshold):
+        u, s, _ = MultiLayer().run(spikes, weight, bias, decay, threshold)
+        return s * (np.cumsum(s, axis=1) == 1), u
+
+
 # ---- backward -------------------------------------------------------------------------------------
 
 
@@ -439,6 +454,13 @@ class WrongSign(Layer):
 class DecayShifted(Layer):
     def by_decay(self, gi, v, decay):
         return (gi * v).sum(axis=(0, 1))
+
+
+@mutant("backward", "sums the gradient of the decay over the neurons")
+class DecaySummed(Layer):
+    def by_decay(self, gi, v, decay):
+        by_neuron = super().by_decay(gi, v, decay)
+        return np.full_like(by_neuron, by_neuron.sum())
 
 
 @mutant("backward", "averages over the batch")

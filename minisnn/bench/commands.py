@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from ..errors import InputError
+from ..errors import InputError, import_extra
 from ..files import write_text
 
 __all__ = ["add_bench_parser", "run_bench"]
@@ -66,7 +66,7 @@ def add_bench_parser(subparsers: Any) -> argparse.ArgumentParser:
 
 def run_bench(args: argparse.Namespace) -> int:
     """Measure, print, write; returns the exit code."""
-    from ..solvers.threads import get_threads
+    from ..solvers.compiled.threads import get_threads
 
     threads = get_threads() if args.threads is None else args.threads
     for name, value in (("threads", threads), ("repeats", args.repeats)):
@@ -86,14 +86,9 @@ def run_bench(args: argparse.Namespace) -> int:
 
 def _pictures() -> Any:
     try:
-        from . import pictures
-    except ModuleNotFoundError as error:
-        if error.name != "matplotlib":
-            raise
-        raise InputError(
-            "--plot needs matplotlib, which is not installed: pip install 'minisnn[plot]'"
-        ) from None
-    return pictures
+        return import_extra("minisnn.bench.pictures", "matplotlib", "plot")
+    except InputError as error:
+        raise InputError(f"--plot draws with matplotlib: {error}") from None
 
 
 def _chosen(args: argparse.Namespace) -> tuple[list[Any], list[str]]:

@@ -17,8 +17,7 @@ from .. import solvers
 from ..network import Network
 from ..optimiser import Adam
 from ..readout import softmax_cross_entropy, softmax_cross_entropy_backward
-from ..solvers import threads
-from ..solvers.compiled import events
+from ..solvers.compiled import events, threads
 from ..solvers.compiled.workspace import Workspace
 from ..spikes import SpikeEvents
 
@@ -66,14 +65,6 @@ def settings(product: str, n_threads: int) -> Any:
             threads.set_threads(before[1])
 
 
-class _CheckedNetwork(Network):
-    """A network whose input was checked before the clock starts: reading a dense raster takes longer than a step."""
-
-    def _checked_input(self, spikes: Any) -> NDArray[Any] | SpikeEvents:
-        signal: NDArray[Any] | SpikeEvents = spikes
-        return signal
-
-
 class StepRunner:
     """Training steps as the training loop takes them: forward, loss, backward, Adam; buffers reused.
 
@@ -101,11 +92,13 @@ class StepRunner:
     ) -> None:
         self.contestant = contestant
         config = replace(network.config, neuron=contestant.neuron)
-        checked = _CheckedNetwork(config, {k: v.copy() for k, v in network.parameters.items()})
+        checked = Network(config, network.parameters)
         self.labels = labels
         self.signal: SpikeEvents | NDArray[Any] = events
         if contestant.product == "dense":
             self.signal = events.to_raster(config.dtype) if raster is None else raster
+        # As in training the input is read before the clock starts: for a dense raster that takes longer than a step.
+        self.signal = checked.checked_input(self.signal)
         module = solvers.get(contestant.solver, contestant.neuron)
         self.optimiser = Adam(checked.parameters, checked.learns, module)
         # As in training: on a device, parameters, moments and input are there before the clock starts.
@@ -120,7 +113,11 @@ class StepRunner:
         self.synchronise()
         started = time.perf_counter()
         _, gradients, _ = self.network.training_step(
-            self.signal, self.labels, solver=self.contestant.solver, workspace=self.workspace
+            self.signal,
+            self.labels,
+            solver=self.contestant.solver,
+            workspace=self.workspace,
+            checked=True,
         )
         self.optimiser.step(gradients, _LR)
         self.synchronise()
@@ -133,13 +130,13 @@ class StepRunner:
         """
         network, solver, workspace = self.network, self.contestant.solver, self.workspace.part("layers")
         started = time.perf_counter()
-        activity = network.forward(self.signal, solver=solver, workspace=workspace)
+        activity = network.forward(self.signal, solver=solver, workspace=workspace, checked=True)
         self.synchronise()
         forward = time.perf_counter() - started
         _, probabilities = softmax_cross_entropy(activity.logits, self.labels)
         grad_logits = softmax_cross_entropy_backward(probabilities, self.labels)
         started = time.perf_counter()
-        network.backward(activity, grad_logits, solver=solver, workspace=workspace)
+        network.backward(activity, grad_logits, solver=solver, workspace=workspace, checked=True)
         self.synchronise()
         return forward, time.perf_counter() - started
 

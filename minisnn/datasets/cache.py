@@ -24,15 +24,21 @@ from .samples import EventSamples
 
 __all__ = ["cache_folder", "cached"]
 
-_FORMAT = 1
+_FORMAT = 2  # 2: recordings outside the steps are refused, overflows are read
 
 
-def cache_folder() -> Path:
-    """Where downloads and encoded data sets are kept: ``MINISNN_CACHE``, or ``minisnn`` in the user's cache."""
+def cache_folder() -> Path | None:
+    """Where downloads and encoded data sets are kept: ``MINISNN_CACHE``, or ``minisnn`` in the user's cache.
+
+    None if neither is known, as for a user without a home.
+    """
     given = os.environ.get("MINISNN_CACHE")
     if given:
         return Path(given)
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "minisnn"
+    try:
+        return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "minisnn"
+    except RuntimeError:
+        return None
 
 
 def cached(
@@ -57,12 +63,15 @@ def cached(
     Returns
     -------
     samples : EventSamples
-        A file of the cache that cannot be read is made anew, with a warning; a cache that cannot be written
-        is done without.
+        A file of the cache that cannot be read is made anew, with a warning; a cache that is not there or
+        cannot be written is done without.
     """
+    folder = cache_folder()
+    if folder is None:
+        return make()
     stamps = [(str(path.resolve()), path.stat().st_size, path.stat().st_mtime_ns) for path in files]
     key = json.dumps([_FORMAT, name, dict(parameters), stamps], sort_keys=True, default=repr)
-    place = cache_folder() / "encoded" / f"{name}-{hashlib.sha256(key.encode()).hexdigest()[:32]}.npz"
+    place = folder / "encoded" / f"{name}-{hashlib.sha256(key.encode()).hexdigest()[:32]}.npz"
     if os.path.exists(place):  # unlike Path.exists, False where the folder may not be searched
         try:
             return _read(place, key)

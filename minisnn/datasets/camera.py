@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import InputError
+from ..reading import checked_count
 from ..spikes import SpikeEvents
 from .samples import EventSamples
 
@@ -70,6 +71,7 @@ class CameraSamples:
     """
 
     def __init__(self, samples: EventSamples, width: int, height: int) -> None:
+        width, height = checked_count("width", width, low=1), checked_count("height", height, low=1)
         if samples.spikes.n_neurons % (width * height):
             raise InputError(
                 f"a sensor of {width} x {height} pixels has a multiple of {width * height} inputs, "

@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import InputError, unknown_name
-from ..spikes import SpikeEvents
+from ..reading import checked_count, read_array
+from ..spikes import LARGEST, SpikeEvents
 
 __all__ = ["ENCODINGS", "latency_linear", "latency_log", "pixel_times", "threshold_crossings"]
 
@@ -35,11 +36,15 @@ def latency_linear(intensity: NDArray[np.floating[Any]], n_steps: int) -> NDArra
     >>> latency_linear(np.array([1.0, 0.5, 0.0]), n_steps=100)
     array([ 0, 49, 99], dtype=int32)
     """
-    _check_steps(n_steps)
-    x = np.asarray(intensity, dtype=np.float64)
+    n_steps = checked_count("n_steps", n_steps, low=1, high=LARGEST)
+    x = read_array("intensities", intensity)
+    if x.dtype.kind not in "biuf":
+        raise InputError(f"intensities must be numbers, got {x.dtype}")
+    x = x.astype(np.float64, order="C")
     if not np.all((x >= 0) & (x <= 1)):
         raise InputError(f"intensities must lie in [0, 1], got {np.min(x)} ... {np.max(x)}")
-    return np.floor((1 - x) * (n_steps - 1)).astype(np.int32)
+    times: NDArray[np.int32] = np.floor((1 - x) * (n_steps - 1)).astype(np.int32)
+    return times
 
 
 def latency_log(pixels: NDArray[np.uint8], n_steps: int) -> NDArray[np.int32]:
@@ -64,7 +69,7 @@ def latency_log(pixels: NDArray[np.uint8], n_steps: int) -> NDArray[np.int32]:
     >>> latency_log(np.array([255, 100, 10, 0], dtype=np.uint8), n_steps=100)
     array([ 16,  40, 100, 100], dtype=int32)
     """
-    _check_steps(n_steps)
+    n_steps = checked_count("n_steps", n_steps, low=1, high=LARGEST)
     p = np.arange(1, 256, dtype=np.float64)
     table = np.full(256, n_steps, dtype=np.int32)
     table[1:] = np.minimum(np.rint(20000 * np.log(p / (p - 0.2))), n_steps)
@@ -96,6 +101,7 @@ def pixel_times(pixels: NDArray[np.uint8], n_steps: int, encoding: str) -> NDArr
     """
     if encoding not in ENCODINGS:
         raise unknown_name("encoding", encoding, ENCODINGS)
+    n_steps = checked_count("n_steps", n_steps, low=1, high=LARGEST)
     if encoding == "log":
         return latency_log(pixels, n_steps)
     table = latency_linear(np.arange(256) / 255, n_steps)
@@ -159,10 +165,7 @@ def threshold_crossings(series: NDArray[Any], thresholds: NDArray[Any]) -> Spike
 
 
 def _numbers(name: str, values: Any) -> NDArray[Any]:
-    try:
-        array = np.asarray(values)
-    except ValueError:  # rows of different lengths
-        raise InputError(f"{name} must be an array of numbers, got rows of different lengths") from None
+    array = read_array(name, values)
     if array.dtype.kind not in "iuf":
         raise InputError(f"{name} must be whole or real numbers, got {array.dtype}")
     if not np.isfinite(array).all():
@@ -172,13 +175,7 @@ def _numbers(name: str, values: Any) -> NDArray[Any]:
 
 
 def _look_up(table: NDArray[np.int32], pixels: NDArray[np.uint8]) -> NDArray[np.int32]:
-    pixels = np.asarray(pixels)
+    pixels = read_array("pixels", pixels)
     if pixels.dtype != np.uint8:
         raise InputError(f"pixels must be uint8, got {pixels.dtype}")
-    times: NDArray[np.int32] = table[pixels]
-    return times
-
-
-def _check_steps(n_steps: int) -> None:
-    if not isinstance(n_steps, (int, np.integer)) or n_steps < 1:
-        raise InputError(f"n_steps must be a whole number >= 1, got {n_steps!r}")
+    return np.ascontiguousarray(table[pixels])  # pixels in Fortran order would give times in it

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import hashlib
 import math
 import zlib
 from pathlib import Path
@@ -11,9 +12,9 @@ from typing import Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import DataError
+from ..errors import DataError, unknown_name
 
-__all__ = ["find_idx", "read_idx", "read_images"]
+__all__ = ["check_labels", "find_idx", "read_idx", "read_images"]
 
 # A megabyte of a gzip file can unpack to a gigabyte, so what is asked for is limited, and read piece by piece.
 _LARGEST = 2**31  # bytes; MNIST has 47 million, the largest of its relatives 550 million
@@ -23,6 +24,18 @@ _MOST_AXES = 8
 FILES = {
     "train": ("train-images-idx3-ubyte", "train-labels-idx1-ubyte"),
     "test": ("t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte"),
+}
+
+# The md5 of every unpacked file as published, so that one set does not pass for another of the same names.
+PUBLISHED = {
+    "6bbc9ace898e44ae57da46a324031adb": ("mnist", "train-images-idx3-ubyte"),
+    "a25bea736e30d166cdddb491f175f624": ("mnist", "train-labels-idx1-ubyte"),
+    "2646ac647ad5339dbf082846283269ea": ("mnist", "t10k-images-idx3-ubyte"),
+    "27ae3e4e09519cfbb04c329615203637": ("mnist", "t10k-labels-idx1-ubyte"),
+    "f4a8712d7a061bf5bd6d2ca38dc4d50a": ("fashion-mnist", "train-images-idx3-ubyte"),
+    "9018921c3c673c538a1fc5bad174d6f9": ("fashion-mnist", "train-labels-idx1-ubyte"),
+    "8181f5470baa50b63fa0f6fddb340f0a": ("fashion-mnist", "t10k-images-idx3-ubyte"),
+    "15d484375f8d13e6eb1aabb0c3f46965": ("fashion-mnist", "t10k-labels-idx1-ubyte"),
 }
 
 
@@ -95,13 +108,51 @@ def find_idx(folder: Path, name: str) -> Path | None:
     return None
 
 
-def read_images(folder: Path, part: str) -> tuple[NDArray[np.uint8], NDArray[Any]]:
-    """Images (samples, height, width) uint8 and labels (samples,) of one part, ``"train"`` or ``"test"``."""
-    paths = [find_idx(folder, name) for name in FILES[part]]
-    for path, name in zip(paths, FILES[part]):
+def _check_origin(path: Path, content: NDArray[np.uint8], name: str, file: str) -> None:
+    """Raise `DataError` if the content is published as another file than `file` of the data set `name`."""
+    header = np.array([0x0800 + content.ndim, *content.shape], dtype=">u4").tobytes()
+    digest = hashlib.md5(header, usedforsecurity=False)
+    digest.update(content.data)
+    origin = PUBLISHED.get(digest.hexdigest(), (name, file))
+    if origin != (name, file):
+        raise DataError(
+            f"{path} must be {file} of {name}, but by its published checksum it is {origin[1]} of {origin[0]}: "
+            f"put the files of {name} into a folder of their own"
+        )
+
+
+def check_labels(folder: Path, name: str) -> None:
+    """Raise `DataError` if a file of labels (small enough to look into) is published as that of another data set."""
+    for _, file in FILES.values():
+        path = find_idx(folder, file)
+        try:
+            labels = read_idx(path) if path is not None else None
+        except DataError:  # is told when the data set is read
+            continue
+        if path is not None and labels is not None:
+            _check_origin(path, labels, name, file)
+
+
+def read_images(
+    folder: str | Path, part: str, name: str | None = None
+) -> tuple[NDArray[np.uint8], NDArray[Any]]:
+    """Images (samples, height, width) uint8 and labels (samples,) of one part, ``"train"`` or ``"test"``.
+
+    With the `name` of a data set, files that are published as those of another are refused.
+    """
+    if part not in FILES:
+        raise unknown_name("part", part, FILES)
+    folder, paths, contents = Path(folder), [], []
+    for file in FILES[part]:
+        path = find_idx(folder, file)
         if path is None:
-            raise DataError(f"{folder} has no file {name} or {name}.gz")
-    images, labels = (read_idx(path) for path in paths if path is not None)
+            raise DataError(f"{folder} has no file {file} or {file}.gz")
+        content = read_idx(path)
+        if name is not None:
+            _check_origin(path, content, name, file)
+        paths.append(path)
+        contents.append(content)
+    images, labels = contents
     if images.ndim != 3 or labels.ndim != 1:
         raise DataError(
             f"{paths[0]} and {paths[1]} must hold images (3 axes) and labels (1), got {images.ndim} and {labels.ndim}"

@@ -14,10 +14,11 @@ from numpy.typing import NDArray
 
 from ..checks import checked_labels
 from ..errors import InputError, unknown_name
-from ..spikes import SpikeEvents
+from ..reading import checked_count, read_array
+from ..spikes import LARGEST, SpikeEvents, checked_indices
 from .encoding import pixel_times
 
-__all__ = ["AUGMENTATIONS", "ImageSamples", "augment_images"]
+__all__ = ["AUGMENTATIONS", "ImageSamples", "augment_images", "checked_augment"]
 
 AUGMENTATIONS = ("flip", "shift", "noise", "drop")
 
@@ -28,7 +29,7 @@ _DROPPED = 0.1
 
 
 def augment_images(
-    images: NDArray[np.uint8], augment: Sequence[str], rng: np.random.Generator
+    images: NDArray[np.uint8], augment: str | Sequence[str], rng: np.random.Generator
 ) -> NDArray[np.uint8]:
     """Change every image a little, at random.
 
@@ -36,7 +37,7 @@ def augment_images(
     ----------
     images : (B, height, width) uint8
         Left unchanged.
-    augment : sequence of {"flip", "shift", "noise", "drop"}
+    augment : one or a sequence of {"flip", "shift", "noise", "drop"}
         Mirrored left to right with probability 1/2; with probability 1/2 moved by -1, 0 or 1 pixel along each
         axis, what comes in from outside being 0; normal noise of standard deviation 8 grey levels on every pixel
         that is not 0; every pixel set to 0 with probability 1/10.
@@ -54,6 +55,9 @@ def augment_images(
     array([[[2, 1],
             [4, 3]]], dtype=uint8)
     """
+    images, augment = _checked_images(images), checked_augment(augment)
+    if not isinstance(rng, np.random.Generator):
+        raise InputError(f"rng must be a numpy.random.Generator, got {type(rng).__name__}")
     batch, height, width = images.shape
     if "flip" in augment:
         flips = np.asarray(rng.random((batch, 1, 1)) < 0.5)
@@ -74,6 +78,24 @@ def augment_images(
     return images
 
 
+def _checked_images(images: Any) -> NDArray[np.uint8]:
+    array: NDArray[np.uint8] = read_array("images", images)
+    if array.ndim != 3 or array.dtype != np.uint8:
+        raise InputError(
+            f"images must be uint8 of shape (samples, height, width), got {array.dtype} of shape {array.shape}"
+        )
+    return array
+
+
+def checked_augment(augment: str | Sequence[str]) -> tuple[str, ...]:
+    """`augment` as names of augmentations, one or several."""
+    names = (augment,) if isinstance(augment, str) else tuple(augment)
+    for name in names:
+        if name not in AUGMENTATIONS:
+            raise unknown_name("augmentation", name, AUGMENTATIONS)
+    return names
+
+
 class ImageSamples:
     """Labelled images that are augmented, if at all, and encoded when a batch of them is asked for.
 
@@ -86,7 +108,7 @@ class ImageSamples:
         T.
     encoding : str
         See `minisnn.datasets.pixel_times`.
-    augment : sequence of str
+    augment : str or sequence of str
         See `augment_images`; applied only where `batch` is given random numbers.
 
     Raises
@@ -107,28 +129,21 @@ class ImageSamples:
         labels: NDArray[np.int64],
         n_steps: int,
         encoding: str = "linear",
-        augment: Sequence[str] = (),
+        augment: str | Sequence[str] = (),
     ) -> None:
-        if images.ndim != 3 or images.dtype != np.uint8:
-            raise InputError(
-                f"images must be uint8 of shape (samples, height, width), got {images.dtype} of shape {images.shape}"
-            )
-        for name in augment:
-            if name not in AUGMENTATIONS:
-                raise unknown_name("augmentation", name, AUGMENTATIONS)
-        self.images = images
-        self.labels = checked_labels(labels, len(images), 2**31)
-        self.n_steps = n_steps
+        self.images = _checked_images(images)
+        self.labels = checked_labels(labels, len(self.images), 2**31)
+        self.n_steps = checked_count("n_steps", n_steps, low=1, high=LARGEST)
         self.encoding = encoding
-        self.augment = tuple(augment)
-        pixel_times(images[:1], n_steps, encoding)  # says now what is wrong with them
+        self.augment = checked_augment(augment)
+        pixel_times(self.images[:1], n_steps, encoding)  # says now if the encoding is unknown
 
     def __len__(self) -> int:
         return len(self.images)
 
     def batch(self, indices: NDArray[np.integer[Any]], rng: np.random.Generator | None = None) -> SpikeEvents:
         """Events of the images with these numbers; with `rng` they are augmented first."""
-        chosen = self.images[np.asarray(indices)]
+        chosen = self.images[checked_indices(indices, len(self))]
         if rng is not None and self.augment:
             chosen = augment_images(chosen, self.augment, rng)
         times = pixel_times(chosen.reshape(len(chosen), -1), self.n_steps, self.encoding)

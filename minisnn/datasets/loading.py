@@ -9,13 +9,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import InputError, unknown_name
+from ..errors import DataError, InputError, unknown_name
+from ..reading import checked_count, checked_flag, checked_float
+from ..spikes import LARGEST
 from . import nmnist, places, shd
 from .cache import cached
 from .camera import CameraSamples
 from .encoding import latency_linear, pixel_times
 from .idx import read_images
-from .images import ImageSamples
+from .images import ImageSamples, checked_augment
 from .places import NAMES, find
 from .recordings import POLARITIES, encode_recordings
 from .samples import Dataset, EventSamples, Samples, encode_events
@@ -34,7 +36,7 @@ def load_dataset(
     train_samples: int | None = None,
     test_samples: int | None = None,
     encoding: str = "linear",
-    augment: Sequence[str] = (),
+    augment: str | Sequence[str] = (),
     dt: float | None = None,
     polarities: str = "merged",
     counts: bool = False,
@@ -55,7 +57,7 @@ def load_dataset(
         Take only the first so many samples of a part.
     encoding : {"linear", "sparse", "log"}
         Latency encoding of images, see `pixel_times`; Yin-Yang is always encoded linearly.
-    augment : sequence of {"flip", "shift", "noise", "drop"}
+    augment : one or a sequence of {"flip", "shift", "noise", "drop"}
         What happens to training images at random every time they are used, see `augment_images`. Recordings of
         N-MNIST can be shifted, by up to two pixels along each axis, and nothing else.
     dt : float, optional
@@ -87,7 +89,14 @@ def load_dataset(
     """
     if name not in NAMES:
         raise unknown_name("data set", name, NAMES)
-    sizes = {"train": train_samples, "test": test_samples}
+    wanted = {"train": train_samples, "test": test_samples}
+    sizes = {p: None if n is None else checked_count(f"{p}_samples", n) for p, n in wanted.items()}
+    if n_steps is not None:
+        n_steps = checked_count("n_steps", n_steps, low=1, high=LARGEST)
+    if dt is not None:
+        dt = checked_float("dt", dt, low=0, open_low=True)
+    counts = checked_flag("counts", counts)
+    augment = checked_augment(augment)
     of_images = {"encoding": encoding != "linear", "augment": bool(augment)}
     of_recordings = {"dt": dt is not None, "counts": counts, "binning": binning != "floor"}
     of_nmnist = {"polarities": polarities != "merged"}
@@ -145,8 +154,15 @@ def _load_images(
     augment: Sequence[str],
 ) -> Dataset:
     parts: dict[str, Samples] = {}
+    shape: tuple[int, ...] = ()
     for part, wanted in sizes.items():
-        images, labels = read_images(folder, part)
+        images, labels = read_images(folder, part, name)
+        height, width = shape = shape or images.shape[1:]
+        if images.shape[1:] != shape:
+            raise DataError(
+                f"{folder}: images for the test must be {height} x {width} pixels as those for training, "
+                f"got {images.shape[1]} x {images.shape[2]}"
+            )
         size = _size(part, wanted, len(images))
         images, labels = images[:size], labels[:size]
         if part == "train" and augment:
@@ -155,7 +171,7 @@ def _load_images(
             # What is the same in every epoch is encoded once.
             flat = images.reshape(size, -1)
             parts[part] = _encode(flat, labels, lambda x: pixel_times(x, n_steps, encoding), n_steps)
-    return Dataset(name, **parts, n_inputs=images[0].size, n_classes=10, n_steps=n_steps)
+    return Dataset(name, **parts, n_inputs=height * width, n_classes=10, n_steps=n_steps)
 
 
 def _encode(

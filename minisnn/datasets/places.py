@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from ..errors import DataError, unknown_name
 from . import nmnist, shd
 from .cache import cache_folder
 from .idx import FILES as IDX_FILES
-from .idx import find_idx
+from .idx import check_labels, find_idx
 from .pooch_download import download_images
 from .tonic_bridge import download_with_tonic
 
@@ -25,6 +25,8 @@ _SOURCES = {
     "nmnist": "N-MNIST, from https://www.garrickorchard.com/datasets/n-mnist",
     "shd": "Spiking Heidelberg Digits, from https://zenkelab.org/datasets",
 }
+# The folders that torchvision and tonic make, named after their classes.
+_CLASSES = {"mnist": "MNIST", "fashion-mnist": "FashionMNIST", "nmnist": "NMNIST", "shd": "SHD"}
 _WANTED = {
     "mnist": f"{', '.join(_IDX)} (.gz or not)",
     "fashion-mnist": f"{', '.join(_IDX)} (.gz or not)",
@@ -50,17 +52,29 @@ def _given(data_dir: str | Path | None) -> str | Path | None:
     return data_dir if data_dir is not None else os.environ.get("MINISNN_DATA")
 
 
-def _look(name: str, data_dir: str | Path | None) -> Path | None:
-    """Folder with files of the data set, or None."""
+def _candidates(name: str, data_dir: str | Path | None) -> Iterator[Path]:
+    """Folders that may have files of the data set, in the order in which they are asked."""
     given = _given(data_dir)
-    places = [cache_folder()] if data_dir is None else []
-    if given is not None:
-        places.insert(0, Path(given))
-    # Tonic puts its files into a folder named after its class.
-    for place in places:
-        for folder in (place / name, place, place / name / name.upper(), place / name.upper()):
-            if folder.is_dir() and any(_HAS[name](folder)):
+    places = [given, cache_folder() if data_dir is None else None]
+    for place in [Path(place) for place in places if place is not None]:
+        for folder in (place / name, place, place / name / _CLASSES[name], place / _CLASSES[name]):
+            yield folder
+            yield folder / "raw"  # where torchvision has them
+
+
+def _look(name: str, data_dir: str | Path | None) -> Path | None:
+    """Folder with files of the data set, or None; `DataError` if there is none but one with those of another."""
+    foreign = None
+    for folder in _candidates(name, data_dir):
+        if folder.is_dir() and any(_HAS[name](folder)):
+            try:
+                if _HAS[name] is _has_idx:
+                    check_labels(folder, name)
                 return folder
+            except DataError as error:
+                foreign = foreign or error
+    if foreign is not None:
+        raise foreign
     return None
 
 
@@ -72,13 +86,14 @@ def find(name: str, data_dir: str | Path | None = None) -> Path:
     name : {"mnist", "fashion-mnist", "nmnist", "shd"}
         The data set.
     data_dir : path, optional
-        Its folder, or the folder that folder is in; without it the environment variable ``MINISNN_DATA``, then
-        the cache, where downloads are.
+        Its folder, or the folder that folder is in (or torchvision's ``MNIST/raw`` and ``FashionMNIST/raw``);
+        without it the environment variable ``MINISNN_DATA``, then the cache, where downloads are.
 
     Raises
     ------
     DataError
-        If no such folder has the files; the error names them and where to get them.
+        If no such folder has the files; the error names them and where to get them. Also if the labels found
+        are published as those of another data set.
     """
     if name not in _HAS:
         raise unknown_name("data set with files", name, _HAS)
@@ -90,7 +105,7 @@ def find(name: str, data_dir: str | Path | None = None) -> Path:
     if given is None:
         raise DataError(
             f"no folder for {name}: give --data-dir DIR or set MINISNN_DATA, and {advice}; "
-            f"or let --download fetch it into {cache_folder()}"
+            f"or let --download fetch it into {cache_folder() or 'the folder MINISNN_CACHE'}"
         )
     raise DataError(f"no {name} files in {given}: {advice}")
 
@@ -110,5 +125,8 @@ def download(name: str, data_dir: str | Path | None = None) -> Path:
     folder = _look(name, data_dir)
     if folder is not None and all(_HAS[name](folder)):  # else nothing, or what an interrupted download left
         return folder
-    place = (cache_folder() if data_dir is None else Path(data_dir)) / name
+    parent = cache_folder() if data_dir is None else Path(data_dir)
+    if parent is None:
+        raise DataError(f"no home folder to download {name} to: give --data-dir DIR or set MINISNN_CACHE")
+    place = parent / name
     return download_images(name, place) if _HAS[name] is _has_idx else download_with_tonic(name, place)

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..checks import checked_float
-from ..errors import DataError, InputError, unknown_name
-from ..spikes import SpikeEvents
+from ..errors import DataError, InputError, shown, unknown_name
+from ..reading import checked_count, checked_flag, checked_float, read_array
+from ..spikes import LARGEST, SpikeEvents
 
 __all__ = ["BINNINGS", "POLARITIES", "Recording", "encode_recordings", "pixel_neurons"]
 
@@ -35,8 +35,8 @@ def encode_recordings(
     Parameters
     ----------
     recordings : iterable of (times, neurons, name)
-        Of every recording the times of its events in microseconds, never decreasing, and their input neurons
-        (both (n_events,)); `name` is used in errors. A recording without events is silent.
+        Of every recording the times of its events in microseconds from its start, never decreasing, and their
+        input neurons (both (n_events,)); `name` is used in errors. A recording without events is silent.
     n_neurons : int
         Input neurons.
     n_steps : int
@@ -57,7 +57,9 @@ def encode_recordings(
     Raises
     ------
     DataError
-        For times that run backwards, are negative or not finite, and for neurons that do not exist.
+        For times that run backwards, are negative or not finite, and for neurons that do not exist. Also for
+        times of another unit or origin: if a recording has events and none falls within the steps, or if all
+        recordings last no longer than step 0.
 
     Examples
     --------
@@ -70,14 +72,25 @@ def encode_recordings(
     """
     if binning not in BINNINGS:
         raise unknown_name("binning", binning, BINNINGS)
-    if not isinstance(n_steps, (int, np.integer)) or n_steps < 1:
-        raise InputError(f"n_steps must be a whole number >= 1, got {n_steps!r}")
-    step_length = 1000 * checked_float("dt", dt, low=0, open_low=True)
+    n_steps = checked_count("n_steps", n_steps, low=1, high=LARGEST)
+    n_neurons = checked_count("n_neurons", n_neurons, low=1, high=LARGEST)
+    counts = checked_flag("counts", counts)
+    dt = checked_float("dt", dt, low=0, open_low=True)
     pieces, lengths = [], []
-    for times, neurons, name in recordings:
-        _check(times, neurons, n_neurons, name)
+    last_step, last_time, lasting = 0.0, 0.0, False
+    for recording in recordings:
+        times, neurons, name = _checked(recording, n_neurons)
         with np.errstate(over="ignore"):  # infinitely late is late enough
-            steps = (np.floor if binning == "floor" else np.rint)(times / step_length)
+            steps = (np.floor if binning == "floor" else np.rint)(times.astype(np.float64) / (1000 * dt))
+        if len(times):
+            if steps[0] >= n_steps:
+                raise DataError(
+                    f"{name}: none of its {len(times)} events falls within the {n_steps} steps of dt = {dt:g} ms; "
+                    "times must be microseconds from the start of the recording, got "
+                    f"{times[0]} ... {times[-1]}: subtract the start, convert the unit, or take more or longer steps"
+                )
+            last_step, last_time = max(last_step, steps[-1]), max(last_time, times[-1])
+            lasting = lasting or times[0] != times[-1]
         within = steps < n_steps  # before they become integers, which reach less far
         cells = np.sort(steps[within].astype(np.int64) * n_neurons + neurons[within].astype(np.int64))
         if not counts:
@@ -86,18 +99,32 @@ def encode_recordings(
         lengths.append(np.bincount(cells // n_neurons, minlength=n_steps))
     if not pieces:
         raise InputError("there must be at least one recording, got none")
+    if lasting and last_step == 0 and n_steps > 1:
+        raise DataError(
+            f"{name}: all events, and those of every recording before it, fall into step 0 of {n_steps} with "
+            f"dt = {dt:g} ms; times must be microseconds, got none above {last_time}: convert them from seconds or "
+            "milliseconds, or take a smaller dt"
+        )
     indptr = np.concatenate([[0], np.cumsum(np.concatenate(lengths))]).astype(np.int64)
-    return SpikeEvents._unchecked(indptr, np.concatenate(pieces), int(n_steps), n_neurons, counts)
+    return SpikeEvents._unchecked(indptr, np.concatenate(pieces), n_steps, n_neurons, counts)
 
 
-def _check(times: NDArray[Any], neurons: NDArray[Any], n_neurons: int, name: str) -> None:
+def _checked(recording: Recording, n_neurons: int) -> Recording:
+    """Arrays of a recording, whatever they came as, or the error that says what is wrong with them."""
+    try:
+        times, neurons, name = recording
+    except (TypeError, ValueError):
+        raise InputError(f"a recording must be (times, neurons, name), got {shown(recording)}") from None
+    times, neurons = read_array(f"{name}: times", times), read_array(f"{name}: neurons", neurons)
+    if not neurons.size:
+        neurons = neurons.astype(np.int64)  # an empty list says nothing of its dtype
     if times.shape != neurons.shape or times.ndim != 1 or neurons.dtype.kind not in "iu":
         raise DataError(
             f"{name}: every event needs one time and one neuron, got {times.dtype} of shape {times.shape} and "
             f"{neurons.dtype} of shape {neurons.shape}"
         )
     if not len(times):
-        return
+        return times, neurons, name
     if times.dtype.kind not in "iuf" or not np.isfinite(times).all():
         raise DataError(f"{name}: times must be finite numbers, got {times.dtype}")
     if times[0] < 0 or np.any(times[1:] < times[:-1]):
@@ -111,6 +138,7 @@ def _check(times: NDArray[Any], neurons: NDArray[Any], n_neurons: int, name: str
             f"{name}: events beyond the sensor: inputs must lie in 0 ... {n_neurons - 1}, "
             f"got {neurons.min()} ... {neurons.max()}"
         )
+    return times, neurons, name
 
 
 def pixel_neurons(

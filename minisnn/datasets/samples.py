@@ -11,8 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..checks import checked_labels
-from ..errors import InputError
-from ..spikes import SpikeEvents
+from ..errors import InputError, shown
+from ..reading import checked_count, read_array, whole_number
+from ..spikes import LARGEST, SpikeEvents, checked_indices
 
 __all__ = ["Dataset", "EventSamples", "Samples", "Subset", "encode_events", "folds", "split"]
 
@@ -43,8 +44,8 @@ class EventSamples:
     ----------
     spikes : SpikeEvents
         One batch with all samples.
-    labels : (len(spikes),) int64
-        Their classes.
+    labels : (len(spikes),) integer
+        Their classes; kept as an int64 array of its own.
 
     Examples
     --------
@@ -57,14 +58,18 @@ class EventSamples:
     labels: NDArray[np.int64]
 
     def __post_init__(self) -> None:
-        checked_labels(self.labels, len(self.spikes), 2**31)
+        if not isinstance(self.spikes, SpikeEvents):
+            raise InputError(
+                f"spikes must be SpikeEvents, got {type(self.spikes).__name__}; SpikeEvents.from_raster makes them"
+            )
+        object.__setattr__(self, "labels", checked_labels(self.labels, len(self.spikes), 2**31))
 
     def __len__(self) -> int:
         return len(self.spikes)
 
     def batch(self, indices: NDArray[np.integer[Any]], rng: np.random.Generator | None = None) -> SpikeEvents:
         """Events of the samples with these numbers; nothing here is random."""
-        return self.spikes[np.asarray(indices)]
+        return self.spikes[checked_indices(indices, len(self))]
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,27 +95,28 @@ class Subset:
     indices: NDArray[np.integer[Any]]
 
     def __post_init__(self) -> None:
-        indices = np.asarray(self.indices)
+        indices = read_array("indices", self.indices)
         if indices.dtype.kind not in "iu" or indices.ndim != 1 or not indices.size:
-            raise InputError(f"indices must be at least one integer, got {self.indices!r}")
+            raise InputError(f"indices must be at least one integer, got {shown(self.indices)}")
         if indices.min() < 0 or indices.max() >= len(self.samples):
             raise InputError(
                 f"indices must lie in 0 ... {len(self.samples) - 1}, got {indices.min()} ... {indices.max()}"
             )
-        object.__setattr__(self, "indices", indices)
+        object.__setattr__(self, "indices", indices.astype(np.int64))
 
     @cached_property
     def labels(self) -> NDArray[np.int64]:
         """(len(self),) classes."""
-        labels: NDArray[np.int64] = self.samples.labels[self.indices]
-        return labels
+        labels = checked_labels(self.samples.labels, len(self.samples), 2**31)
+        chosen: NDArray[np.int64] = labels[self.indices]
+        return chosen
 
     def __len__(self) -> int:
         return len(self.indices)
 
     def batch(self, indices: NDArray[np.integer[Any]], rng: np.random.Generator | None = None) -> SpikeEvents:
         """Events of the samples with these numbers, counted within the subset."""
-        return self.samples.batch(self.indices[np.asarray(indices)], rng)
+        return self.samples.batch(self.indices[checked_indices(indices, len(self))], rng)
 
 
 @dataclass(frozen=True, eq=False)
@@ -127,6 +133,11 @@ class Dataset:
         Input neurons, classes, and T.
     validation : Samples, optional
         Samples to choose the best epoch by; see `split` and `folds`.
+
+    Raises
+    ------
+    InputError
+        If a part is empty, has labels beyond the classes, or events of another number of steps or inputs.
     """
 
     name: str
@@ -136,6 +147,29 @@ class Dataset:
     n_classes: int
     n_steps: int
     validation: Samples | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("n_inputs", "n_classes", "n_steps"):
+            object.__setattr__(self, name, checked_count(name, getattr(self, name), low=1, high=LARGEST))
+        for name in ("train", "test", "validation"):
+            samples = getattr(self, name)
+            if samples is not None or name != "validation":
+                self._check_part(name, samples)
+
+    def _check_part(self, name: str, samples: Samples) -> None:
+        if not (hasattr(samples, "labels") and hasattr(samples, "batch")):
+            raise InputError(
+                f"{name} must be samples, got {type(samples).__name__}; EventSamples(spikes, labels) makes them"
+            )
+        if not len(samples):
+            raise InputError(f"the {name} part must have at least one sample, got none")
+        checked_labels(samples.labels, len(samples), self.n_classes, f"{name} labels")
+        events = samples.batch(np.arange(1))
+        if isinstance(events, SpikeEvents) and events.shape[1:] != (self.n_steps, self.n_inputs):
+            raise InputError(
+                f"the {name} part must have {self.n_steps} steps and {self.n_inputs} inputs, "
+                f"got {events.n_steps} and {events.n_neurons}"
+            )
 
 
 def split(dataset: Dataset, n_validation: int, seed: int = 0) -> Dataset:
@@ -171,15 +205,16 @@ def split(dataset: Dataset, n_validation: int, seed: int = 0) -> Dataset:
     (array([0, 0, 0, 1]), array([0, 0, 0, 1]))
     """
     labels, rng = _labels_to_part(dataset, seed)
-    if not isinstance(n_validation, (int, np.integer)) or not 1 <= n_validation < len(labels):
+    number = whole_number(n_validation)
+    if number is None or not 1 <= number < len(labels):
         raise InputError(
             f"validation samples must number 1 ... {len(labels) - 1} of the {len(labels)} for training, "
-            f"got {n_validation!r}"
+            f"got {shown(n_validation)}"
         )
     classes, counts = np.unique(labels, return_counts=True)
-    # Largest remainder, in whole numbers: n_validation * counts / len(labels), rounded to add up.
-    taken, left_over = np.divmod(int(n_validation) * counts, len(labels))
-    taken[np.argsort(-left_over, kind="stable")[: int(n_validation) - int(taken.sum())]] += 1
+    # Largest remainder, in whole numbers: number * counts / len(labels), rounded to add up.
+    taken, left_over = np.divmod(number * counts, len(labels))
+    taken[np.argsort(-left_over, kind="stable")[: number - int(taken.sum())]] += 1
     chosen = [rng.permutation(np.flatnonzero(labels == c))[:n] for c, n in zip(classes, taken)]
     return _parted(dataset, np.concatenate(chosen))
 
@@ -208,19 +243,23 @@ def folds(dataset: Dataset, k: int, seed: int = 0) -> list[Dataset]:
     """
     labels, rng = _labels_to_part(dataset, seed)
     classes, counts = np.unique(labels, return_counts=True)
-    if not isinstance(k, (int, np.integer)) or not 2 <= k <= counts.min():
+    number = whole_number(k)
+    if number is None or not 2 <= number <= counts.min():
         smallest = f"class {classes[counts.argmin()]} has {counts.min()} training samples"
-        raise InputError(f"folds must number at least 2 and at most {counts.min()} ({smallest}), got {k!r}")
+        raise InputError(
+            f"folds must number at least 2 and at most {counts.min()} ({smallest}), got {shown(k)}"
+        )
     # Class after class is dealt out like cards, going on with the fold after the last.
     dealt = np.concatenate([rng.permutation(np.flatnonzero(labels == c)) for c in classes])
-    return [_parted(dataset, dealt[fold::k]) for fold in range(k)]
+    return [_parted(dataset, dealt[fold::number]) for fold in range(number)]
 
 
 def _labels_to_part(dataset: Dataset, seed: int) -> tuple[NDArray[np.int64], np.random.Generator]:
     if dataset.validation is not None:
         raise InputError(f"{dataset.name} has a validation part already: split the data set as it was loaded")
     # Three numbers, so that no other use of the same seed draws the same.
-    return dataset.train.labels, np.random.default_rng([seed, 0, 1])
+    rng = np.random.default_rng([checked_count("seed", seed), 0, 1])
+    return checked_labels(dataset.train.labels, len(dataset.train), dataset.n_classes), rng
 
 
 def _parted(dataset: Dataset, validation: NDArray[np.int64]) -> Dataset:
@@ -233,8 +272,9 @@ def encode_events(
     values: NDArray[Any], encode: Callable[[NDArray[Any]], NDArray[np.int32]], n_steps: int
 ) -> SpikeEvents:
     """Events of a whole part: `encode` turns values (samples, neurons) into spike times, chunk by chunk."""
-    if not len(values):
-        raise InputError("there must be at least one sample, got none")
+    values, n_steps = read_array("values", values), checked_count("n_steps", n_steps, low=1, high=LARGEST)
+    if values.ndim != 2 or not values.size:
+        raise InputError(f"values must have shape (samples, neurons), none empty, got {values.shape}")
     chunks = [
         SpikeEvents.from_spike_times(encode(values[k : k + _CHUNK]), n_steps)
         for k in range(0, len(values), _CHUNK)

@@ -74,7 +74,7 @@ def read_shd(path: str | Path) -> tuple[list[Recording], NDArray[np.int64]]:
             f"{path}: labels must lie in 0 ... {N_CLASSES - 1}, got {labels.min()} ... {labels.max()}"
         )
     recordings = [
-        (_microseconds(t, f"recording {k} of {path}"), np.asarray(u), f"recording {k} of {path}")
+        (_microseconds(t, name := f"recording {k} of {path} (seconds)"), np.asarray(u), name)
         for k, (t, u) in enumerate(zip(times, units))
     ]
     return recordings, labels.astype(np.int64)

@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import DataError, InputError, one_line
+from ..errors import DataError, InputError, one_line, shown
+from ..reading import read_array, whole_number
 from .recordings import Recording, encode_recordings, pixel_neurons
 from .samples import EventSamples
 
@@ -56,11 +57,13 @@ def from_tonic(
         For recordings that do not fit the sensor.
     """
     size = sensor_size if sensor_size is not None else getattr(dataset, "sensor_size", None)
-    if size is None or len(size) != 3 or not all(isinstance(n, (int, np.integer)) and n >= 1 for n in size):
+    sizes = read_array("sensor_size", size)
+    if sizes.shape != (3,) or sizes.dtype.kind not in "iu" or sizes.min() < 1:
         raise InputError(
-            f"sensor_size must be (width, height, polarities), and the data set does not say it; got {size!r}"
+            f"sensor_size must be (width, height, polarities), and the data set does not say it; "
+            f"got {shown(size)}"
         )
-    width, height, n_polarities = (int(n) for n in size)
+    width, height, n_polarities = sizes.tolist()
     if n_polarities == 1:
         polarities = "merged"
     n_neurons = width * height * (2 if polarities == "kept" else 1)
@@ -79,12 +82,13 @@ def from_tonic(
                 )
             x = np.asarray(events["x"])
             y = np.asarray(events["y"]) if "y" in fields else np.zeros(len(x), np.int64)
-            p = np.asarray(events["p"]).astype(np.int64) if "p" in fields else np.zeros(len(x), np.int64)
-            if n_polarities == 1:
-                p = np.zeros(len(x), np.int64)
-            if not isinstance(label, (int, np.integer)):
-                raise DataError(f"{name}: the label must be an integer, got {label!r}")
-            labels.append(int(label))
+            p = np.asarray(events["p"]) if "p" in fields and n_polarities > 1 else np.zeros(len(x), np.int64)
+            if p.dtype == np.bool_:
+                p = p.astype(np.int64)
+            number = whole_number(label)
+            if number is None:
+                raise DataError(f"{name}: the label must be an integer, got {shown(label)}")
+            labels.append(number)
             yield np.asarray(events["t"]), pixel_neurons(x, y, p, width, height, polarities, name), name
 
     stream: Iterable[Recording] = recordings()

@@ -12,7 +12,8 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import InputError
+from ..errors import InputError, shown
+from ..reading import checked_count, checked_float, whole_number
 
 __all__ = ["CLASS_NAMES", "yin_yang", "yin_yang_class"]
 
@@ -50,7 +51,7 @@ def yin_yang(
     seed : int
         Of NumPy's legacy ``RandomState``; the data set as published has 42 for training and 0 for the test.
     r_small, r_big : float
-        Radius of the dots and of the disc.
+        Radius of the dots and of the disc; the first at most half of the second.
 
     Returns
     -------
@@ -65,12 +66,17 @@ def yin_yang(
     >>> features[0].round(4), labels
     (array([0.6803, 0.4505, 0.3197, 0.5495]), array([2, 1]))
     """
-    if size < 1:
-        raise InputError(f"size must be at least 1, got {size}")
+    number = whole_number(size)
+    if number is None or number < 1:
+        raise InputError(f"size must be at least 1, got {shown(size)}")
+    seed = checked_count("seed", seed, high=2**32 - 1)
+    r_big = checked_float("r_big", r_big, low=0, open_low=True)
+    # Larger dots would leave no yin and no yang, and the rejection would never end.
+    r_small = checked_float("r_small", r_small, low=0, high=r_big / 2, open_low=True)
     random = np.random.RandomState(seed)  # the published data came from this generator
-    features = np.empty((size, 4))
-    labels = np.empty(size, dtype=np.int64)
-    for k in range(size):
+    features = np.empty((number, 4))
+    labels = np.empty(number, dtype=np.int64)
+    for k in range(number):
         wanted = random.randint(3)
         while True:
             x, y = random.rand(2) * 2 * r_big

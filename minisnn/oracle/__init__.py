@@ -1,7 +1,7 @@
 """The oracle: it answers whether an implementation of the single-spike layer is right.
 
 `check` tries a port and judges every number by a derived bound (`minisnn.oracle.bounds`) on the exact
-result (`minisnn.oracle.exact`); `gradcheck` checks a backward pass by complex step on the anchored twin.
+result (`minisnn.oracle.reference`); `gradcheck` checks a backward pass by complex step on the anchored twin.
 """
 
 from .cases import Case

@@ -7,36 +7,63 @@ with decays 0 and 1, where ties happen and the bound is zero; and *general* ones
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from ..errors import InputError
 from .cases import Case, from_entry
-from .hand_cases import HAND_CASES
-from .hand_gradients import HAND_GRADIENTS
+from .golden import hand_entries
+from .judge import Judge
 
-__all__ = [
-    "drawn",
-    "edge",
-    "golden",
-    "golden_gradients",
-    "gradient_cases",
-    "large",
-    "random_case",
-    "with_gradient",
-]
+__all__ = ["FIXED", "backward", "drawn", "forward", "golden", "random_case", "with_gradient"]
 
-Floats = NDArray[Any]
+# Batteries that are the same in every check; where one of them fails, they say enough.
+FIXED = ("golden", "edge", "golden gradient", "edge gradient")
+
+
+def forward(neuron: str, dtype: str, examples: int, seed: int) -> Iterator[tuple[str, Iterable[Case]]]:
+    """Batteries of a forward pass, by name."""
+    first = golden(neuron, dtype)
+    yield "golden", first
+    yield "edge", edge(neuron, dtype)
+    yield "golden", [replace(first[0], id=f"{first[0].id} (again)")]
+    yield "drawn", drawn(neuron, dtype, examples, np.random.default_rng([seed, 0]))
+    yield "large", large(neuron, dtype, seed)
+
+
+def backward(
+    neuron: str, dtype: str, gradients: tuple[str, ...], examples: int, seed: int, judge: Judge
+) -> Iterator[tuple[str, Iterable[Case]]]:
+    """Batteries of a backward pass: cases whose spikes are all decided, with room to spare."""
+    rng = np.random.default_rng([seed, 2])
+    yield "golden gradient", golden(neuron, dtype, gradients)
+    yield "edge gradient", _edge_gradients(neuron, dtype, gradients, judge.bound, judge.convention)
+    yield (
+        "drawn gradient",
+        (
+            with_gradient(case, gradients[rng.integers(len(gradients))], rng)
+            for case in drawn(neuron, dtype, examples, np.random.default_rng([seed, 3]))
+            if judge.decided(case)
+        ),
+    )
+    yield (
+        "large gradient",
+        (
+            with_gradient(case, gradient, rng)
+            for case in large(neuron, dtype, seed)[1:]
+            if case.shape[1] <= 400 and judge.decided(case, 2.0)
+            for gradient in gradients
+        ),
+    )
 
 
 @functools.cache
-def golden(neuron: str, dtype: str) -> tuple[Case, ...]:
-    """The tiny golden vectors of that layer, forward; square and unsymmetric first."""
-    cases = [from_entry(entry, dtype) for entry in HAND_CASES if entry["neuron"] == neuron]
+def golden(neuron: str, dtype: str, gradients: tuple[str, ...] = ("",)) -> tuple[Case, ...]:
+    """The tiny golden vectors of that layer, forward or by some gradients; square and unsymmetric first."""
+    entries = [e for e in hand_entries() if e.get("neuron") == neuron and e.get("gradient", "") in gradients]
+    cases = [from_entry(entry, dtype) for entry in entries]
     return tuple(sorted(cases, key=lambda case: "Unsymmetric" not in case.flags))
 
 
@@ -53,7 +80,6 @@ def random_case(
     bias: float = 0.1,
     threshold: float = 1.0,
     flags: tuple[str, ...] = ("General",),
-    comment: str = "",
 ) -> Case:
     """A case drawn from `rng`: (batch, steps, inputs, neurons), weights scaled so that about half the neurons fire."""
     batch, n_steps, n_in, n_out = shape
@@ -67,7 +93,7 @@ def random_case(
         (rng.normal(0, bias, n_out) if bias else np.zeros(n_out)).astype(dtype),
         decays.astype(dtype),
         float(dtype.type(threshold)),
-        comment or f"random, {batch} samples, {n_steps} steps, {n_in} inputs, {n_out} neurons",
+        f"random, {batch} samples, {n_steps} steps, {n_in} inputs, {n_out} neurons",
         flags,
     )
 
@@ -103,17 +129,29 @@ def edge(neuron: str, dtype: str) -> tuple[Case, ...]:
         ([0.0] * 4, "no-memory"),
         ([1.0] * 4, "no-leak"),
     ):
-        drawn_case = case(name, (2, 8, 3, 4), gain=1.2, flags=("DecayPerNeuron", "DecayZero", "DecayOne"))
-        cases.append(replace(drawn_case, decay=np.array(decays, dtype=dtype)))
+        mixed = case(name, (2, 8, 3, 4), gain=1.2, flags=("DecayPerNeuron", "DecayZero", "DecayOne"))
+        cases.append(replace(mixed, decay=np.array(decays, dtype=dtype)))
     # Only the last step carries input, and only the first.
     for name, step, flag in (("last-step", -1, "LastStep"), ("first-step", 0, "FirstStep")):
-        drawn_case = case(name, (2, 6, 3, 3), gain=3.0, bias=0.0, flags=(flag,))
-        spikes = np.zeros_like(drawn_case.spikes)
+        single = case(name, (2, 6, 3, 3), gain=3.0, bias=0.0, flags=(flag,))
+        spikes = np.zeros_like(single.spikes)
         spikes[:, step] = 1
-        cases.append(
-            replace(drawn_case, spikes=spikes, weight=np.abs(drawn_case.weight) + drawn_case.dtype.type(0.5))
-        )
+        cases.append(replace(single, spikes=spikes, weight=np.abs(single.weight) + single.dtype.type(0.5)))
     return tuple(cases)
+
+
+@functools.lru_cache(16)
+def _edge_gradients(
+    neuron: str, dtype: str, gradients: tuple[str, ...], bound: str, convention: tuple[str, ...]
+) -> tuple[Case, ...]:
+    """Backward cases made of the golden and edge cases, the same in every check."""
+    judge, rng = Judge(bound, convention), np.random.default_rng(3)
+    return tuple(
+        with_gradient(case, gradient, rng)
+        for case in golden(neuron, dtype) + edge(neuron, dtype)
+        if case.shape[1] <= 400 and judge.decided(case)
+        for gradient in gradients
+    )
 
 
 @functools.lru_cache(8)
@@ -121,120 +159,41 @@ def large(neuron: str, dtype: str, seed: int) -> tuple[Case, ...]:
     """Long and wide cases, drawn from `seed`: rounding adds up, low precision shows."""
     rng = np.random.default_rng([seed, 1])
     shapes = ((4, 100, 30, 20), (2, 300, 6, 8), (16, 20, 60, 12), (1, 512, 3, 4), (3, 33, 1, 17))
-    flags = (("LongRun",), ("LongRun",), ("ManyInputs",), ("LongRun",), ("General",))
+    flags = ("LongRun", "LongRun", "ManyInputs", "LongRun", "General")
     return tuple(
         random_case(
-            f"large-{k}", neuron, dtype, rng, shape, rate=0.15, decay=(0.8, 0.995), gain=0.5, flags=flag
+            f"large-{k}", neuron, dtype, rng, shape, rate=0.15, decay=(0.8, 0.995), gain=0.5, flags=(flag,)
         )
         for k, (shape, flag) in enumerate(zip(shapes, flags))
     )
 
 
-def _strategies() -> Any:
-    try:
-        import hypothesis
-    except ImportError:
-        raise InputError(
-            "the checker draws its cases with hypothesis: pip install 'minisnn[check]'"
-        ) from None
-    return hypothesis
-
-
-def drawn(
-    neuron: str,
-    dtype: Any,
-    examples: int,
-    seed: int,
-    visit: Callable[[Case], bool],
-    prepare: Callable[[Case], Case | None],
-) -> None:
-    """Draw `examples` cases with hypothesis and show each to `visit`, until it returns False.
-
-    Parameters
-    ----------
-    neuron, dtype
-        What the cases are for.
-    examples, seed : int
-        How many, and from which seed.
-    visit : callable
-        Takes a case; False ends the battery.
-    prepare : callable
-        Turns a drawn forward case into the one to visit (a gradient case), or None to discard it.
-    """
-    hypothesis = _strategies()
-    strategies = hypothesis.strategies
+def drawn(neuron: str, dtype: Any, examples: int, rng: np.random.Generator) -> Iterator[Case]:
+    """Small cases drawn from `rng`, exact and general ones by chance."""
     dtype = np.dtype(dtype)
-
-    @strategies.composite  # type: ignore[untyped-decorator]
-    def case_strategy(draw: Any) -> Case:
-        exact = draw(strategies.booleans())
-        batch, n_in, n_out = (draw(strategies.integers(1, 3)) for _ in range(3))
-        n_steps = draw(strategies.integers(1, 12))
+    for _ in range(examples):
+        exact = rng.random() < 0.5
+        batch, n_in, n_out = rng.integers(1, 4, size=3)
+        n_steps = rng.integers(1, 13)
         if exact:
             unit, limit = 0.25, 6
-            choices = [0.0, 0.5, 1.0] if n_steps <= 2 else [0.0, 1.0]
+            decays = [0.0, 0.5, 1.0] if n_steps <= 2 else [0.0, 1.0]
         else:
             unit, limit = 1 / 37, 60
-            choices = [0.1, 1 / 3, 0.5, 0.75, 0.9, 0.95, 0.99]
-
-        def floats(shape: tuple[int, ...], low: int, high: int, scale: float) -> Floats:
-            numbers = strategies.lists(
-                strategies.integers(low, high), min_size=(n := int(np.prod(shape))), max_size=n
-            )
-            return (np.array(draw(numbers), dtype=np.float64).reshape(shape) * scale).astype(dtype)
-
-        spikes = floats((batch, n_steps, n_in), 0, 1, 1.0)
-        weight = floats((n_in, n_out), -limit, limit, unit)
-        bias = (
-            floats((n_out,), -limit // 4, limit // 4, unit)
-            if draw(strategies.booleans())
-            else np.zeros(n_out, dtype)
-        )
-        picks = draw(strategies.lists(strategies.sampled_from(choices), min_size=n_out, max_size=n_out))
-        threshold = draw(strategies.sampled_from([1.0, 1.0, 1.0, 0.5, 2.0]))
+            decays = [0.1, 1 / 3, 0.5, 0.75, 0.9, 0.95, 0.99]
+        bias = rng.integers(-limit // 4, limit // 4 + 1, n_out) * (rng.random() < 0.5)
         kind = "exact" if exact else "general"
-        return Case(
+        yield Case(
             f"drawn-{kind}",
             neuron,
-            spikes,
-            weight,
-            bias,
-            np.array(picks, dtype=dtype),
-            threshold,
-            f"drawn by hypothesis, {kind}",
+            rng.integers(0, 2, (batch, n_steps, n_in)).astype(dtype),
+            (rng.integers(-limit, limit + 1, (n_in, n_out)) * unit).astype(dtype),
+            (bias * unit).astype(dtype),
+            rng.choice(decays, n_out).astype(dtype),
+            float(rng.choice([1.0, 1.0, 1.0, 0.5, 2.0])),
+            f"drawn, {kind}",
             ("ThresholdTie",) if exact else ("General",),
         )
-
-    going = True
-
-    def visitor(case: Case) -> None:
-        nonlocal going
-        if going:
-            ready = prepare(case)
-            if ready is not None:
-                going = visit(ready)
-
-    settings = hypothesis.settings(
-        max_examples=examples,
-        deadline=None,
-        database=None,
-        phases=[hypothesis.Phase.generate],
-        suppress_health_check=list(hypothesis.HealthCheck),
-    )
-    settings(hypothesis.seed(seed)(hypothesis.given(case_strategy())(visitor)))()
-
-
-def gradient_cases(
-    cases: Iterable[Case],
-    gradients: tuple[str, ...],
-    decided: Callable[[Case], bool],
-    rng: np.random.Generator,
-) -> Iterator[Case]:
-    """Backward cases made of forward cases whose spikes are all decided with room to spare."""
-    for case in cases:
-        if case.shape[1] <= 400 and decided(case):
-            for gradient in gradients:
-                yield with_gradient(case, gradient, rng)
 
 
 def with_gradient(case: Case, gradient: str, rng: np.random.Generator) -> Case:
@@ -252,11 +211,3 @@ def with_gradient(case: Case, gradient: str, rng: np.random.Generator) -> Case:
         gradient=gradient,
         id=f"{case.id}/{gradient}",
     )
-
-
-@functools.cache
-def golden_gradients(neuron: str, gradients: tuple[str, ...], dtype: str) -> tuple[Case, ...]:
-    """The tiny golden backward vectors of that layer and those choices."""
-    entries = [e for e in HAND_GRADIENTS if e["neuron"] == neuron and e["gradient"] in gradients]
-    cases = (from_entry(entry, dtype) for entry in entries)
-    return tuple(sorted(cases, key=lambda case: "Unsymmetric" not in case.flags))

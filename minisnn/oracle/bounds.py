@@ -46,6 +46,10 @@ relative error ``f = log2(n) g / (1 - log2(n) g)`` in the 2-norm, ``g = mu + gam
 error of the twiddle factors (2u allowed here), so g <= 9 u. Two transforms, a pointwise product and one transform
 back give, for kernel a and signal s, ``|error| <= f (2 |a|_2 |s|_1 + |a|_1 |s|_2) + 4 u |a|_2 |s|_1`` for every step
 (with ``|F s|_max <= |s|_1``). ``kind="fft"`` adds that, n = 4T, wherever time enters.
+
+**Reference.** A port is compared with `minisnn.oracle.reference` in float64, itself an implementation that keeps the
+bound of float64. Every bound grows at least in proportion to the unit u, so the reference adds at most the share
+``2^-53 / u``: nothing to speak of in float32, and in float64 every bound is doubled.
 """
 
 from __future__ import annotations
@@ -57,11 +61,13 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from ..errors import unknown_name
-from .exact import ExactBackward, ExactForward, nearest
+from .cases import Case
+from .reference import Backward, Forward
 
 __all__ = [
     "KINDS",
     "SpikeVerdict",
+    "exact_in_any_order",
     "gamma",
     "gradient_bounds",
     "is_exact_case",
@@ -73,7 +79,6 @@ __all__ = [
 
 Floats = NDArray[np.float64]
 KINDS = ("standard", "fft")
-_REFERENCE = 2.0**-100  # a generous unit of the double-double reference (about 2^-104), per counted operation
 _UPWARD = (
     1.0 + 2.0**-30
 )  # the bounds are computed in float64 themselves: rounded up by far more than that loses
@@ -98,6 +103,11 @@ def _eta(dtype: DTypeLike) -> float:
 
 def _unit(dtype: DTypeLike) -> float:
     return float(np.finfo(np.dtype(dtype)).eps) / 2
+
+
+def _with_reference(bound: Floats, dtype: DTypeLike) -> Floats:
+    """`bound`, and what the reference may be off."""
+    return bound * _UPWARD * (1 + 2.0**-53 / _unit(dtype))
 
 
 def _checked_kind(kind: str) -> str:
@@ -214,19 +224,22 @@ def potential_bound(
     Examples
     --------
     >>> bound = potential_bound(np.ones((1, 1, 1)), np.array([[0.75]]), np.zeros(1), 0.5, np.float64)
-    >>> bool(bound[0, 0, 0] < 3.1 * 0.75 * 2.0**-53)  # m = 1 + 2
+    >>> bool(bound[0, 0, 0] < 2 * 3.1 * 0.75 * 2.0**-53)  # m = 1 + 2, and the reference
     True
     """
-    absolute, count = absolute_potential(
-        spikes, weight, bias, decay, fired=fired, threshold=threshold, input_scaled=input_scaled
-    )
-    bound: Floats = gamma(count, dtype) * absolute + count * (_eta(dtype) + _REFERENCE * absolute)
+    choice: dict[str, Any] = {"fired": fired, "threshold": threshold, "input_scaled": input_scaled}
+    return _with_reference(_potential_error((spikes, weight, bias, decay), dtype, kind, choice), dtype)
+
+
+def _potential_error(terms: tuple[Any, ...], dtype: DTypeLike, kind: str, choice: dict[str, Any]) -> Floats:
+    """`potential_bound` without the error of the reference."""
+    absolute, count = absolute_potential(*terms, **choice)
+    bound: Floats = gamma(count, dtype) * absolute + count * _eta(dtype)
     if _checked_kind(kind) == "fft":
-        signal = _absolute_current(spikes, weight, bias)[0]
-        if fired is not None:
-            signal = signal + abs(threshold) * fired
-        kernel = _kernel(decay, signal.shape[1], signal.shape[2])
-        bound = bound + _fft_error(kernel, signal, dtype)
+        signal = _absolute_current(*terms[:3])[0]
+        if choice["fired"] is not None:
+            signal = signal + abs(choice["threshold"]) * choice["fired"]
+        bound = bound + _fft_error(_kernel(terms[3], *signal.shape[1:]), signal, dtype)
     return bound * _UPWARD
 
 
@@ -256,8 +269,7 @@ class SpikeVerdict:
 def _crossings(
     potential: Any, bound: Floats, threshold: float, tie_fires: bool
 ) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-    hi, lo = nearest(potential)
-    distance = (hi - threshold) + lo
+    distance = np.asarray(potential, np.float64) - threshold
     if tie_fires:
         return distance - bound >= 0, distance + bound >= 0
     return distance - bound > 0, distance + bound > 0
@@ -277,8 +289,8 @@ def judge_spike_times(
     ----------
     spike_times : (B, N) integer
         Times under test, T for never.
-    potential : (B, T, N) numbers
-        Exact potential, ``exact_forward(...).potential``.
+    potential : (B, T, N)
+        Potential of the reference.
     bound : (B, T, N)
         `potential_bound`, or zeros for an exact case.
     threshold : float
@@ -288,8 +300,7 @@ def judge_spike_times(
 
     Examples
     --------
-    >>> from minisnn.oracle.exact import double_double
-    >>> v = double_double(np.array([[[0.5], [1.0 + 1e-9], [2.0]]]))
+    >>> v = np.array([[[0.5], [1.0 + 1e-9], [2.0]]])
     >>> bound = np.full((1, 3, 1), 1e-8)  # step 1 is undecided, step 2 certainly crosses
     >>> [bool(judge_spike_times(np.array([[t]]), v, bound).right[0, 0]) for t in range(4)]
     [False, True, True, False]
@@ -321,8 +332,7 @@ def judge_spikes(
 
     Examples
     --------
-    >>> from minisnn.oracle.exact import double_double
-    >>> v = double_double(np.array([[[0.5], [1.0], [2.0]]]))
+    >>> v = np.array([[[0.5], [1.0], [2.0]]])
     >>> judge_spikes(np.array([[[0], [1], [1]]], dtype=bool), v, np.zeros((1, 3, 1))).right.ravel()
     array([ True, False,  True])
     """
@@ -378,41 +388,32 @@ def powers_are_exact(decay: Any, n_steps: int) -> bool:
     return bool(np.all((beta == 0) | (beta == 1) | ((beta == 0.5) & (n_steps <= 2))))
 
 
+def exact_in_any_order(case: Case) -> bool:
+    """Whether every way of computing the forward pass of a case is exact, so that its bound is zero."""
+    resets = case.threshold if case.neuron == "multi-spike" else 0.0
+    return powers_are_exact(case.decay, case.shape[1]) and is_exact_case(
+        case.spikes, case.weight, case.bias, case.decay, case.dtype, resets
+    )
+
+
 # ---- gradients ------------------------------------------------------------------------------------
 
 
 def gradient_bounds(
-    backward: ExactBackward,
-    forward: ExactForward,
-    spikes: NDArray[Any],
-    weight: NDArray[Any],
-    bias: NDArray[Any],
-    decay: Any,
-    threshold: float,
-    surrogate_scale: float,
-    gradient: str,
-    grad_spikes: NDArray[Any],
-    dtype: DTypeLike,
-    *,
-    neuron: str = "single-spike",
-    detach_reset: bool = False,
-    kind: str = "standard",
-    input_scaled: bool = False,
+    backward: Backward, forward: Forward, case: Case, *, kind: str = "standard", input_scaled: bool = False
 ) -> dict[str, Floats]:
-    """How far computed gradients may be from the exact ones, component by component.
+    """How far computed gradients may be from those of the reference, component by component.
 
     Valid where the implementation's spikes are the exact ones: draw cases in which none is undecided.
 
     Parameters
     ----------
-    backward, forward : ExactBackward, ExactForward
-        The exact passes.
-    spikes, weight, bias, decay, threshold, surrogate_scale, gradient, grad_spikes
-        As given to the implementation.
-    dtype : float32 or float64
-        Its precision.
-    neuron, detach_reset, kind, input_scaled
-        Which layer, whether its reset is left out of the gradient, which bound, and which convention.
+    backward, forward : Backward, Forward
+        The passes of the reference.
+    case : Case
+        What was given to the implementation, in its precision.
+    kind, input_scaled
+        Which bound, and which convention.
 
     Returns
     -------
@@ -420,24 +421,24 @@ def gradient_bounds(
         ``spikes`` (B, T, n_in), ``weight`` (n_in, N), ``bias`` (N,), ``decay`` (N,), float64.
     """
     fft = _checked_kind(kind) == "fft"
-    x, w = np.abs(np.asarray(spikes, np.float64)), np.abs(np.asarray(weight, np.float64))
-    beta = np.asarray(decay, np.float64)
-    batch, n_steps, _ = x.shape
-    n_out = w.shape[1]
+    dtype, conventional, scale = case.dtype, case.neuron == "multi-spike", case.surrogate_scale
+    x, w, beta = (np.abs(np.asarray(a, np.float64)) for a in (case.spikes, case.weight, case.decay))
+    batch, n_steps, n_out = case.shape
     unit, eta = _unit(dtype), _eta(dtype)
-    resets = forward.fired if neuron == "multi-spike" else None
-    terms = (spikes, weight, bias, decay)
-    choice: dict[str, Any] = {"fired": resets, "threshold": threshold, "input_scaled": input_scaled}
+    resets = forward.fired if conventional else None
+    through = 0.0 if case.gradient == "detached-reset" else abs(case.threshold)
+    terms = (case.spikes, case.weight, case.bias, case.decay)
+    choice: dict[str, Any] = {"fired": resets, "threshold": case.threshold, "input_scaled": input_scaled}
     absolute, _ = absolute_potential(*terms, **choice)
-    bound = potential_bound(*terms, dtype, kind=kind, **choice)
+    bound = _potential_error(terms, dtype, kind, choice)
     if resets is not None:  # the membrane after the reset has one more term
-        absolute = absolute + abs(threshold) * resets
-    surrogate, error_h = _surrogate_error(backward, bound, surrogate_scale, unit)
+        absolute = absolute + abs(case.threshold) * resets
+    surrogate, error_h = _surrogate_error(backward, bound, scale, unit)
     left = (n_steps - np.arange(n_steps))[None, :, None]  # T - t
-    grad_s = np.abs(np.asarray(grad_spikes, np.float64))
-    if neuron == "single-spike":
+    grad_s = np.abs(np.asarray(case.grad_spikes, np.float64))
+    if not conventional:
         gated = np.cumsum(forward.fired, axis=1) == 0
-        grad_z = grad_s * gated if gradient == "gated" else grad_s
+        grad_z = grad_s * gated if case.gradient == "gated" else grad_s
         absolute_s = _run_back(_run_back(grad_z, 1.0), 1.0)
         error_s = gamma(2 * left + 2, dtype) * absolute_s
         if fft:
@@ -451,9 +452,8 @@ def gradient_bounds(
         error_i = _run_back(error_u, beta) + gamma(3 * left, dtype) * absolute_i
     else:
         size_u = grad_s * surrogate
-        factor = np.abs(1 - (0.0 if detach_reset else threshold) * surrogate)
-        error_c = 0.0 if detach_reset else abs(threshold) * error_h
-        error_c = error_c + 4 * unit * (1 + abs(threshold) * surrogate)
+        factor = np.abs(1 - np.sign(case.threshold) * through * surrogate)
+        error_c = through * error_h + 4 * unit * (1 + abs(case.threshold) * surrogate)
         absolute_i, error_i = np.empty_like(grad_s), np.empty_like(grad_s)
         a = e = np.zeros((batch, n_out))
         for t in reversed(range(n_steps)):
@@ -465,7 +465,7 @@ def gradient_bounds(
         absolute_i = absolute_i + error_i
         error_i = error_i + gamma(3 * left, dtype) * absolute_i
     if fft:
-        error_i = error_i + _fft_error(_kernel(decay, n_steps, n_out), size_u, dtype)
+        error_i = error_i + _fft_error(_kernel(beta, n_steps, n_out), size_u, dtype)
     error_i = error_i + 3 * left * eta
     absolute_i = absolute_i + error_i
     cells = batch * n_steps
@@ -477,7 +477,7 @@ def gradient_bounds(
     of_decay = of_decay + gamma(cells + n_steps + 4, dtype) * absolute_i * (earlier + earlier_error)
     by_decay = of_decay.sum(axis=(0, 1))
     if input_scaled:
-        current = _absolute_current(spikes, weight, bias)[0]
+        current = _absolute_current(*terms[:3])[0]
         relative = gamma(cells + n_out + n_steps + 4 + x.shape[2], dtype)
         by_decay = by_decay + ((error_i + relative * absolute_i) * current).sum(axis=(0, 1))
         error_i, absolute_i = (
@@ -490,7 +490,8 @@ def gradient_bounds(
         "bias": error_i.sum(axis=(0, 1)) + gamma(cells + 2, dtype) * absolute_i.sum(axis=(0, 1)),
         "decay": by_decay,
     }
-    return {name: (value + cells * eta) * _UPWARD * (1 + 2.0**-20) for name, value in bounds.items()}
+    upward = 1 + 2.0**-20
+    return {name: _with_reference((value + cells * eta) * upward, dtype) for name, value in bounds.items()}
 
 
 def _contract(x: Floats, values: Floats) -> Floats:
@@ -498,9 +499,7 @@ def _contract(x: Floats, values: Floats) -> Floats:
     return out
 
 
-def _surrogate_error(
-    backward: ExactBackward, bound: Floats, scale: float, unit: float
-) -> tuple[Floats, Floats]:
+def _surrogate_error(backward: Backward, bound: Floats, scale: float, unit: float) -> tuple[Floats, Floats]:
     """h', and how far a computed h' may be from it, given the bound on the potential."""
     distance = np.abs(backward.distance)
     error = bound + unit * (distance + bound)

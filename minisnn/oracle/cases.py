@@ -9,8 +9,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .bounds import is_exact_case, powers_are_exact
-
 __all__ = ["Case", "from_entry", "reduce_case"]
 
 Floats = NDArray[Any]
@@ -33,7 +31,7 @@ class Case:
     comment : str
         What it is about.
     flags : tuple of str
-        What it probes (`minisnn.oracle.hand_cases.FLAGS`).
+        What it probes (`minisnn.oracle.golden.flags`).
     grad_spikes : (B, T, N), optional
         Only for a backward case: gradient of the loss by the spikes.
     surrogate_scale : float
@@ -70,14 +68,6 @@ class Case:
     def backward(self) -> bool:
         """Whether this is a case for the backward pass."""
         return self.grad_spikes is not None
-
-    @property
-    def exact(self) -> bool:
-        """Whether every way of computing the forward pass is exact, so that the bound is zero."""
-        resets = self.threshold if self.neuron == "multi-spike" else 0.0
-        return powers_are_exact(self.decay, self.spikes.shape[1]) and is_exact_case(
-            self.spikes, self.weight, self.bias, self.decay, self.dtype, resets
-        )
 
     @property
     def size(self) -> int:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import replace
@@ -11,13 +10,13 @@ from typing import Any
 
 import numpy as np
 
-from ..checks import checked_float
-from ..errors import InputError, unknown_name
+from ..checks import checked_count, checked_float
+from ..errors import DataError, InputError, one_line
 from ..files import read_npz
 from . import batteries
 from .cases import Case, reduce_case
 from .diagnosis import Record, diagnose
-from .judge import Judge, Verdict, check_count, check_neuron
+from .judge import Judge, Verdict, known_name
 from .load import name_of
 from .port import Port, Violation
 from .report import Finding, Report
@@ -61,7 +60,9 @@ def check(
     forward : callable
         ``forward(spikes, weight, bias, decay, threshold) -> (spikes, membrane)``: spikes (B, T, n_in) 0 or 1, weight
         (n_in, N), bias (N,), decay (N,), all in the dtype under test and writable copies; threshold a float.
-        Returns the raster (B, T, N), or spike times (B, N) with T for never, and the membrane potential or None.
+        Returns the raster (B, T, N), or spike times (B, N) with T for never, and the membrane potential or None:
+        bool, integer or float, in whatever `numpy.asarray` takes. Complex numbers, objects, text, dates, records and
+        masked arrays are findings.
     backward : callable, optional
         ``backward(spikes, weight, bias, decay, threshold, surrogate_scale, gradient, grad_spikes) -> mapping`` with any
         of ``spikes, weight, bias, decay``; `gradient` is ``"gated"`` or ``"straight-through"``, in the
@@ -77,7 +78,8 @@ def check(
     seed : int
         Of the drawn cases.
     timeout : float
-        Seconds allowed for a call.
+        Seconds allowed for a call. One that takes longer may have compiled: it is left to end within 120 s and made
+        again, and is a finding if it takes longer again.
     bound : {"standard", "fft"}
         What the port may deviate: any order of summation, or a convolution by FFT (`minisnn.oracle.bounds`).
     convention : str or list of str, optional
@@ -107,15 +109,16 @@ def check(
     >>> report.passed, report.findings[0].violations[0].kind
     (False, 'membrane')
     """
-    check_neuron(neuron)
+    known_name("neuron", neuron, _GRADIENTS)
     if not callable(forward) or not (backward is None or callable(backward)):
-        raise InputError(f"forward and backward must be functions, got {forward!r} and {backward!r}")
-    if gradient not in _GRADIENTS[neuron]:
-        raise unknown_name("gradient", gradient, _GRADIENTS[neuron])
-    if dtype not in _DTYPES:
-        raise unknown_name("dtype", dtype, _DTYPES)
-    check_count("examples", examples, 1)
-    check_count("seed", seed, 0)
+        raise InputError(
+            f"forward and backward must be functions, got {one_line(repr(forward))} and {one_line(repr(backward))}"
+        )
+    known_name("gradient", gradient, _GRADIENTS[neuron])
+    known_name("dtype", dtype, _DTYPES)
+    examples = checked_count("examples", examples, low=1)
+    seed = checked_count("seed", seed)
+    folder = None if save is None else _made(save)
     port = Port(forward, backward, checked_float("timeout", timeout, low=0, open_low=True))
     gradients = _GRADIENTS[neuron][gradient] if backward is not None else ()
     run = _Run(port, Judge(bound, convention), neuron, gradients, _DTYPES[dtype], examples, seed)
@@ -123,19 +126,20 @@ def check(
         report = run.report()
     finally:
         port.close()
-    if save is not None:
-        report.save(save, name_of(forward), None if backward is None else name_of(backward))
+    if folder is not None:
+        report.save(folder, name_of(forward), None if backward is None else name_of(backward))
     return report
 
 
-@functools.lru_cache(16)
-def _edge_gradients(
-    neuron: str, dtype: str, gradients: tuple[str, ...], bound: str, convention: tuple[str, ...]
-) -> tuple[Case, ...]:
-    """Backward cases made of the golden and edge cases, the same in every check."""
-    sources = batteries.golden(neuron, dtype) + batteries.edge(neuron, dtype)
-    judge = Judge(bound, convention)
-    return tuple(batteries.gradient_cases(sources, gradients, judge.decided, np.random.default_rng(3)))
+def _made(folder: Any) -> Path:
+    try:
+        path = Path(folder)
+        path.mkdir(parents=True, exist_ok=True)
+    except (OSError, TypeError, ValueError) as error:
+        raise InputError(
+            f"save must be a folder that can be made, got {folder!r}: {one_line(error)}"
+        ) from None
+    return path
 
 
 class _Run:
@@ -163,17 +167,26 @@ class _Run:
 
     def report(self) -> Report:
         for dtype in self.dtypes:
-            self.forward(dtype)
-            if self.gradients and not self.port.dead:
-                self.backward(dtype)
-            if self.port.dead:
-                break
+            self.through(batteries.forward(self.neuron, dtype, self.examples, self.seed))
+            if self.gradients:
+                self.through(
+                    batteries.backward(
+                        self.neuron, dtype, self.gradients, self.examples, self.seed, self.judge
+                    )
+                )
         findings = [
             self.finding(direction) for direction in ("forward", "backward") if self.failing[direction]
         ]
+        if len(findings) == 2:
+            findings[1] = replace(findings[1], diagnosis=findings[1].diagnosis.after_forward())
         notes = []
         if self.port.dead:
             notes.append("the port did not answer in time; nothing was tried after that")
+        if self.port.in_callers_thread:
+            notes.append(
+                "the port answers rightly only in the thread that loaded it: called there, where a call that "
+                "never ends cannot be a finding"
+            )
         settings = {
             "neuron": self.neuron,
             "dtypes": list(self.dtypes),
@@ -195,59 +208,21 @@ class _Run:
             tuple(notes),
         )
 
-    # ---- batteries ----------------------------------------------------------------------------------
-
-    def forward(self, dtype: str) -> None:
-        golden = batteries.golden(self.neuron, dtype)
-        failed = self.battery("golden", golden) + self.battery("edge", batteries.edge(self.neuron, dtype))
-        if not self.port.dead:
-            failed += not self.visit(replace(golden[0], id=f"{golden[0].id} (again)"), "golden")
-        if not failed:
-            self.drawn(dtype, lambda case: case)
-            self.battery("large", batteries.large(self.neuron, dtype, self.seed), repeat=False)
-
-    def backward(self, dtype: str) -> None:
-        rng = np.random.default_rng([self.seed, 2])
-        golden = batteries.golden_gradients(self.neuron, self.gradients, dtype)
-        edge = _edge_gradients(self.neuron, dtype, self.gradients, self.judge.bound, self.judge.convention)
-        failed = self.battery("golden gradient", golden) + self.battery("edge gradient", edge)
-        if failed or self.port.dead:
-            return
-
-        def prepare(case: Case) -> Case | None:
-            if not self.judge.decided(case):
-                return None
-            return batteries.with_gradient(case, self.gradients[rng.integers(len(self.gradients))], rng)
-
-        self.drawn(dtype, prepare)
-        sources = batteries.large(self.neuron, dtype, self.seed)[1:]
-        large = batteries.gradient_cases(
-            sources, self.gradients, lambda case: self.judge.decided(case, 2.0), rng
-        )
-        self.battery("large gradient", list(large), repeat=False)
-
-    def battery(self, name: str, cases: Iterable[Case], repeat: bool = True) -> int:
-        """Number of failing cases."""
+    def through(self, cases: Iterable[tuple[str, Iterable[Case]]]) -> None:
+        """Try batteries one after the other; where the fixed ones failed, or five drawn cases did, that will do."""
         failed = 0
-        for case in cases:
-            if self.port.dead:
+        for battery, members in cases:
+            fixed = battery in batteries.FIXED
+            if failed and not fixed:
                 break
-            failed += not self.visit(case, name, repeat)
-        return failed
-
-    def drawn(self, dtype: str, prepare: Callable[[Case], Case | None]) -> None:
-        misses = 0
-
-        def visit(case: Case) -> bool:
-            nonlocal misses
-            misses += not self.visit(case, "drawn gradient" if case.backward else "drawn", repeat=False)
-            return misses < 5 and not self.port.dead
-
-        batteries.drawn(self.neuron, dtype, self.examples, self.seed, visit, prepare)
+            for case in members:
+                if self.port.dead or (failed >= 5 and not fixed):
+                    break
+                failed += not self.visit(case, battery, repeat=fixed)
 
     # ---- one case -----------------------------------------------------------------------------------
 
-    def visit(self, case: Case, battery: str, repeat: bool = False) -> bool:
+    def visit(self, case: Case, battery: str, repeat: bool) -> bool:
         """Try a case, keep the record, and say whether it passed."""
         record = self.record(case, repeat)
         direction = "backward" if case.backward else "forward"
@@ -265,7 +240,7 @@ class _Run:
         return right
 
     def record(self, case: Case, repeat: bool) -> Record:
-        output = self.port.call(case)
+        output = self.port.call(case, self.judge.accepts(case))
         verdict = self.judge.verdict(case, output)
         if (repeat or verdict.violations) and not output.violations:
             again = self.port.call(case)
@@ -328,11 +303,19 @@ def assert_right(
     bound, convention, timeout
         As in `check`.
     """
+    if not callable(function):
+        raise InputError(f"a port must be a function, got {one_line(repr(function))}")
     if not isinstance(case, Case):
-        case = Case.from_arrays(read_npz(case))
-    port = Port(function, function, timeout)
+        try:
+            case = Case.from_arrays(read_npz(case))
+        except KeyError as missing:
+            raise DataError(
+                f"{case} is no case that minisnn check saved: it has no array {missing}"
+            ) from None
+    port = Port(function, function, checked_float("timeout", timeout, low=0, open_low=True))
+    judge = Judge(bound, convention)
     try:
-        verdict = Judge(bound, convention).verdict(case, port.call(case))
+        verdict = judge.verdict(case, port.call(case, judge.accepts(case)))
     finally:
         port.close()
     if verdict.violations:

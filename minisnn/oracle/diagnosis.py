@@ -1,9 +1,13 @@
-"""From wrong answers to the broken rule in words: which mistake reproduces them all."""
+"""From wrong answers to the broken rule in words.
+
+``golden/mistakes.json`` lists known mistakes, each with its literal answers to a few of the tiny cases: enough of
+them to tell it from every other. A mistake is named if the port gives all of its answers.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -11,11 +15,9 @@ from numpy.typing import NDArray
 
 from .bounds import judge_spike_times, judge_spikes
 from .cases import Case
-from .exact import nearest
+from .golden import flags, mistakes
 from .judge import Judge, Verdict
-from .port import Output
-from .suspects_backward import BACKWARD_SUSPECTS
-from .suspects_forward import FORWARD_SUSPECTS, Suspect
+from .port import GRADIENT_NAMES, Output
 
 __all__ = ["Diagnosis", "Record", "diagnose"]
 
@@ -45,6 +47,15 @@ ACCIDENTS = {
     ),
 }
 
+# What a violation is about, by its kind; gradients as the fields of the golden vectors are called.
+_QUANTITY = {f"gradient of {name}": f"grad_{name}" for name in GRADIENT_NAMES}
+_QUANTITY |= {"gradient of spikes": "grad_input", "raster": "spikes"}
+_NAME = {field: kind.removeprefix("gradient of ") for kind, field in _QUANTITY.items()}
+_SEEN_IN = {field: f"seen in the gradient of {name}" for field, name in _NAME.items()} | {
+    "membrane": "so the membrane; the spikes do not follow from it",
+    "spikes": "so the spikes; the membrane does not follow from it",
+}
+
 
 @dataclass(frozen=True, eq=False)
 class Record:
@@ -58,6 +69,11 @@ class Record:
     def kinds(self) -> tuple[str, ...]:
         """Kinds of its violations."""
         return tuple(violation.kind for violation in self.verdict.violations)
+
+    @property
+    def wrong(self) -> set[str]:
+        """What is wrong in it: ``"spikes"``, ``"membrane"``, or gradients as ``"grad_weight"``."""
+        return {_QUANTITY.get(kind, kind) for kind in self.kinds}
 
     @property
     def readable(self) -> bool:
@@ -86,161 +102,137 @@ class Diagnosis:
     likely: tuple[str, ...]
     also: tuple[str, ...] = ()
 
+    def after_forward(self) -> Diagnosis:
+        """The same for a backward pass whose forward pass is wrong as well."""
+        first = "this may follow from the mistake of the forward pass: mend that first"
+        return replace(self, likely=(first, *self.likely))
 
+
+@np.errstate(all="ignore")
 def diagnose(failing: Sequence[Record], passing: Sequence[Record], judge: Judge) -> Diagnosis:
     """Name the rule that the port breaks.
 
     Parameters
     ----------
     failing, passing : sequences of Record
-        Of one direction (forward or backward), at least one failing. A mistake is named only if it reproduces the
-        wrong answers and the right ones.
+        Of one direction (forward or backward), at least one failing.
     judge : Judge
         The rules in force.
     """
     for kind in ("timeout", "changed-input", "non-deterministic", "nan"):
         if any(kind in record.kinds for record in failing):
-            return Diagnosis(kind, ACCIDENTS[kind][0], (ACCIDENTS[kind][1],))
+            return _accident(kind)
     readable = [record for record in failing if record.readable]
-    if readable:
-        others = [record for record in passing if record.readable and record.case.size <= 2000][:60]
-        matching = [s for s in _matching(readable[:20], others) if _breaks_the_same(s, readable[:20], judge)]
-        if matching:
-            first, *rest = matching
-            also = tuple(dict.fromkeys(other.text for other in rest if other.text != first.text))
-            return Diagnosis(first.rule, first.text, (first.likely,), also)
-        if readable[0].case.backward:
-            by_name = _by_name(readable[:20], others, judge)
-            if by_name is not None:
-                return by_name
-        unread = next((record.kinds[0] for record in failing if not record.readable), None)
-        if unread is not None:  # more telling than numbers that no known mistake explains
-            return Diagnosis(unread, ACCIDENTS[unread][0], (ACCIDENTS[unread][1],))
-        if judge.bound == "standard":
-            looser = Judge("fft", judge.convention)
-            if not any(looser.verdict(record.case, record.output).violations for record in readable):
-                return Diagnosis(
-                    "bound",
-                    "errors are larger than any order of summation makes them, but within what a convolution by "
-                    "FFT makes",
-                    ("if time is convolved by FFT, --bound fft judges it by its own bound",),
-                )
-        if readable[0].case.backward:
-            return _gradient_precision(readable) or _symptom(readable)
-        return _precision(readable, judge) or _by_membrane(readable[:20], others, judge) or _symptom(readable)
-    kind = failing[0].kinds[0]
+    unread = [record for record in failing if not record.readable]
+    if len(unread) > len(readable):  # where most answers cannot be judged, the others do not tell much
+        return _accident(unread[0].kinds[0])
+    backward, judged = readable[0].case.backward, [r for r in (*failing, *passing) if r.readable]
+    known = _whole(judged) or (_in_parts(judged) if backward else None)
+    if known is not None:
+        return known
+    if unread:  # more telling than numbers that no known mistake explains
+        return _accident(unread[0].kinds[0])
+    if any("raster" in record.kinds for record in readable):  # no rounding makes a second spike
+        return _in_parts(judged) or _accident("raster")
+    if judge.bound == "standard":
+        looser = Judge("fft", judge.convention)
+        if not any(looser.verdict(record.case, record.output).violations for record in readable):
+            return Diagnosis(
+                "bound",
+                "errors are larger than any order of summation makes them, but within what a convolution by "
+                "FFT makes",
+                ("if time is convolved by FFT, --bound fft judges it by its own bound",),
+            )
+    if backward:
+        return _gradient_precision(readable) or _symptom(readable)
+    return _precision(readable, judge) or _in_parts(judged) or _symptom(readable)
+
+
+def _accident(kind: str) -> Diagnosis:
     return Diagnosis(kind, ACCIDENTS[kind][0], (ACCIDENTS[kind][1],))
 
 
-def _by_name(failing: Sequence[Record], passing: Sequence[Record], judge: Judge) -> Diagnosis | None:
-    """Several mistakes at once: the gradients one by one, each explained by a mistake of its own."""
-    names = sorted({kind.removeprefix("gradient of ") for record in failing for kind in record.kinds})
-    found: dict[str, Suspect] = {}
-    for name in names:
-        alone = [_only(record, name) for record in failing if f"gradient of {name}" in record.kinds]
-        fine = [_only(record, name) for record in passing if name in (record.output.gradients or {})]
-        matching = [s for s in _matching(alone, fine) if _breaks_the_same(s, alone, judge)] if alone else []
-        if matching:
-            found[name] = matching[0]
+# ---- known mistakes -----------------------------------------------------------------------------------
+
+
+def _whole(records: Sequence[Record]) -> Diagnosis | None:
+    """The first mistake that explains all that is wrong, and the others that do."""
+    matching = list(_matching(records))
+    if not matching:
+        return None
+    first, *others = matching
+    also = dict.fromkeys(other["says"] for other in others if other["says"] != first["says"])
+    return Diagnosis(first["rule"], first["says"], (first["look"],), tuple(also))
+
+
+def _in_parts(records: Sequence[Record]) -> Diagnosis | None:
+    """Several mistakes at once: those that explain one quantity each."""
+    wrong = sorted(set[str]().union(*(record.wrong for record in records)))
+    found = {name: mistake for name in wrong if (mistake := next(_matching(records, name), None))}
     if not found:
         return None
-    texts = [f"{suspect.text} (seen in the gradient of {name})" for name, suspect in found.items()]
-    texts += [f"the gradient of {name} is wrong too" for name in names if name not in found]
-    first = next(iter(found.values()))
-    likely = tuple(dict.fromkeys(suspect.likely for suspect in found.values()))
-    return Diagnosis(first.rule, "; ".join(texts), likely)
+    texts = [f"{mistake['says']} ({_SEEN_IN[name]})" for name, mistake in found.items()]
+    if records[0].case.backward:
+        texts += [f"the gradient of {_NAME[name]} is wrong too" for name in wrong if name not in found]
+    likely = tuple(dict.fromkeys(mistake["look"] for mistake in found.values()))
+    return Diagnosis(next(iter(found.values()))["rule"], "; ".join(texts), likely)
 
 
-def _only(record: Record, name: str) -> Record:
-    """The record of a port that returns that one gradient."""
-    gradients = {key: value for key, value in (record.output.gradients or {}).items() if key == name}
-    violations = tuple(v for v in record.verdict.violations if v.kind == f"gradient of {name}")
-    return Record(record.case, Output(gradients=gradients), Verdict(violations))
+def _matching(records: Sequence[Record], quantity: str | None = None) -> Iterator[dict[str, Any]]:
+    """Mistakes whose answers the port gives, in all quantities or in one of them."""
+    tried: dict[str, list[Record]] = {}
+    for record in records:
+        tried.setdefault(record.case.id, []).append(record)
+    for mistake in mistakes():
+        pairs = [(r, answer) for id, answer in mistake["answers"].items() for r in tried.get(id, ())]
+        if any(r.wrong & ({quantity} if quantity else r.wrong) for r, _ in pairs) and all(
+            _gives(r, answer, quantity) for r, answer in pairs
+        ):
+            yield mistake
 
 
-def _matching(failing: Sequence[Record], passing: Sequence[Record]) -> list[Suspect]:
-    neuron, backward = failing[0].case.neuron, failing[0].case.backward
-    suspects = BACKWARD_SUSPECTS if backward else FORWARD_SUSPECTS
-    reproduces = _same_gradients if backward else _same_answer
-    return [
-        suspect
-        for suspect in suspects
-        if neuron in suspect.neurons and _explains(suspect, failing, passing, reproduces)
-    ]
-
-
-def _explains(
-    suspect: Suspect, failing: Sequence[Record], passing: Sequence[Record], reproduces: Any
-) -> bool:
-    seen = 0
-    for record in (*failing, *passing):
-        with np.errstate(all="ignore"):
-            answer = suspect.run(record.case)
-        if answer is None:
-            continue
-        if not reproduces(record, answer):
-            return False
-        seen += record.verdict.violations != ()
-    return seen > 0
-
-
-def _breaks_the_same(suspect: Suspect, failing: Sequence[Record], judge: Judge) -> bool:
-    """Whether the mistake breaks in every case what the port breaks: agreement within a tolerance is not enough."""
-    for record in failing:
-        with np.errstate(all="ignore"):
-            answer = suspect.run(record.case)
-        if answer is None:
-            continue
-        output = record.output
-        if record.case.backward:
-            theirs = {name: answer[name] for name in output.gradients or {}}
-            verdict = judge.verdict(record.case, Output(gradients=theirs))
+def _gives(record: Record, answer: Any, quantity: str | None) -> bool:
+    """Whether an answer of the port is that of the mistake, as near as single precision tells."""
+    came = _quantities(record.output)
+    tolerance = 2e-4 if record.case.dtype == np.float32 else 1e-9
+    for name in came if quantity is None else came.keys() & {quantity}:
+        expected = answer if answer == "right" else answer[name]
+        if expected == "right":
+            if name in record.wrong:
+                return False
+        elif name == "spikes":
+            if came[name] != (
+                expected if record.output.raster is not None else _first(expected, record.case)
+            ):
+                return False
         else:
-            raster, membrane = answer
-            if output.times is None and output.raster is None:
-                return True
-            times = np.where(raster.any(axis=1), raster.argmax(axis=1), raster.shape[1])
-            verdict = judge.verdict(
-                record.case,
-                Output(
-                    raster=raster if output.raster is not None else None,
-                    times=times,
-                    membrane=None if output.membrane is None else membrane,
-                ),
-            )
-        if not set(record.kinds) <= {violation.kind for violation in verdict.violations}:
-            return False
+            size = float(np.abs(expected).max(initial=0.0))
+            scale = 1 + size if name == "membrane" else 5 * (size + 1e-6)
+            if not np.abs(came[name] - np.asarray(expected)).max(initial=0.0) <= tolerance * scale:
+                return False
     return True
 
 
-def _tolerance(case: Case) -> float:
-    return 2e-4 if case.dtype == np.float32 else 1e-9
-
-
-def _same_answer(record: Record, answer: tuple[Floats, Floats]) -> bool:
-    raster, membrane = answer
-    output, tolerance = record.output, _tolerance(record.case)
+def _quantities(output: Output) -> dict[str, Any]:
+    """What a port returned, by the names that the known mistakes use."""
+    values: dict[str, Any] = {
+        _QUANTITY[f"gradient of {name}"]: value for name, value in (output.gradients or {}).items()
+    }
     if output.membrane is not None:
-        scale = 1 + float(np.abs(membrane).max())
-        if not np.abs(output.membrane - membrane).max() <= tolerance * scale:
-            return False
-    # A potential within rounding of the threshold may go either way, here as in the port.
-    n_close = 0 if record.case.exact else raster.size // 500
+        values["membrane"] = output.membrane
     if output.raster is not None:
-        return int((output.raster != raster).sum()) <= 2 * n_close
-    if output.times is None:  # only the membrane is asked about
-        return True
-    times = np.where(raster.any(axis=1), raster.argmax(axis=1), raster.shape[1])
-    return int((output.times != times).sum()) <= n_close
+        values["spikes"] = [[np.flatnonzero(n).tolist() for n in sample.T] for sample in output.raster]
+    elif output.times is not None:
+        values["spikes"] = output.times.tolist()
+    return values
 
 
-def _same_gradients(record: Record, answer: dict[str, Floats]) -> bool:
-    tolerance = 5 * _tolerance(record.case)
-    for name, came in (record.output.gradients or {}).items():
-        scale = float(np.abs(answer[name]).max(initial=0.0)) + 1e-6
-        if not np.isfinite(answer[name]).all() or np.abs(came - answer[name]).max() > tolerance * scale:
-            return False
-    return True
+def _first(steps: list[list[list[int]]], case: Case) -> list[list[int]]:
+    """Times of the first spikes, of the steps of all."""
+    return [[neuron[0] if neuron else case.shape[1] for neuron in sample] for sample in steps]
+
+
+# ---- where no known mistake explains it -----------------------------------------------------------------
 
 
 def _precision(failing: Sequence[Record], judge: Judge) -> Diagnosis | None:
@@ -281,36 +273,6 @@ def _gradient_precision(failing: Sequence[Record]) -> Diagnosis | None:
     return None
 
 
-def _by_membrane(failing: Sequence[Record], passing: Sequence[Record], judge: Judge) -> Diagnosis | None:
-    """Several mistakes at once: what explains the membrane, the spikes left aside."""
-    if any(record.output.membrane is None for record in (*failing, *passing)):
-        return None
-    alone = [record for record in failing if "membrane" in record.kinds]
-    seen = [
-        Record(record.case, Output(membrane=record.output.membrane), Verdict(_of(record, "membrane")))
-        for record in (*alone, *passing)
-    ]
-    matching = (
-        [
-            suspect
-            for suspect in _matching(seen[: len(alone)], seen[len(alone) :])
-            if _breaks_the_same(suspect, seen[: len(alone)], judge)
-        ]
-        if alone
-        else []
-    )
-    if not matching:
-        return None
-    first = matching[0]
-    return Diagnosis(
-        first.rule, f"{first.text} (so the membrane; the spikes do not follow from it)", (first.likely,)
-    )
-
-
-def _of(record: Record, kind: str) -> tuple[Any, ...]:
-    return tuple(violation for violation in record.verdict.violations if violation.kind == kind)
-
-
 def _within(record: Record, judge: Judge, unit: float) -> bool | None:
     """Whether an answer is right to that unit of rounding; None if such rounding could explain anything."""
     case, output = record.case, record.output
@@ -318,7 +280,7 @@ def _within(record: Record, judge: Judge, unit: float) -> bool | None:
     forward = judge.reference(case, fired)
     per_unit = judge.potential_bound(case, fired, dtype=np.float64) / 2.0**-53
     bound = per_unit * unit
-    exact = nearest(forward.membrane)[0]
+    exact = forward.membrane
     if float(bound.max()) > 0.1 * max(case.threshold, float(np.abs(exact).max())):
         return None
     if output.membrane is not None and (np.abs(output.membrane - exact) > 2 * bound).any():
@@ -331,25 +293,25 @@ def _within(record: Record, judge: Judge, unit: float) -> bool | None:
 
 def _symptom(failing: Sequence[Record]) -> Diagnosis:
     """What is wrong, where no known mistake reproduces it."""
-    kinds = {kind for record in failing for kind in record.kinds}
-    if failing[0].case.backward:
-        names = sorted(kind.removeprefix("gradient of ") for kind in kinds)
+    wrong = set[str]().union(*(record.wrong for record in failing))
+    case = failing[0].case
+    # Of the tiny cases that fail, the one that probes the least says the most.
+    probes = min((r.case.flags for r in failing if r.case.size <= 100), key=len, default=())
+    likely = tuple(flags()[flag] for flag in probes if flag not in ("General", "Probe"))
+    if case.backward:
         equation = {"weight": "Eq. 10", "bias": "Eq. 10", "decay": "Eq. 9", "spikes": "Eq. 11"}
-        wrong = ", ".join(f"{name} ({equation[name]})" for name in names if name in equation)
-        return Diagnosis("gradient", f"the gradient is wrong by more than any rounding explains: {wrong}", ())
-    if "membrane" in kinds:
-        equation_of = {"single-spike": "Eqs. 1 and 2", "multi-spike": "Eqs. 1 and 12 to 14"}[
-            failing[0].case.neuron
-        ]
+        names = ", ".join(f"{_NAME[name]} ({equation[_NAME[name]]})" for name in sorted(wrong))
+        return Diagnosis(
+            "gradient", f"the gradient is wrong by more than any rounding explains: {names}", likely
+        )
+    if "membrane" in wrong:
+        equations = "Eqs. 1 and 2" if case.neuron == "single-spike" else "Eqs. 1 and 12 to 14"
         return Diagnosis(
             "membrane",
-            f"the membrane potential differs from {equation_of} by more than any order of summation explains",
-            (),
+            f"the membrane potential differs from {equations} by more than any order of summation explains",
+            likely,
         )
-    if "raster" in kinds:
-        return Diagnosis("raster", ACCIDENTS["raster"][0], (ACCIDENTS["raster"][1],))
     membrane_known = all(record.output.membrane is not None for record in failing)
     where = "though the membrane is right" if membrane_known else "(the port returns no membrane to look at)"
-    return Diagnosis(
-        "spikes", f"spikes fall into wrong steps {where}", ("the comparison with the threshold (Eq. 3)",)
-    )
+    likely = ("the comparison with the threshold (Eq. 3)", *likely)
+    return Diagnosis("spikes", f"spikes fall into wrong steps {where}", likely)

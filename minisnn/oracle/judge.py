@@ -10,11 +10,18 @@ from weakref import WeakKeyDictionary
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import InputError, unknown_name
-from .bounds import gradient_bounds, judge_spike_times, judge_spikes, potential_bound
+from ..errors import unknown_name
+from .bounds import (
+    SpikeVerdict,
+    exact_in_any_order,
+    gradient_bounds,
+    judge_spike_times,
+    judge_spikes,
+    potential_bound,
+)
 from .cases import Case
-from .exact import ExactBackward, ExactForward, exact_backward, exact_forward, nearest
 from .port import Output, Violation
+from .reference import Forward, reference_backward, reference_forward
 
 __all__ = ["CONVENTIONS", "Judge", "Verdict"]
 
@@ -46,7 +53,7 @@ class Verdict:
     undecided: int = 0
 
 
-# Exact results of cases already met: the golden and edge cases are the same in every check of a process.
+# Results of the reference for cases already met: the golden and edge cases are the same in every check of a process.
 _MEMO: WeakKeyDictionary[Case, dict[Any, Any]] = WeakKeyDictionary()
 
 
@@ -69,46 +76,31 @@ class Judge:
     """
 
     def __init__(self, bound: str = "standard", convention: str | Iterable[str] | None = None) -> None:
-        if bound not in ("standard", "fft"):
-            raise unknown_name("bound", bound, ("standard", "fft"))
-        names = [convention] if isinstance(convention, str) else list(convention or ())
-        for name in names:
-            if name not in CONVENTIONS:
-                raise unknown_name("convention", name, CONVENTIONS)
-        self.bound = bound
-        self.tie_fires = "tie-fires" in names
-        self.input_scaled = "scaled-input" in names
-        self.convention = tuple(names)
+        self.bound = known_name("bound", bound, ("standard", "fft"))
+        names: Iterable[Any] = () if convention is None else (convention,)
+        if isinstance(convention, Iterable) and not isinstance(convention, str):
+            names = convention
+        self.convention = tuple(known_name("convention", name, CONVENTIONS) for name in names)
+        self.tie_fires = "tie-fires" in self.convention
+        self.input_scaled = "scaled-input" in self.convention
 
     # ---- pieces -------------------------------------------------------------------------------------
 
-    def reference(self, case: Case, fired: NDArray[np.bool_] | None = None) -> ExactForward:
-        """The exact forward pass, given spikes in the conventional layer."""
-        if fired is None:
-            forward: ExactForward = _remembered(
-                case, ("forward", self.convention), lambda: self._exact(case, None)
-            )
-            return forward
-        return self._exact(case, fired)
-
-    def _exact(self, case: Case, fired: NDArray[np.bool_] | None) -> ExactForward:
-        return exact_forward(
-            case.spikes,
-            case.weight,
-            case.bias,
-            case.decay,
-            case.threshold,
-            neuron=case.neuron,
-            fired=fired,
-            tie_fires=self.tie_fires,
-            input_scaled=self.input_scaled,
+    def reference(self, case: Case, fired: NDArray[np.bool_] | None = None) -> Forward:
+        """The forward pass by these rules, given spikes in the conventional layer."""
+        rules: dict[str, Any] = {"tie_fires": self.tie_fires, "input_scaled": self.input_scaled}
+        if fired is not None:
+            return reference_forward(case, fired=fired, **rules)
+        known: Forward = _remembered(
+            case, ("forward", self.convention), lambda: reference_forward(case, **rules)
         )
+        return known
 
     def potential_bound(
         self, case: Case, fired: NDArray[np.bool_] | None = None, dtype: Any = None
     ) -> NDArray[np.float64]:
         """E of `minisnn.oracle.bounds` for a case; zero where every way of computing is exact."""
-        if self.bound == "standard" and not self.input_scaled and case.exact and dtype is None:
+        if self.bound == "standard" and not self.input_scaled and dtype is None and exact_in_any_order(case):
             return np.zeros(case.shape)
         return potential_bound(
             case.spikes,
@@ -125,19 +117,31 @@ class Judge:
     def decided(self, case: Case, margin: float = 8.0) -> bool:
         """Whether every spike is decided with room to spare: no potential within `margin` bounds of the threshold."""
         forward = self.reference(case)
-        bound = margin * self.potential_bound(case, forward.fired if case.neuron == "multi-spike" else None)
+        fired = forward.fired if case.neuron == "multi-spike" else None
+        spikes = self.spikes(
+            case,
+            Output(raster=fired, times=forward.spike_times),
+            forward,
+            margin * self.potential_bound(case, fired),
+        )
+        return not spikes.undecided.any()
+
+    def spikes(self, case: Case, output: Output, forward: Forward, bound: Floats) -> SpikeVerdict:
+        """Judge the spikes of an answer: every step in the conventional layer, else the first-spike times."""
+        rest = (forward.potential, bound, case.threshold)
         if case.neuron == "multi-spike":
-            verdict = judge_spikes(
-                forward.fired, forward.potential, bound, case.threshold, tie_fires=self.tie_fires
-            )
-        else:
-            verdict = judge_spike_times(
-                forward.spike_times, forward.potential, bound, case.threshold, tie_fires=self.tie_fires
-            )
-        return not verdict.undecided.any()
+            assert output.raster is not None
+            return judge_spikes(output.raster, *rest, tie_fires=self.tie_fires)
+        assert output.times is not None
+        return judge_spike_times(output.times, *rest, tie_fires=self.tie_fires)
 
     # ---- verdicts -----------------------------------------------------------------------------------
 
+    def accepts(self, case: Case) -> Callable[[Output], bool]:
+        """Whether an answer to a case is right, as a function of the answer."""
+        return lambda output: not self.verdict(case, output).violations
+
+    @np.errstate(all="ignore")  # an absurd answer may be too large to compare; a warning is no verdict
     def verdict(self, case: Case, output: Output) -> Verdict:
         """Judge what a port answered to a case."""
         if output.violations:
@@ -150,117 +154,73 @@ class Judge:
         forward = self.reference(case, fired)
         bound = self.potential_bound(case, fired)
         violations: list[Violation] = []
-        if conventional:
-            assert fired is not None
-            spikes = judge_spikes(fired, forward.potential, bound, case.threshold, tie_fires=self.tie_fires)
-            detail = _wrong_step
-        else:
-            spikes = judge_spike_times(
-                _times(output), forward.potential, bound, case.threshold, tie_fires=self.tie_fires
-            )
-            detail = _wrong_time
-            if output.raster is not None and (output.raster.sum(axis=1) > 1).any():
-                sample, neuron = np.argwhere(output.raster.sum(axis=1) > 1)[0]
-                steps = np.flatnonzero(output.raster[sample, :, neuron]).tolist()
-                violations.append(
-                    Violation(
-                        "raster",
-                        f"sample {sample}, neuron {neuron} spikes in steps {steps}; expected at most one",
-                    )
+        spikes = self.spikes(case, output, forward, bound)
+        detail = _wrong_step if conventional else _wrong_time
+        if not conventional and output.raster is not None and (output.raster.sum(axis=1) > 1).any():
+            sample, neuron = np.argwhere(output.raster.sum(axis=1) > 1)[0]
+            steps = np.flatnonzero(output.raster[sample, :, neuron]).tolist()
+            violations.append(
+                Violation(
+                    "raster",
+                    f"sample {sample}, neuron {neuron} spikes in steps {steps}; expected at most one",
                 )
+            )
         if not spikes.right.all():
             violations.append(Violation("spikes", detail(case, output, forward, bound, ~spikes.right)))
         ratios: dict[str, float] = {}
         if output.membrane is not None:
             # After the reset the conventional layer's potential has met one rounding more, of V or of theta S.
-            exact, unit = nearest(forward.membrane), float(np.finfo(case.dtype).eps)
-            extra = 0.0 if not conventional or not bound.any() else unit * (np.abs(exact[0]) + case.threshold)
+            exact, unit = forward.membrane, float(np.finfo(case.dtype).eps)
+            extra = (
+                0.0 if not conventional or not bound.any() else unit * (np.abs(exact) + abs(case.threshold))
+            )
             wrong, ratios["membrane"] = _compare(output.membrane, exact, bound + extra)
             if wrong.any():
                 violations.append(
-                    Violation("membrane", _wrong_value("V", output.membrane, exact[0], bound + extra, wrong))
+                    Violation("membrane", _wrong_value("V", output.membrane, exact, bound + extra, wrong))
                 )
         return Verdict(tuple(violations), ratios, spikes.right.size, int(spikes.undecided.sum()))
 
-    def _exact_gradients(self, case: Case) -> tuple[ExactBackward, dict[str, Floats]]:
-        assert case.grad_spikes is not None
+    def _reference_gradients(self, case: Case) -> tuple[dict[str, Floats], dict[str, Floats]]:
         forward = self.reference(case)
-        detach = case.gradient == "detached-reset"
-        exact = exact_backward(
-            forward,
-            case.spikes,
-            case.weight,
-            case.decay,
-            case.threshold,
-            case.surrogate_scale,
-            case.gradient,
-            case.grad_spikes,
-            neuron=case.neuron,
-            detach_reset=detach,
-            bias=case.bias,
-            input_scaled=self.input_scaled,
-        )
-        bounds = gradient_bounds(
-            exact,
-            forward,
-            case.spikes,
-            case.weight,
-            case.bias,
-            case.decay,
-            case.threshold,
-            case.surrogate_scale,
-            case.gradient,
-            case.grad_spikes,
-            case.dtype,
-            neuron=case.neuron,
-            detach_reset=detach,
-            kind=self.bound,
-            input_scaled=self.input_scaled,
-        )
-        return exact, bounds
+        backward = reference_backward(forward, case, input_scaled=self.input_scaled)
+        bounds = gradient_bounds(backward, forward, case, kind=self.bound, input_scaled=self.input_scaled)
+        return backward.gradients, bounds
 
     def _gradients(self, case: Case, output: Output) -> Verdict:
         assert output.gradients is not None
-        exact, bounds = _remembered(
-            case, ("backward", self.convention, self.bound), lambda: self._exact_gradients(case)
+        expected, bounds = _remembered(
+            case, ("backward", self.convention, self.bound), lambda: self._reference_gradients(case)
         )
         violations, ratios = [], {}
         for name, came in output.gradients.items():
-            reference = nearest(exact.gradients[name])
-            wrong, ratios[name] = _compare(came, reference, bounds[name])
+            wrong, ratios[name] = _compare(came, expected[name], bounds[name])
             if wrong.any():
-                text = _wrong_value(f"gradient of {name}", came, reference[0], bounds[name], wrong)
+                text = _wrong_value(f"gradient of {name}", came, expected[name], bounds[name], wrong)
                 violations.append(Violation(f"gradient of {name}", text))
         return Verdict(tuple(violations), ratios)
 
 
-def _times(output: Output) -> Floats:
-    assert output.times is not None
-    return output.times
-
-
-def _compare(came: Floats, exact: tuple[Floats, Floats], bound: Floats) -> tuple[NDArray[np.bool_], float]:
+def _compare(came: Floats, expected: Floats, bound: Floats) -> tuple[NDArray[np.bool_], float]:
     """Where the error exceeds its bound, and the largest ratio of error to bound (bounds of zero left out)."""
-    error = np.abs((came - exact[0]) - exact[1])
-    with np.errstate(over="ignore"):  # an absurd answer may be infinitely many bounds away
-        ratio = np.divide(error, bound, out=np.zeros_like(error), where=bound > 0)
+    error = np.abs(came - expected)
+    ratio = np.divide(error, bound, out=np.zeros_like(error), where=bound > 0)
     return error > bound, float(ratio.max(initial=0.0))
 
 
-def _wrong_value(name: str, came: Floats, exact: Floats, bound: Floats, wrong: NDArray[np.bool_]) -> str:
+def _wrong_value(name: str, came: Floats, expected: Floats, bound: Floats, wrong: NDArray[np.bool_]) -> str:
     place = tuple(int(k) for k in np.argwhere(wrong)[0])
     allowed = np.broadcast_to(bound, came.shape)[place]
     index = ", ".join(str(k) for k in place)
-    return f"{name}[{index}]: expected {exact[place]:.9g} +- {allowed:.2g}, got {came[place]:.9g}"
+    return f"{name}[{index}]: expected {expected[place]:.9g} +- {allowed:.2g}, got {came[place]:.9g}"
 
 
-def _wrong_time(
-    case: Case, output: Output, forward: ExactForward, bound: Floats, wrong: NDArray[np.bool_]
-) -> str:
+def _wrong_time(case: Case, output: Output, forward: Forward, bound: Floats, wrong: NDArray[np.bool_]) -> str:
     sample, neuron = (int(k) for k in np.argwhere(wrong)[0])
     n_steps = case.shape[1]
-    came, expected = int(_times(output)[sample, neuron]), int(forward.spike_times[sample, neuron])
-    potential = nearest(forward.potential)[0][sample, :, neuron]
+    assert output.times is not None
+    came, expected = int(output.times[sample, neuron]), int(forward.spike_times[sample, neuron])
+    potential = forward.potential[sample, :, neuron]
     words = [
         f"sample {sample}, neuron {neuron}: expected {_step(expected, n_steps)}, got {_step(came, n_steps)}"
     ]
@@ -274,13 +234,11 @@ def _step(time: int, n_steps: int) -> str:
     return "no spike" if time == n_steps else f"a spike in step {time}"
 
 
-def _wrong_step(
-    case: Case, output: Output, forward: ExactForward, bound: Floats, wrong: NDArray[np.bool_]
-) -> str:
+def _wrong_step(case: Case, output: Output, forward: Forward, bound: Floats, wrong: NDArray[np.bool_]) -> str:
     sample, step, neuron = (int(k) for k in np.argwhere(wrong)[0])
     assert output.raster is not None
     came = bool(output.raster[sample, step, neuron])
-    potential = nearest(forward.potential)[0][sample, step, neuron]
+    potential = forward.potential[sample, step, neuron]
     given = "given the port's own earlier spikes " if step else ""
     return (
         f"sample {sample}, step {step}, neuron {neuron}: expected {'no spike' if came else 'a spike'}, "
@@ -289,15 +247,8 @@ def _wrong_step(
     )
 
 
-def check_neuron(neuron: str) -> str:
-    """`neuron` if it is a layer the oracle knows."""
-    if neuron not in ("single-spike", "multi-spike"):
-        raise unknown_name("neuron", neuron, ("single-spike", "multi-spike"))
-    return neuron
-
-
-def check_count(name: str, value: Any, low: int) -> int:
-    """`value` as a whole number of at least `low`."""
-    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < low:
-        raise InputError(f"{name} must be a whole number >= {low}, got {value!r}")
-    return int(value)
+def known_name(what: str, name: Any, known: Iterable[str]) -> str:
+    """`name` if it is a text that is one of `known`."""
+    if not isinstance(name, str) or name not in known:
+        raise unknown_name(what, name, known)
+    return name

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from ..errors import InputError
+from ..errors import InputError, one_line
 
 __all__ = ["load_function", "name_of"]
 
@@ -50,15 +50,7 @@ def load_function(spec: str) -> Callable[..., Any]:
 
 
 def _load_module(name: str) -> Any:
-    here = str(Path.cwd())
-    sys.path.insert(0, here)
-    try:
-        return importlib.import_module(name)
-    except Exception as error:
-        # Whatever the port's module does on import is the user's to see, in one line.
-        raise InputError(f"cannot import {name}: {type(error).__name__}: {error}") from error
-    finally:
-        sys.path.remove(here)
+    return _imported(name, Path.cwd(), lambda: importlib.import_module(name))
 
 
 def _load_file(path: Path) -> Any:
@@ -67,17 +59,26 @@ def _load_file(path: Path) -> Any:
     spec = importlib.util.spec_from_file_location(path.stem, path)
     if spec is None or spec.loader is None:
         raise InputError(f"{path} is not a Python file")
-    module = importlib.util.module_from_spec(spec)
+    module, loader = importlib.util.module_from_spec(spec), spec.loader
     sys.modules.setdefault(path.stem, module)
-    folder = str(path.resolve().parent)
-    sys.path.insert(0, folder)
     try:
-        spec.loader.exec_module(module)
-    except Exception as error:
-        raise InputError(f"cannot import {path}: {type(error).__name__}: {error}") from error
-    finally:
-        sys.path.remove(folder)
+        _imported(path, path.resolve().parent, lambda: loader.exec_module(module))
+    except InputError:
+        if sys.modules.get(path.stem) is module:
+            del sys.modules[path.stem]
+        raise
     return module
+
+
+def _imported(name: object, folder: Path, load: Callable[[], Any]) -> Any:
+    """What `load` returns; `folder` stays first on the path, because a port may import when it is called."""
+    if sys.path[:1] != [str(folder)]:
+        sys.path.insert(0, str(folder))
+    try:
+        return load()
+    except (Exception, SystemExit) as error:
+        # Whatever the port's module does on import is the user's to see, in one line.
+        raise InputError(f"cannot import {name}: {type(error).__name__}: {one_line(error)}") from error
 
 
 def name_of(function: Callable[..., Any]) -> str:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 from pathlib import Path
 from typing import Any
 
-from ..errors import InputError, unknown_name
-from ..files import write_text
+from ..errors import InputError, import_extra, unknown_name
+from ..files import checked_folder, write_text
+from ..streams import say
 
 __all__ = ["add_reproduce_parser", "run_reproduce"]
 
@@ -59,7 +59,7 @@ def add_reproduce_parser(subparsers: Any) -> argparse.ArgumentParser:
 def run_reproduce(args: argparse.Namespace) -> int:
     """Train, time, print, write, draw; returns the exit code."""
     from ..recipes import RECIPES, TRADES, published_recipes
-    from ..solvers import threads
+    from ..solvers.compiled import threads
     from .comparison import Budget, compare
     from .report import table
 
@@ -78,13 +78,11 @@ def run_reproduce(args: argparse.Namespace) -> int:
             raise InputError(f"--{option} must be a whole number >= 1, got {value}")
     if args.folds < 0 or args.folds == 1:
         raise InputError(f"--folds must be a whole number >= 2, got {args.folds}")
-    if args.json is not None and not args.json.parent.is_dir():  # said now, not after hours of training
-        raise InputError(f"--json must name a file in an existing folder, got {args.json}")
     if args.threads is not None:
         threads.set_threads(args.threads)
     given = {name: getattr(args, name) for name in QUICK if getattr(args, name) is not None}
     budget = Budget(args.seeds, args.folds, **((_quick(args.dataset) if args.quick else {}) | given))
-    out = args.out or Path("reproduce") / (args.dataset + ("-quick" if args.quick else ""))
+    out = args.out or checked_folder(Path("reproduce") / (args.dataset + ("-quick" if args.quick else "")))
     comparisons = []
     try:
         for name in chosen:
@@ -94,10 +92,7 @@ def run_reproduce(args: argparse.Namespace) -> int:
                 )
             )
     except KeyboardInterrupt:
-        print(
-            f"minisnn: interrupted; what is finished is in {out} (go on with the same command)",
-            file=sys.stderr,
-        )
+        say(f"minisnn: interrupted; what is finished is in {out} (go on with the same command)")
         return 130
     text = table(comparisons)
     if args.quick:
@@ -125,11 +120,9 @@ def _quick(dataset: str) -> dict[str, int]:
 def _draw(comparisons: list[Any], out: Path, data_dir: Path | None) -> None:
     """Figures, where matplotlib is installed."""
     try:
-        from . import pictures
-    except ModuleNotFoundError as error:
-        if error.name != "matplotlib":
-            raise
-        print("no pictures: matplotlib is not installed (pip install 'minisnn[plot]')", file=sys.stderr)
+        pictures = import_extra("minisnn.reproduce.pictures", "matplotlib", "plot")
+    except InputError as error:
+        say(f"no pictures: {error}")
         return
     from .. import experiment
     from ..runs import RunFolder

@@ -18,7 +18,7 @@ from ..errors import DataError
 from ..network import Network, NetworkConfig
 from ..recipes import Recipe, default_solver
 from ..runs import RunFolder
-from ..solvers.threads import get_threads
+from ..solvers.compiled.threads import get_threads
 from ..training import TrainingConfig
 from .published import PUBLISHED, Published
 

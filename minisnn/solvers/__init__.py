@@ -9,7 +9,8 @@ from __future__ import annotations
 import importlib
 from types import ModuleType
 
-from ..errors import InputError, SolverUnavailableError, unknown_name
+from ..errors import InputError, SolverUnavailableError, one_line
+from ..reading import checked_name
 
 __all__ = ["ALL", "get", "names", "why_unavailable"]
 
@@ -33,8 +34,7 @@ def names(neuron: str = "single-spike") -> list[str]:
     >>> "numpy-parallel" in names() and "numpy-parallel" not in names(neuron="multi-spike")
     True
     """
-    if neuron not in NEURONS:
-        raise unknown_name("neuron", neuron, NEURONS)
+    neuron = checked_name("neuron", neuron, NEURONS)
     return [name for name, (_, neurons) in ALL.items() if neuron in neurons and why_unavailable(name) is None]
 
 
@@ -42,8 +42,10 @@ def why_unavailable(name: str) -> str | None:
     """What keeps a solver from running on this machine, in one line; None if it runs."""
     try:
         _module(name)
-    except ImportError as error:
-        return f"solver {name!r} cannot run here: {error}"
+    except (
+        Exception
+    ) as error:  # a package that is not there, or one that fails on this machine in its own way
+        return f"solver {name!r} cannot run here: {one_line(error)}"
     return None
 
 
@@ -64,10 +66,7 @@ def get(name: str, neuron: str = "single-spike") -> ModuleType:
     SolverUnavailableError
         If the solver cannot run on this machine.
     """
-    if name not in ALL:
-        raise unknown_name("solver", name, ALL)
-    if neuron not in NEURONS:
-        raise unknown_name("neuron", neuron, NEURONS)
+    name, neuron = checked_name("solver", name, ALL), checked_name("neuron", neuron, NEURONS)
     if neuron not in ALL[name][1]:
         usable = [other for other, (_, neurons) in ALL.items() if neuron in neurons]
         raise InputError(

@@ -33,11 +33,11 @@ from .compiled.products import (
 )
 from .compiled.records import Floats, Rule, Upstream
 from .compiled.step import predict, training_step
+from .compiled.threads import one_blas_thread, run_shares, set_threads, shares
 from .compiled.tiles import backward_tiles, forward_tiles, tiles_for
 from .compiled.traces import BlockReadoutTrace, BlockTrace, in_blocks, packed
 from .compiled.upstream import BY_BLAS, GIVEN, PROJECTED, RECURSION, onward_of
 from .compiled.workspace import Workspace, buffer
-from .threads import one_blas_thread, run_shares, set_threads, shares
 
 __all__ = ["ReadoutGradients", "adam_update", "predict", "set_threads", "training_step"]
 

@@ -16,11 +16,11 @@ from numpy.typing import NDArray
 from ..model import Gradients, ReadoutTrace, Trace
 from .compiled import events
 from .compiled.adam import adam_update
+from .compiled.jit import kernel
 from .compiled.products import Spikes, decay_row, matmul, matmul_transposed, summed_like
 from .compiled.records import Floats, Ints32, Ints64, Rule, SampleSums
+from .compiled.threads import run_shares, set_threads
 from .compiled.workspace import Workspace, buffer
-from .jit import kernel
-from .threads import run_shares, set_threads
 
 __all__ = ["adam_update", "set_threads"]
 

@@ -1,11 +1,11 @@
-"""The rows of the table in minisnn.oracle.conventions."""
+"""The README's table of conventions: every row is judged as it says, and as the library itself does."""
 
 import numpy as np
 import pytest
 
 from minisnn.oracle import check
-from minisnn.oracle.conventions import CONVENTIONS
-from tests.conformance import ports
+from minisnn.oracle.judge import CONVENTIONS
+from tests import honest_ports as ports
 
 
 def _run(step, spikes, weight, bias, beta):

@@ -13,8 +13,8 @@ from minisnn.oracle import check
 from minisnn.oracle.batteries import drawn, random_case, with_gradient
 from minisnn.oracle.judge import Judge
 from minisnn.oracle.port import Port
+from tests import honest_ports as ports
 from tests import ports as own
-from tests.conformance import ports
 
 pytest_plugins = ["pytester"]
 
@@ -25,7 +25,9 @@ SEEDS = int(os.environ.get("MINISNN_SEEDS", "0"))
 def test_single_spike_ports_pass(name):
     report = check(*ports.SINGLE[name], examples=10)
     assert report.passed, str(report)
-    assert all(0 < ratio < 1 for ratio in report.ratios.values())
+    assert all(ratio < 1 for ratio in report.ratios.values())
+    # In float64 a port may have the very bits of the reference.
+    assert all(ratio > 0 for name, ratio in report.ratios.items() if name.startswith("float32"))
 
 
 def test_fft_port_passes_by_its_own_bound():
@@ -60,18 +62,13 @@ def test_ports_pass_for_many_seeds(name):
     for seed in range(SEEDS or 200):
         dtype = ("float32", "float64")[seed % 2]
         rng = np.random.default_rng(seed)
-
-        def visit(case, rng=rng):
-            nonlocal tried
+        for case in drawn("single-spike", dtype, 5, rng):
             cases = [case]
             if judge.decided(case):
                 cases.append(with_gradient(case, ("gated", "straight-through")[tried % 2], rng))
             for each in cases:
                 tried += 1
                 wrong.extend(judge.verdict(each, port.call(each)).violations)
-            return not wrong
-
-        drawn("single-spike", dtype, 5, seed, visit, lambda case: case)
     port.close()
     assert not wrong, wrong
     assert tried > 5 * (SEEDS or 200)
@@ -80,7 +77,7 @@ def test_ports_pass_for_many_seeds(name):
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("name", sorted(ports.SINGLE | ports.FFT))
 def test_the_membrane_bound_holds_over_long_runs(name, dtype):
-    """Up to 2048 steps; the largest ratio of error to bound is below 1 and the median is not 0."""
+    """Up to 2048 steps; the largest ratio of error to bound is below 1, and in float32 not 0."""
     forward, _ = (ports.SINGLE | ports.FFT)[name]
     judge = Judge("fft" if name == "fft" else "standard")
     port, rng = Port(forward, None, 60.0), np.random.default_rng(8)
@@ -90,7 +87,7 @@ def test_the_membrane_bound_holds_over_long_runs(name, dtype):
         )
         verdict = judge.verdict(case, port.call(case))
         assert not verdict.violations, verdict.violations
-        assert 0 < verdict.ratios["membrane"] < 1
+        assert (0 if dtype == "float32" else -1) < verdict.ratios["membrane"] < 1
     port.close()
 
 
@@ -129,3 +126,18 @@ def test_fixture_passes_and_fails(pytester):
     result = pytester.runpytest_inprocess("-p", "no:cacheprovider")
     result.assert_outcomes(passed=1, failed=1)
     result.stdout.fnmatch_lines(["*FAIL: single-spike, float32*", "*smallest cases saved in*"])
+
+
+def test_a_port_that_compiles_passes_with_an_empty_cache(tmp_path):
+    """The layer by numba-parallel, compiled in the course of the check: every call of it may take long once."""
+    (tmp_path / "port.py").write_text(
+        "import minisnn\n\ndef forward(spikes, weight, bias, decay, threshold):\n"
+        "    trace = minisnn.single_spike_forward(\n"
+        "        spikes, weight, bias, decay, threshold=threshold, solver='numba-parallel')\n"
+        "    return trace.spike_times, trace.membrane\n"
+    )
+    command = [sys.executable, "-m", "minisnn", "check", "port.py:forward", "--examples", "5"]
+    options = ["--dtype", "float32", "--timeout", "0.5"]
+    environment = os.environ | {"NUMBA_CACHE_DIR": str(tmp_path / "cache")}
+    done = subprocess.run(command + options, capture_output=True, text=True, cwd=tmp_path, env=environment)
+    assert done.returncode == 0, done.stdout + done.stderr

@@ -12,9 +12,9 @@ import minisnn
 PACKAGE = Path(minisnn.__file__).parent
 # From the ground up; a module may import those before it, and its own package.
 ORDER = [
-    "errors", "model", "surrogate", "spikes", "checks", "files", "solvers", "layers", "readout", "network",
-    "evaluation", "optimiser", "training", "runs", "datasets", "plotting", "oracle", "bench", "recipes",
-    "experiment", "reproduce", "train_command", "cli",
+    "errors", "streams", "reading", "model", "surrogate", "spikes", "checks", "files", "solvers", "layers",
+    "readout", "network", "datasets", "evaluation", "optimiser", "training", "runs", "plotting", "oracle", "bench",
+    "recipes", "experiment", "reproduce", "train_command", "cli",
 ]  # fmt: skip
 MODULES = [
     path

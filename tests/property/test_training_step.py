@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 from minisnn import Network, NetworkConfig, SpikeEvents
 from minisnn.errors import InputError
 from minisnn.network import Outcome
-from minisnn.solvers import threads
 from minisnn.solvers.compiled import events as event_products
+from minisnn.solvers.compiled import threads
 from minisnn.solvers.compiled.workspace import Workspace
 from tests.property.test_bits import UnwrittenIsSeen
 

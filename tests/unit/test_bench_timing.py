@@ -8,8 +8,8 @@ from minisnn.bench.scaling import default_sizes
 from minisnn.bench.timing import Contestant, GemmFloor, StepRunner, by_turns, exponent, settings
 from minisnn.bench.workloads import make_batch, make_network, workload
 from minisnn.errors import InputError
-from minisnn.solvers import threads
 from minisnn.solvers.compiled import events as event_products
+from minisnn.solvers.compiled import threads
 
 
 def test_contestants_take_turns():

@@ -51,3 +51,17 @@ def test_cupy_without_a_device(monkeypatch, fresh):
 def test_the_parallel_solver_has_no_multi_spike_layer():
     with pytest.raises(InputError, match="does not compute multi-spike layers"):
         solvers.get("cupy-parallel", "multi-spike")
+
+
+@pytest.mark.parametrize("error", [RuntimeError("two\nlines"), OSError("libcuda.so"), AttributeError("x")])
+def test_a_solver_that_fails_in_its_own_way(monkeypatch, error):
+    """Not only by a package that is missing: a driver, a library or a rule of the machine may be in the way."""
+
+    def fail(name):
+        raise error
+
+    monkeypatch.setattr(solvers, "_module", fail)
+    assert solvers.names() == []
+    with pytest.raises(SolverUnavailableError, match="solver 'numba-parallel' cannot run here: ") as caught:
+        solvers.get("numba-parallel")
+    assert "\n" not in str(caught.value)

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from minisnn import datasets
+from minisnn.datasets import idx
 from minisnn.datasets.encoding import ENCODINGS, latency_linear, latency_log, pixel_times
 from minisnn.datasets.idx import FILES, read_idx, read_images
 from minisnn.datasets.yin_yang import yin_yang, yin_yang_class
@@ -47,8 +48,22 @@ def test_yin_yang_geometry():
     for (x, y), label in zip(features[:200, :2], labels[:200]):
         assert yin_yang_class(1 - x, 1 - y) == {0: 1, 1: 0, 2: 2}[label]
     assert np.array_equal(yin_yang(20, seed=5)[0], features[:20])
-    with pytest.raises(InputError, match="size must be at least 1"):
-        yin_yang(0, seed=1)
+    assert np.array_equal(yin_yang(np.array(20), np.uint8(5), np.float32(0.1))[1], labels[:20])
+    # Every one of these would never end, or draw something else.
+    for arguments, message in [
+        ((0, 1), "size must be at least 1, got 0"),
+        ((2.0, 1), "size must be at least 1, got 2.0"),
+        ((True, 1), "size must be at least 1, got True"),
+        ((2, -1), "seed must be a whole number >= 0, got -1"),
+        ((2, 0.5), "seed must be a whole number >= 0, got 0.5"),
+        ((2, 1, 0.0), "r_small must"),
+        ((2, 1, 0.3), "r_small must be a finite number > 0 and <= 0.25, got 0.3"),
+        ((2, 1, np.nan), "r_small must"),
+        ((2, 1, 0.1, np.inf), "r_big must"),
+        ((2, 1, 0.1, 0), "r_big must"),
+    ]:
+        with pytest.raises(InputError, match=message):
+            yin_yang(*arguments)
 
 
 def test_yin_yang_as_a_data_set():
@@ -86,6 +101,12 @@ def test_wrong_encodings():
         (lambda: latency_linear(np.array([1.5]), 10), r"must lie in \[0, 1\]"),
         (lambda: latency_linear(np.array([np.nan]), 10), r"must lie in \[0, 1\]"),
         (lambda: latency_linear(np.array([0.5]), 0), "n_steps must be a whole number >= 1, got 0"),
+        (lambda: latency_linear(np.array([0.5]), 10.0), "n_steps must be a whole number >= 1, got 10.0"),
+        (lambda: latency_linear(np.array([0.5]), True), "n_steps must be a whole number >= 1, got True"),
+        (lambda: latency_linear(np.array([0.5 + 2j]), 10), "intensities must be numbers, got complex128"),
+        (lambda: latency_linear(["0.5"], 10), "intensities must be numbers, got <U3"),
+        (lambda: latency_linear(np.ma.array([0.5]), 10), "intensities must not be a masked array"),
+        (lambda: latency_log(np.ma.array([1], dtype=np.uint8), 10), "pixels must not be a masked array"),
         (lambda: latency_log(np.array([1.0]), 10), "pixels must be uint8, got float64"),
         (lambda: pixel_times(np.zeros(1, np.uint8), 10, "lin"), "did you mean 'linear'"),
     ]:
@@ -208,9 +229,113 @@ def test_parts_that_do_not_match(tmp_path):
     labels.write_bytes(idx_bytes(np.zeros(0)))
     images.write_bytes(idx_bytes(np.zeros((0, 28, 28))))
     assert "holds no images" in complaint()
+    with pytest.raises(InputError, match="unknown part 'validation'.* known: train, test"):
+        read_images(str(tmp_path), "validation")
     labels.unlink()
     assert "has no file train-labels-idx1-ubyte or train-labels-idx1-ubyte.gz" in complaint()
     labels.write_bytes(good)
+
+
+def test_images_of_another_size_in_the_test(tmp_path):
+    write_set(tmp_path)
+    for shape in ((5, 27, 28), (5, 14, 56)):
+        name = FILES["test"][0]
+        (tmp_path / f"{name}.gz").write_bytes(gzip.compress(idx_bytes(np.zeros(shape))))
+        with pytest.raises(
+            DataError, match=f"must be 28 x 28 pixels as those for training, got {shape[1]} x {shape[2]}"
+        ):
+            datasets.load_dataset("mnist", tmp_path)
+
+
+@pytest.mark.parametrize("wrong", [0.1 * 1000, True, "5", np.nan, [5]])
+def test_sample_numbers_and_steps_that_are_none(wrong):
+    for option in ("train_samples", "test_samples", "n_steps"):
+        with pytest.raises(InputError, match=f"{option} must be a whole number"):
+            datasets.load_dataset("yin-yang", **{option: wrong})
+
+
+def test_sample_numbers_and_steps_of_numpy():
+    data = datasets.load_dataset(
+        "yin-yang", train_samples=np.int64(5), test_samples=np.array([3]), n_steps=np.uint8(20)
+    )
+    assert (len(data.train), len(data.test), data.n_steps) == (5, 3, 20)
+    assert type(data.n_steps) is type(data.train.spikes.n_steps) is int
+
+
+def published(monkeypatch, folder, name):
+    """A small set of files, entered into the table as the published ones of the data set `name`."""
+    folder.mkdir(parents=True)
+    rng = np.random.default_rng(len(name))
+    for part, n in (("train", 12), ("test", 5)):
+        for file, array in zip(FILES[part], (rng.integers(0, 256, (n, 28, 28)), rng.integers(0, 10, n))):
+            content = idx_bytes(array)
+            (folder / f"{file}.gz").write_bytes(gzip.compress(content))
+            monkeypatch.setitem(idx.PUBLISHED, hashlib.md5(content).hexdigest(), (name, file))
+    return folder
+
+
+def refused(name, folder, message):
+    for call in (datasets.find, datasets.download, datasets.load_dataset):
+        with pytest.raises(DataError, match=message) as caught:
+            call(name, folder)
+        assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(("name", "other"), [("mnist", "fashion-mnist"), ("fashion-mnist", "mnist")])
+def test_one_set_does_not_pass_for_another(tmp_path, monkeypatch, name, other):
+    monkeypatch.setenv("MINISNN_CACHE", str(tmp_path / "no cache"))
+    folder = published(monkeypatch, tmp_path / "own", name)
+    theirs = published(monkeypatch, tmp_path / "others", other)
+    assert datasets.find(name, folder) == folder
+    assert len(datasets.load_dataset(name, folder).train) == 12
+    refused(
+        other,
+        folder,
+        f"must be train-labels-idx1-ubyte of {other}, but .* it is train-labels.* of {name}: put",
+    )
+    # A folder of its own is found beside the wrong one, and in the cache.
+    monkeypatch.setenv("MINISNN_DATA", str(folder))
+    with pytest.raises(DataError, match=f"of {other}, but"):
+        datasets.find(other)
+    theirs.rename(folder / ("FashionMNIST" if other == "fashion-mnist" else "MNIST"))
+    assert datasets.find(other).parent == folder
+    assert datasets.find(name) == folder
+
+
+@pytest.mark.parametrize("file", [file for part in FILES.values() for file in part])
+def test_a_single_file_of_another_set_is_refused(tmp_path, monkeypatch, file):
+    folder = published(monkeypatch, tmp_path / "own", "mnist")
+    theirs = published(monkeypatch, tmp_path / "others", "fashion-mnist")
+    (theirs / f"{file}.gz").rename(folder / f"{file}.gz")
+    with pytest.raises(
+        DataError, match=f"must be {file} of mnist, but .* it is {file} of fashion-mnist: put"
+    ):
+        datasets.load_dataset("mnist", folder)
+
+
+def test_files_for_the_test_do_not_train(tmp_path, monkeypatch):
+    folder = published(monkeypatch, tmp_path / "own", "mnist")
+    for train, test in zip(FILES["train"], FILES["test"]):
+        (folder / f"{train}.gz").write_bytes((folder / f"{test}.gz").read_bytes())
+    with pytest.raises(DataError, match="it is t10k-labels-idx1-ubyte of"):
+        datasets.load_dataset("mnist", folder)
+
+
+@pytest.mark.parametrize(("name", "folder"), [("mnist", "MNIST"), ("fashion-mnist", "FashionMNIST")])
+def test_the_folders_of_torchvision(tmp_path, monkeypatch, name, folder):
+    raw = published(monkeypatch, tmp_path / folder / "raw", name)
+    for place in (tmp_path, tmp_path / folder, raw):
+        assert datasets.find(name, place) == raw
+    monkeypatch.setenv("MINISNN_DATA", str(tmp_path))
+    assert len(datasets.load_dataset(name).train) == 12
+
+
+def test_real_digits_do_not_pass_for_fashion(data_dir):
+    for name, other in (("mnist", "fashion-mnist"), ("fashion-mnist", "mnist")):
+        refused(other, datasets.find(name, data_dir), f"of {other}, but .* of {name}: put")
+        for file, md5 in PUBLISHED[name].items():
+            assert idx.PUBLISHED[md5][0] == name
+            assert idx.PUBLISHED[md5][1].startswith(file)
 
 
 PUBLISHED = {

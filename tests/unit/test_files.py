@@ -1,9 +1,16 @@
 """Files are written whole or not at all, and without pickle."""
 
+import errno
+import os
+import stat
+import threading
+from pathlib import Path
+
 import numpy as np
 import pytest
 
-from minisnn.files import read_npz, write_atomically, write_npz, write_text
+from minisnn.errors import InputError
+from minisnn.files import checked_file, checked_folder, read_npz, write_atomically, write_npz, write_text
 
 
 def test_arrays_round_trip_under_their_names(tmp_path):
@@ -38,3 +45,189 @@ def test_a_failing_write_leaves_the_old_file(tmp_path):
         write_atomically(path, fail)
     assert path.read_text() == "old"
     assert [p.name for p in tmp_path.iterdir()] == ["file"]
+
+
+def names(folder):
+    return sorted(path.name for path in folder.iterdir())
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_a_link_is_followed(tmp_path, there):
+    (tmp_path / "elsewhere").mkdir()
+    target, link = tmp_path / "elsewhere" / "real", tmp_path / "link"
+    if there:
+        target.write_text("old")
+    link.symlink_to("elsewhere/real")
+    (tmp_path / "second").symlink_to(link)
+    write_text(tmp_path / "second", "new")
+    assert link.is_symlink()
+    assert target.read_text() == "new"
+    assert not target.is_symlink()
+    assert names(tmp_path) == ["elsewhere", "link", "second"]
+
+
+def test_mode_and_owner_stay(tmp_path):
+    path = tmp_path / "file"
+    write_text(path, "old")
+    assert stat.S_IMODE(path.stat().st_mode) == 0o666 & ~current_umask()
+    path.chmod(0o640)
+    if os.geteuid() == 0:
+        os.chown(path, 12345, 12346)
+    before = path.stat()
+    write_text(path, "new")
+    after = path.stat()
+    assert (after.st_mode, after.st_uid, after.st_gid) == (before.st_mode, before.st_uid, before.st_gid)
+
+
+def current_umask():
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+def test_a_pipe_is_written_to(tmp_path):
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    got = []
+    reader = threading.Thread(target=lambda: got.append(pipe.read_bytes()))
+    reader.start()
+    write_npz(pipe, {"a": np.arange(3)})
+    reader.join()
+    assert stat.S_ISFIFO(pipe.stat().st_mode)
+    (tmp_path / "copy.npz").write_bytes(got[0])
+    assert np.array_equal(read_npz(tmp_path / "copy.npz")["a"], np.arange(3))
+    assert names(tmp_path) == ["copy.npz", "pipe"]
+
+
+def test_a_device_stays_one(tmp_path):
+    """A second /dev/null where the rights allow it, so that a failing test does no harm."""
+    device = tmp_path / "null"
+    try:
+        os.mknod(device, stat.S_IFCHR | 0o666, os.makedev(1, 3))
+        device.write_text("")
+    except OSError:
+        pytest.skip("needs the right to make a device")
+    (tmp_path / "link").symlink_to("null")
+    for path in (device, tmp_path / "link"):
+        write_text(path, "text")
+        assert stat.S_ISCHR(device.stat().st_mode)
+    assert names(tmp_path) == ["link", "null"]
+
+
+def test_a_failing_write_leaves_a_pipe_alone(tmp_path):
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)  # opening it would wait for a reader for ever
+    with pytest.raises(RuntimeError, match="half way"):
+        write_atomically(pipe, half_way)
+
+
+def half_way(file):
+    file.write(b"half")
+    raise RuntimeError("half way")
+
+
+@pytest.mark.parametrize("name", ["/dev/fd/{}", "/proc/self/fd/{}", "link"])
+def test_an_open_file_by_its_number_is_written_to(tmp_path, name):
+    """As --json /dev/stdout does, with standard output led to a file: that file is not replaced."""
+    with open(tmp_path / "out", "w+b") as file:
+        file.write(b"before ")
+        file.flush()
+        path = name.format(file.fileno())
+        if name == "link":
+            path = tmp_path / "link"
+            path.symlink_to(f"/dev/fd/{file.fileno()}")
+        assert checked_file(path) == Path(path)
+        write_text(path, "text")
+        file.write(b" after")
+    assert (tmp_path / "out").read_text() == "before text after"
+
+
+@pytest.mark.parametrize("length", [240, 250, 255])
+def test_long_names(tmp_path, length):
+    path = tmp_path / ("n" * length)
+    assert checked_file(path) == path
+    write_text(path, "text")
+    assert path.read_text() == "text"
+
+
+@pytest.mark.parametrize(
+    "fault", ["a folder that is not there", "a full disk", "no room to move", "a long name"]
+)
+def test_no_error_names_a_temporary_file(tmp_path, monkeypatch, fault):
+    path = tmp_path / ("n" * 300 if fault == "a long name" else "file")
+    if fault == "a folder that is not there":
+        path = tmp_path / "none" / "file"
+    elif fault == "a full disk":
+        monkeypatch.setattr(os, "fsync", raises(errno.ENOSPC))
+    elif fault == "no room to move":
+        monkeypatch.setattr(os, "replace", lambda *names: raises(errno.EDQUOT, *names)())
+    with pytest.raises(OSError, match=".") as caught:
+        write_text(path, "text")
+    assert ".part" not in str(caught.value)
+    assert caught.value.filename == str(path.parent if fault == "a folder that is not there" else path)
+    assert names(tmp_path) == []
+
+
+def raises(number, *names):
+    def fail(*_):
+        raise OSError(number, os.strerror(number), *names[:1])
+
+    return fail
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs /dev/full")
+def test_a_full_device_is_named():
+    with pytest.raises(OSError, match="No space left") as caught:
+        write_text("/dev/full", "text")
+    assert caught.value.filename == "/dev/full"
+
+
+def test_what_no_encoding_has_is_escaped(tmp_path):
+    write_text(tmp_path / "file", "a\udcffb")
+    assert (tmp_path / "file").read_text() == "a\\udcffb"
+
+
+def test_a_file_is_looked_at_before_it_is_written(tmp_path):
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "dangling").symlink_to("none/file")
+    with pytest.raises(InputError, match="must name a file, got the folder '.*folder'"):
+        checked_file(tmp_path / "folder")
+    with pytest.raises(InputError, match="must name a file, got ''"):
+        checked_file("")
+    for path in (tmp_path / "none" / "file", tmp_path / "dangling"):
+        with pytest.raises(InputError, match="must name a file in an existing folder"):
+            checked_file(path)
+        assert checked_file(path, to_be_made=[tmp_path / "none"]) == path
+    (tmp_path / "file").write_text("")
+    with pytest.raises(InputError, match="must name a file in an existing folder"):
+        checked_file(tmp_path / "file" / "below")
+    assert checked_file(tmp_path / "new") == tmp_path / "new"
+    assert names(tmp_path) == ["dangling", "file", "folder"]
+
+
+def test_a_folder_is_looked_at_before_it_is_written(tmp_path, monkeypatch):
+    assert checked_folder(tmp_path / "a" / "b") == tmp_path / "a" / "b"
+    monkeypatch.chdir(tmp_path)
+    assert checked_folder("a/b") == Path("a/b")
+    (tmp_path / "file").write_text("")
+    (tmp_path / "link").symlink_to("none")
+    for path, number in (("file", errno.ENOTDIR), ("file/below", errno.ENOTDIR), ("link", errno.ENOENT)):
+        with pytest.raises(OSError, match=".") as caught:
+            checked_folder(path)
+        assert (caught.value.errno, caught.value.filename) == (number, path)
+    assert names(tmp_path) == ["file", "link"]
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write to read-only files and folders")
+def test_what_may_not_be_written_is_known_before(tmp_path):
+    (tmp_path / "file").write_text("")
+    (tmp_path / "file").chmod(0o444)
+    with pytest.raises(PermissionError):
+        checked_file(tmp_path / "file")
+    tmp_path.chmod(0o555)
+    for path in (tmp_path, tmp_path / "new"):
+        with pytest.raises(PermissionError):
+            checked_folder(path)
+    with pytest.raises(PermissionError):
+        checked_file(tmp_path / "new")
+    tmp_path.chmod(0o755)

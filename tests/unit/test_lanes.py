@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 import minisnn
+from minisnn.solvers.compiled.jit import kernel
 from minisnn.solvers.compiled.lanes import (
     LANES,
     columns,
@@ -23,7 +24,6 @@ from minisnn.solvers.compiled.lanes import (
     unpadded,
     where,
 )
-from minisnn.solvers.jit import kernel
 
 
 @kernel

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from fractions import Fraction
 
 import numpy as np
@@ -5,9 +6,9 @@ import pytest
 
 import minisnn
 from minisnn.errors import InputError
-from minisnn.oracle import bounds
-from minisnn.oracle.exact import double_double, exact_backward, exact_forward, nearest
-from tests.conformance import ports
+from minisnn.oracle import Case, bounds
+from minisnn.oracle.reference import rational, reference_backward, reference_forward
+from tests import honest_ports as ports
 
 
 def _random(rng, dtype, shape=None, rate=0.3, decay=(0.0, 1.0)):
@@ -19,13 +20,12 @@ def _random(rng, dtype, shape=None, rate=0.3, decay=(0.0, 1.0)):
     )
     x = (rng.random((batch, n_steps, n_in)) < rate).astype(dtype)
     w, b = rng.normal(0, 0.7, (n_in, n_out)).astype(dtype), rng.normal(0, 0.1, n_out).astype(dtype)
-    return (
-        x,
-        w,
-        b,
-        rng.uniform(*decay, n_out).astype(dtype),
-        rng.normal(size=(batch, n_steps, n_out)).astype(dtype),
-    )
+    d, g = rng.uniform(*decay, n_out).astype(dtype), rng.normal(size=(batch, n_steps, n_out)).astype(dtype)
+    return Case("drawn", "single-spike", x, w, b, d, grad_spikes=g)
+
+
+def _terms(case):
+    return case.spikes, case.weight, case.bias, case.decay
 
 
 def test_gamma_is_the_textbooks_and_infinite_where_it_has_no_meaning():
@@ -40,7 +40,9 @@ def test_bound_by_hand():
         0, 1, 0
     ]
     m, u = 6, 2.0**-53
-    by_hand = m * u / (1 - m * u) * 1.125 + m * 2.2250738585072014e-308
+    by_hand = 2 * (
+        m * u / (1 - m * u) * 1.125 + m * 2.2250738585072014e-308
+    )  # twice: the reference rounds too
     assert by_hand <= got <= by_hand * 1.0001
 
 
@@ -53,41 +55,65 @@ def test_a_reset_is_one_more_term():
     assert fired[0, 1, 0] == pytest.approx(5 * 2.0**-24 * 2.0, rel=1e-4)
 
 
+def _excess(came, exact, bound):
+    """How far an answer is beyond its bound of the exact result, in rational arithmetic."""
+    return np.abs(rational(came) - exact) - rational(bound)
+
+
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("name", sorted(ports.SINGLE))
 def test_no_honest_port_exceeds_a_bound(name, dtype):
     forward, backward = ports.SINGLE[name]
     rng = np.random.default_rng(11)
     for _ in range(12):
-        x, w, b, d, g = _random(rng, dtype)
-        run = exact_forward(x, w, b, d)
-        bound = bounds.potential_bound(x, w, b, d, dtype)
-        hi, lo = nearest(run.potential)
-        assert (np.abs((forward(x, w, b, d, 1.0)[1].astype(float) - hi) - lo) <= bound).all()
+        case = _random(rng, dtype)
+        run = reference_forward(case)
+        bound = bounds.potential_bound(*_terms(case), dtype)
+        assert (np.abs(forward(*_terms(case), 1.0)[1] - run.potential) <= bound).all()
         if bounds.judge_spike_times(run.spike_times, run.potential, 4 * bound).undecided.any():
             continue
         for gradient in minisnn.model.GRADIENTS:
-            exact = exact_backward(run, x, w, d, 1.0, 10.0, gradient, g)
-            allowed = bounds.gradient_bounds(exact, run, x, w, b, d, 1.0, 10.0, gradient, g, dtype)
-            for key, came in backward(x, w, b, d, 1.0, 10.0, gradient, g).items():
-                hi, lo = nearest(exact.gradients[key])
-                assert (np.abs((came.astype(float) - hi) - lo) <= allowed[key]).all(), key
+            case = replace(case, gradient=gradient)
+            exact = reference_backward(run, case)
+            allowed = bounds.gradient_bounds(exact, run, case)
+            came = backward(*_terms(case), 1.0, 10.0, gradient, case.grad_spikes)
+            for key, value in came.items():
+                assert (np.abs(value - exact.gradients[key]) <= allowed[key]).all(), key
+
+
+@pytest.mark.parametrize("neuron", ["single-spike", "multi-spike"])
+def test_the_reference_keeps_the_bound_of_float64(neuron):
+    """Half of every bound of a float64 port belongs to the reference: rational arithmetic shows that it is enough."""
+    rng = np.random.default_rng(12)
+    for choice in (
+        ("gated", "straight-through") if neuron == "single-spike" else ("through-reset", "detached-reset")
+    ):
+        for _ in range(6):
+            case = replace(
+                _random(rng, np.float64, (2, 9, 3, 2)), neuron=neuron, gradient=choice, threshold=0.75
+            )
+            run, exact = reference_forward(case), reference_forward(case, lift=rational)
+            resets = run.fired if neuron == "multi-spike" else None
+            bound = bounds.potential_bound(*_terms(case), np.float64, fired=resets, threshold=0.75)
+            assert (run.fired == exact.fired).all()
+            assert (_excess(run.potential, exact.potential, bound / 2) <= 0).all()
+            back = reference_backward(run, case)
+            allowed = bounds.gradient_bounds(back, run, case)
+            for name, value in reference_backward(exact, case, lift=rational).gradients.items():
+                assert (_excess(back.gradients[name], value, allowed[name] / 2) <= 0).all(), name
 
 
 def test_the_gradient_bound_is_not_loose_beyond_use():
     """A relative error of a thousandth exceeds it, in float32, at these sizes."""
-    rng = np.random.default_rng(5)
-    x, w, b, d, g = _random(rng, np.float32, (2, 20, 4, 3))
-    run = exact_forward(x, w, b, d)
-    exact = exact_backward(run, x, w, d, 1.0, 10.0, "straight-through", g)
-    allowed = bounds.gradient_bounds(exact, run, x, w, b, d, 1.0, 10.0, "straight-through", g, np.float32)
-    for name, bound in allowed.items():
-        size = np.abs(nearest(exact.gradients[name])[0]).max()
-        assert 0 < bound.max() < 1e-3 * size, name
+    case = replace(_random(np.random.default_rng(5), np.float32, (2, 20, 4, 3)), gradient="straight-through")
+    run = reference_forward(case)
+    exact = reference_backward(run, case)
+    for name, bound in bounds.gradient_bounds(exact, run, case).items():
+        assert 0 < bound.max() < 1e-3 * np.abs(exact.gradients[name]).max(), name
 
 
 def test_silence_is_right_only_if_no_step_certainly_crosses():
-    v = double_double(np.array([[[0.0], [1.0 + 1e-9], [0.0]]]))
+    v = np.array([[[0.0], [1.0 + 1e-9], [0.0]]])
     wide, narrow = np.full((1, 3, 1), 1e-8), np.full((1, 3, 1), 1e-10)
     assert bounds.judge_spike_times(np.array([[3]]), v, wide).right.all()
     assert not bounds.judge_spike_times(np.array([[3]]), v, narrow).right.any()
@@ -97,7 +123,7 @@ def test_silence_is_right_only_if_no_step_certainly_crosses():
 
 
 def test_times_out_of_range_are_wrong():
-    v, bound = double_double(np.zeros((1, 2, 1))), np.zeros((1, 2, 1))
+    v = bound = np.zeros((1, 2, 1))
     for time in (-1, 3):
         assert not bounds.judge_spike_times(np.array([[time]]), v, bound).right.any()
 

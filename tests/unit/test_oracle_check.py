@@ -8,7 +8,7 @@ import pytest
 
 from minisnn.errors import InputError
 from minisnn.oracle import Case, assert_right, check, load_function
-from tests.conformance import ports
+from tests import honest_ports as ports
 
 FORWARD, BACKWARD = ports.SINGLE["loop"]
 QUICK = {"dtype": "float32", "examples": 10}
@@ -101,7 +101,33 @@ def test_a_hang_is_a_finding_and_ends_the_check():
     started = time.monotonic()
     finding = _found(hang, timeout=0.2)
     assert finding.rule == "timeout"
+    assert time.monotonic() - started < 3.0  # 1.5 s for what might have been a compilation
+
+
+def test_a_call_that_never_ends_is_a_finding_once_no_compilation_takes_so_long(monkeypatch):
+    monkeypatch.setattr("minisnn.oracle.port._COMPILATION", 0.4)
+    started = time.monotonic()
+    assert _found(lambda *a: time.sleep(5), timeout=0.2).rule == "timeout"
     assert time.monotonic() - started < 1.4
+
+
+def test_a_call_that_is_slow_once_because_it_compiles_is_no_finding():
+    """As a compiler does it: for every function, dtype and number of steps anew."""
+    compiled = set()
+
+    def compiling(function):
+        def call(*arguments):
+            key = (function, arguments[1].dtype, arguments[0].shape[1] > 100)
+            if key not in compiled:
+                compiled.add(key)
+                time.sleep(0.5)
+            return function(*arguments)
+
+        return call
+
+    report = check(compiling(FORWARD), compiling(BACKWARD), examples=5, timeout=0.4)
+    assert report.passed, str(report)
+    assert len(compiled) == 8
 
 
 def test_uninitialised_memory_is_seen():

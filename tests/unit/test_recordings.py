@@ -68,10 +68,25 @@ def test_binning_is_that_of_a_loop(seed, n_events, n_steps, dt, binning, counts)
         )
         for _ in range(2)
     ]
-    events = encode_recordings(recordings, 3, n_steps=n_steps, dt=dt, binning=binning, counts=counts)
+    options = {"n_steps": n_steps, "dt": dt, "binning": binning, "counts": counts}
+    rasters = [naive_raster(times, neurons, 3, **options) for times, neurons, _ in recordings]
+    lasting = n_steps > 1 and any(n_events and times[0] != times[-1] for times, _, _ in recordings)
+    late = [
+        naive_raster(times, neurons, 3, **options | {"n_steps": 99})[1:] for times, neurons, _ in recordings
+    ]
+    if n_events and not all(raster.any() for raster in rasters):
+        with pytest.raises(
+            DataError, match=f"none of its {n_events} events falls within the {n_steps} steps"
+        ):
+            encode_recordings(recordings, 3, **options)
+        return
+    if lasting and not np.any(late):
+        with pytest.raises(DataError, match=f"fall into step 0 of {n_steps} with"):
+            encode_recordings(recordings, 3, **options)
+        return
+    events = encode_recordings(recordings, 3, **options)
     assert events.counts == counts
-    for raster, (times, neurons, _) in zip(events.to_raster(), recordings):
-        assert np.array_equal(raster, naive_raster(times, neurons, 3, n_steps, dt, binning, counts))
+    assert np.array_equal(events.to_raster(), rasters)
     datasets.EventSamples(type(events)(events.indptr, events.indices, n_steps, 3, counts), np.zeros(2, int))
 
 
@@ -96,6 +111,116 @@ def test_wrong_recordings_are_named(times, neurons, message):
         encode_recordings([(np.array(times), np.array(neurons), "r")], 3, n_steps=4, dt=1)
 
 
+MICROSECONDS = [0, 1400, 3000]
+
+
+def encoded(times, neurons=(1, 0, 2), **options):
+    """Spikes in every step of recordings of the same neurons."""
+    recordings = [(t, neurons[: len(t)], f"r{k}") for k, t in enumerate(times)]
+    spikes = encode_recordings(recordings, 3, **{"n_steps": 5, "dt": 1} | options)
+    return spikes.to_raster().sum(axis=2).tolist()
+
+
+@pytest.mark.parametrize(
+    ("times", "options", "message"),
+    [
+        ([[10_000_000, 10_003_000]], {}, r"r0: none of its 2 events falls within the 5 steps of dt = 1 ms; times "
+         r"must be microseconds from the start of the recording, got 10000000 \.\.\. 10003000: subtract the start"),
+        ([MICROSECONDS, [5000]], {}, r"r1: none of its 1 events .* got 5000 \.\.\. 5000"),
+        ([MICROSECONDS, [4600]], {"binning": "round"}, "r1: none of its 1 events"),
+        ([[1000, 2000]], {"n_steps": 1}, "r0: none of its 2 events falls within the 1 steps"),
+        ([[1e300, 1e308]], {"dt": 1e-300}, "none of its 2 events"),
+        ([[0.0, 0.0014, 0.003]], {}, "r0: all events, and those of every recording before it, fall into step 0 of 5 "
+         "with dt = 1 ms; times must be microseconds, got none above 0.003: convert them from seconds or milli"),
+        ([[0, 140, 300], [20, 999]], {}, "r1: all events, .* got none above 999:"),
+        ([[3], [0, 499]], {"binning": "round"}, "r1: all events"),
+        ([MICROSECONDS, MICROSECONDS], {"dt": 1000}, "r1: all events, .* dt = 1000 ms; .* above 3000: .* smaller dt"),
+        ([[], [0, 999], []], {}, "r2: all events"),
+    ],
+)  # fmt: skip
+def test_times_of_another_unit_or_origin_are_no_silence(times, options, message):
+    with pytest.raises(DataError, match=message) as caught:
+        encoded(times, **options)
+    assert "\n" not in str(caught.value)
+
+
+def test_short_recordings_that_are_right():
+    assert encoded([[0, 140, 300]], n_steps=1) == [[3]]  # one step is a wish
+    assert encoded([[7], [], [7, 7]]) == [[1, 0, 0, 0, 0], [0] * 5, [2, 0, 0, 0, 0]]  # of one moment each
+    assert encoded([[0, 140, 300], [1000]]) == [[3, 0, 0, 0, 0], [0, 1, 0, 0, 0]]
+    assert encoded([[0, 140, 9000]]) == [[2, 0, 0, 0, 0]]  # later events are left out
+    assert encoded([[], []]) == [[0] * 5] * 2
+
+
+def test_nmnist_that_begins_late_or_lasts_too_short(tmp_path):
+    write_nmnist(tmp_path)
+    path = tmp_path / "Train" / "3" / "00003.bin"
+    for times, options in (
+        ([8_000_000, 8_300_000], {"augment": ["shift"]}),
+        ([500_000], {"polarities": "kept"}),
+    ):
+        path.write_bytes(bin_bytes(times, [1] * len(times), [2] * len(times), [0] * len(times)))
+        with pytest.raises(
+            DataError, match=f"{re.escape(str(path))}: none of its .* events falls within the 300"
+        ):
+            datasets.load_dataset("nmnist", tmp_path, **options)
+    with pytest.raises(DataError, match="fall into step 0 of 300 with dt = 1000 ms"):
+        datasets.load_dataset("nmnist", tmp_path, dt=1000)
+
+
+@pytest.mark.parametrize("milliseconds", [1000, 1e-3])
+def test_shd_in_another_unit(tmp_path, milliseconds):
+    times = [np.array([0.02, 0.4, 0.9]) * milliseconds] * 2
+    for part in ("train", "test"):
+        write_shd(tmp_path / f"shd_{part}.h5", n=2, times=times, dtype="float32")
+    with pytest.raises(DataError, match=r"shd_train.h5 \(seconds\): (none of its 3|all) events") as caught:
+        datasets.load_dataset("shd", tmp_path)
+    assert "\n" not in str(caught.value)
+
+
+def test_the_clock_of_nmnist_overflows(tmp_path):
+    path = tmp_path / "1.bin"
+    path.write_bytes(
+        bin_bytes([5, 9, 0, 7, 2, 3, 4], [1] * 7, [2, 240, 240, 3, 240, 240, 4], [1, 0, 0, 1, 1, 1, 0])
+    )
+    times, x, y, polarity = read_bin(path)
+    assert times.tolist() == [5, 7 + 2 * 8192, 4 + 4 * 8192]
+    assert (x.tolist(), y.tolist(), polarity.tolist()) == ([1, 1, 1], [2, 3, 4], [1, 1, 0])
+
+
+def test_files_of_macos_and_windows_are_skipped_with_a_count(tmp_path):
+    write_nmnist(tmp_path)
+    whole = datasets.load_dataset("nmnist", tmp_path)
+    for name in ("._00003.bin", "._00013.bin", ".DS_Store", "Thumbs.db"):
+        (tmp_path / "Train" / "3" / name).write_bytes(b"Mac OS X")
+    (tmp_path / "Train" / "._3").write_bytes(b"Mac OS X")
+    with pytest.warns(
+        UserWarning, match=r"Train: 2 files of macOS \(\._\*\.bin\), which .* skipped"
+    ) as caught:
+        data = datasets.load_dataset("nmnist", tmp_path)
+    assert len(caught) == 1
+    assert np.array_equal(data.train.spikes.indices, whole.train.spikes.indices)
+    for path in (tmp_path / "Train").glob("*/0*.bin"):
+        path.unlink()
+    with (
+        pytest.warns(UserWarning, match="2 files of macOS"),
+        pytest.raises(DataError, match="holds no recordings"),
+    ):
+        datasets.load_dataset("nmnist", tmp_path)
+
+
+@pytest.mark.parametrize(
+    "recording",
+    [7, ([0], [0]), ([0], [0], "r", 1), (np.ma.array([0]), [0], "r"), ([[0], [0, 1]], [0], "r"), ([0], ["a"], "r"),
+     ([0j], [0], "r"), ([True], [0], "r"), (np.array([0], "m8[us]"), [0], "r"), ([2**70], [0], "r")],
+    ids=repr,
+)  # fmt: skip
+def test_what_is_no_recording_is_refused_in_one_line(recording):
+    with pytest.raises(InputError, match="^(r: |a recording must be .times, neurons, name.)") as caught:
+        encode_recordings([recording], 3, n_steps=4, dt=1)
+    assert "\n" not in str(caught.value)
+
+
 @pytest.mark.parametrize("binning", ["floor", "round"])
 def test_times_beyond_all_integers_and_steps_are_left_out(binning):
     neurons = np.array([0, 2, 1], dtype=np.uint64)
@@ -111,9 +236,15 @@ def test_wrong_ways_to_bin():
         ({"n_steps": 0, "dt": 1}, "n_steps must be a whole number >= 1"),
         ({"n_steps": 4, "dt": 0}, "dt must"),
         ({"n_steps": 4, "dt": 1, "binning": "ceil"}, "unknown binning 'ceil'"),
+        ({"n_steps": 4.0, "dt": 1}, "n_steps must be a whole number >= 1, got 4.0"),
+        ({"n_steps": 4, "dt": np.nan}, "dt must"),
+        ({"n_steps": 4, "dt": 1, "counts": "no"}, "counts must be True or False, got 'no'"),
     ]:
         with pytest.raises(InputError, match=message):
             encode_recordings(one, 3, **options)
+    for n_neurons in (3.0, True, 0):
+        with pytest.raises(InputError, match="n_neurons must be a whole number >= 1, got"):
+            encode_recordings(one, n_neurons, n_steps=4, dt=1)
     with pytest.raises(InputError, match="at least one recording"):
         encode_recordings([], 3, n_steps=4, dt=1)
     silent = encode_recordings([(np.zeros(0), np.zeros(0, int), "r")], 3, n_steps=4, dt=1)
@@ -164,6 +295,8 @@ def test_damaged_nmnist_files_are_named(tmp_path):
         (bin_bytes([5, 4], [0, 0], [0, 0], [0, 0]), "never run backwards, got 4 us as event 1"),
         (bin_bytes([5], [34], [0], [0]), "x must lie in 0 ... 33, got 34 ... 34"),
         (bin_bytes([5], [0], [40], [0]), "y must lie in 0 ... 33, got 40 ... 40"),
+        (bin_bytes([5], [0], [240], [0]), "must hold at least one event of 5 bytes, got 5 bytes"),
+        (bin_bytes([400_000], [0], [0], [0]), "none of its 1 events falls within the 300 steps of dt = 1 ms"),
     ]:
         path.write_bytes(content)
         assert message in complaint()
@@ -334,11 +467,11 @@ def test_the_cache_is_keyed_by_parameters_and_files(tmp_path, monkeypatch):
     assert np.array_equal(again.train.labels, first.train.labels)
     monkeypatch.setattr(nmnist, "read_bin", read_bin)
     for count, options in enumerate(
-        ({"dt": 2.0}, {"counts": True}, {"binning": "round"}, {"polarities": "kept"}, {"n_steps": 9}), 2
+        ({"dt": 2.0}, {"counts": True}, {"binning": "round"}, {"polarities": "kept"}, {"n_steps": 90}), 2
     ):
         load(**options)
         assert len(files()) == 2 * count
-    load(n_steps=np.int64(9), dt=np.float32(1), counts=np.bool_(True))  # what JSON does not know
+    load(n_steps=np.int64(90), dt=np.float32(1), counts=np.bool_(True))  # what JSON does not know
     # Another content under the same name is another file.
     path = tmp_path / "data" / "Train" / "3" / "00003.bin"
     path.write_bytes(bin_bytes([7], [1], [2], [0]))

@@ -1,14 +1,19 @@
 """Shares, threads and workspaces of the compiled solvers."""
 
+import contextlib
 import os
+import signal
 import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
 
+import minisnn
 from minisnn.errors import InputError
-from minisnn.solvers import threads
 from minisnn.solvers.compiled import events as event_products
+from minisnn.solvers.compiled import threads
 from minisnn.solvers.compiled.workspace import Workspace, buffer
 
 
@@ -71,7 +76,11 @@ def test_a_fork_starts_its_own_workers():
 
 
 def test_wrong_settings():
-    for n in (0, -1, 1.5, "two"):
+    for n in (np.int64(3), np.array([3])):
+        threads.set_threads(n)
+        assert type(threads.get_threads()) is int
+        assert threads.get_threads() == 3
+    for n in (0, -1, 1.5, "two", True, None):
         with pytest.raises(InputError, match="threads must be a whole number >= 1"):
             threads.set_threads(n)
     with pytest.raises(InputError, match="unknown product 'event' .did you mean 'events'"):
@@ -85,6 +94,128 @@ def test_blas_is_held_to_one_thread():
         assert all(
             pool["num_threads"] == 1 for pool in threadpoolctl.threadpool_info() if pool["user_api"] == "blas"
         )
+
+
+def blas_threads():
+    return [library.num_threads for library in threads._libraries()]
+
+
+@pytest.fixture
+def two_blas_threads():
+    """More than one on any machine, so that what is held to one can be told from what is not."""
+    before = blas_threads()
+    for library in threads._libraries():
+        library.set_num_threads(2)
+    yield blas_threads()
+    for library, n_threads in zip(threads._libraries(), before):
+        library.set_num_threads(n_threads)
+
+
+def test_blas_gets_its_threads_back_from_calls_of_several_threads(two_blas_threads):
+    """Each in turn the first in and the last out: a saved number is that of another who is inside."""
+    rng = np.random.default_rng(0)
+    x, w, z = rng.random((64, 60, 40)) < 0.6, np.ones((40, 50), "f4"), np.zeros(50, "f4")
+
+    def call(_):
+        return minisnn.single_spike_forward(x, w, z, 0.9, solver="numba-parallel").spike_times
+
+    expected = call(0)
+    for _ in range(10):
+        with ThreadPoolExecutor(4) as pool:
+            for times in pool.map(call, range(24)):
+                assert np.array_equal(times, expected)
+        assert blas_threads() == two_blas_threads
+
+
+def test_blas_gets_its_threads_back_where_blocks_overlap(two_blas_threads):
+    first, second = threads.one_blas_thread(), threads.one_blas_thread()
+    first.__enter__()
+    second.__enter__()
+    first.__exit__(None, None, None)
+    assert set(blas_threads()) == {1}
+    second.__exit__(None, None, None)
+    assert blas_threads() == two_blas_threads
+
+
+def test_blas_gets_its_threads_back_after_an_error_in_a_nested_block(two_blas_threads):
+    with contextlib.suppress(RuntimeError), threads.one_blas_thread():
+        with threads.one_blas_thread():
+            pass
+        assert set(blas_threads()) == {1}
+        with threads.one_blas_thread():
+            raise RuntimeError
+    assert blas_threads() == two_blas_threads
+
+
+def test_a_number_of_blas_threads_that_somebody_sets_meanwhile_is_theirs(two_blas_threads):
+    library = threads._libraries()[0]
+    with threads.one_blas_thread():
+        library.set_num_threads(3)
+    assert blas_threads() == [3, *two_blas_threads[1:]]
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded")
+def test_a_fork_while_another_thread_is_inside(two_blas_threads):
+    """The child has no such thread: its BLAS is free, and the forking thread's own block counts on."""
+    inside, leave = threading.Event(), threading.Event()
+
+    def stay():
+        with threads.one_blas_thread():
+            inside.set()
+            leave.wait(60)
+
+    other = threading.Thread(target=stay)
+    other.start()
+    inside.wait(60)
+    codes = []
+    for own_block in (False, True):
+        with threads.one_blas_thread() if own_block else contextlib.nullcontext():
+            child = os.fork()
+            if child == 0:
+                right = set(blas_threads()) == ({1} if own_block else {2})
+                with threads.one_blas_thread():
+                    right &= set(blas_threads()) == {1}
+                if own_block:
+                    threads._BLAS.leave()
+                os._exit(0 if right and blas_threads() == two_blas_threads else 1)
+            codes.append(os.waitpid(child, 0)[1])
+    leave.set()
+    other.join()
+    assert codes == [0, 0]
+    assert blas_threads() == two_blas_threads
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded")
+def test_a_fork_while_the_workers_are_locked():
+    threads.set_threads(2)
+    with threads._POOL.lock:
+        child = os.fork()
+        if child == 0:
+            signal.alarm(20)  # it would wait for ever
+            threads.run_shares(lambda *_: None, 8)
+            os._exit(0)
+    assert os.waitpid(child, 0)[1] == 0
+
+
+def test_an_error_waits_for_the_other_shares():
+    """Nobody writes to an array any more once the call is over."""
+    threads.set_threads(4)
+    caller, running = threading.get_ident(), []
+
+    def task(k, first, last):
+        if threading.get_ident() == caller:
+            while not running:
+                time.sleep(0.001)
+            raise RuntimeError("own share")
+        running.append(k)
+        time.sleep(0.1)
+        running.remove(k)
+
+    with pytest.raises(RuntimeError, match="own share"):
+        threads.run_shares(task, 32)
+    assert running == []
 
 
 def test_workspaces_hand_out_the_same_buffer():

@@ -60,7 +60,49 @@ def test_a_microphone():
     assert np.argwhere(samples.spikes.to_raster()).tolist() == [[0, 0, 4], [0, 1, 4]]
 
 
+def test_times_in_another_unit():
+    """As by somebody who thinks dt in microseconds, or whose events are in seconds."""
+
+    class Seconds(Microphone):
+        recordings = (
+            (np.array([(0.0, 4), (0.3, 4)], dtype=[("t", "f4"), ("x", int)]), 0),
+            (np.array([(0.1, 4)], dtype=[("t", "f4"), ("x", int)]), 1),
+        )
+
+    class Late(Camera):
+        recordings = (Camera.recordings[0], (np.array([(10**7, 1, 1, 1)], dtype=EVENTS), 7))
+
+    for dataset, dt, message in [
+        (Camera(), 1000, "recording 1: all events, .* step 0 of 3 with dt = 1000 ms; .* got none above 2500"),
+        (Seconds(), 1, "recording 1: all events, .* step 0 of 3 with dt = 1 ms; .* got none above 0.3"),
+        (Late(), 1, r"recording 1: none of its 1 events .* the 3 steps .* got 10000000 \.\.\. 10000000"),
+    ]:
+        with pytest.raises(DataError, match=message):
+            datasets.from_tonic(dataset, n_steps=3, dt=dt)
+
+
+def test_fields_and_labels_of_other_dtypes():
+    fields = [("t", ">f8"), ("x", ">i2"), ("y", "u1"), ("p", bool)]
+
+    class Odd(Camera):
+        recordings = tuple((events.astype(fields), np.array([label])) for events, label in Camera.recordings)
+
+    plain, odd = (
+        datasets.from_tonic(one, n_steps=3, sensor_size=np.array([3, 2, 2])) for one in (Camera(), Odd())
+    )
+    same_spikes(odd.spikes, plain.spikes)
+    assert odd.labels.tolist() == [4, 7]
+
+
 def test_what_is_no_data_set_of_a_sensor():
+    class Halves(Camera):
+        recordings = (
+            (Camera.recordings[0][0].astype([("t", int), ("x", int), ("y", int), ("p", float)]), 0),
+        ) * 2
+
+    class Flagged(Camera):
+        recordings = ((Camera.recordings[0][0], True),) * 2
+
     class Unknown(Camera):
         sensor_size = None
 
@@ -73,6 +115,10 @@ def test_what_is_no_data_set_of_a_sensor():
     for dataset, options, error, message in [
         (Unknown(), {}, InputError, "sensor_size must be .*got None"),
         (Camera(), {"sensor_size": (3, 2)}, InputError, r"got \(3, 2\)"),
+        (Camera(), {"sensor_size": (3, 2.0, 2)}, InputError, r"got \(3, 2.0, 2\)"),
+        (Camera(), {"sensor_size": 6}, InputError, "got 6"),
+        (Halves(), {}, DataError, "recording 0: polarity must be integers, got float64"),
+        (Flagged(), {}, DataError, "recording 0: the label must be an integer, got True"),
         (Camera(), {"sensor_size": (3, 2, 3)}, InputError, "1 or 2 polarities, got 3"),
         (
             Camera(),

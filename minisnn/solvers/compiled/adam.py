@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..jit import kernel
-from ..threads import run_rows
+from .jit import kernel
 from .lanes import LANES, load, root, store
+from .threads import run_rows
 
 __all__ = ["adam_update"]
 

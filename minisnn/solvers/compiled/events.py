@@ -15,11 +15,11 @@ from numpy.typing import NDArray
 from ...errors import unknown_name
 from ...model import Trace
 from ...spikes import SpikeEvents
-from ..jit import inlined, kernel
-from ..threads import run_rows, run_shares, shares
+from .jit import inlined, kernel
 from .lanes import LANES, ROWS_COPIED, copy_in, copy_out, full, load, n_blocks, pack, store
 from .products import Spikes
 from .records import Events, Floats, Ints32, Ints64, Scratch
+from .threads import run_rows, run_shares, shares
 from .workspace import Workspace, buffer
 
 __all__ = [

@@ -33,7 +33,7 @@ from numba.core.datamodel import models
 from numba.extending import intrinsic, lower_builtin, overload, register_model, type_callable
 from numpy.typing import NDArray
 
-from ..jit import inlined, kernel
+from .jit import inlined, kernel
 
 __all__ = [
     "LANES",

@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from ..jit import kernel
 from .events import add_sample_gradient, group_by_input, of_samples, weight_blocks
+from .jit import kernel
 from .lanes import LANES, copy_out, n_blocks
 from .passes import BIAS, DECAY, STATE, backward_pass, forward_pass, readout_backward_pass, readout_pass
 from .products import summed_like

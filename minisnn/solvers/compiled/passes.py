@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from ..jit import inlined
+from .jit import inlined
 from .lanes import columns, full, load, store, where
 from .records import Events, Floats, Gradient, Ints32, Layer, Rule, Span
 

@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...spikes import SpikeEvents
-from ..threads import one_blas_thread, run_rows, shares
 from .records import Floats
+from .threads import one_blas_thread, run_rows, shares
 from .workspace import Workspace, buffer
 
 __all__ = [

@@ -16,9 +16,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..jit import inlined, kernel
-from ..threads import one_blas_thread, run_shares, shares
 from .events import add_partials, events_of_times, group_scratch, group_size, most_events, of_samples, prepare
+from .jit import inlined, kernel
 from .lanes import LANES, columns, load, n_blocks, store, unpadded
 from .layer import (
     backward_layer,
@@ -43,6 +42,7 @@ from .records import (
     Scratch,
     Upstream,
 )
+from .threads import one_blas_thread, run_shares, shares
 from .upstream import BY_BLAS, PROJECTED, RECURSION, onward_of
 from .workspace import Workspace
 

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..jit import inlined, kernel
+from .jit import inlined, kernel
 from .lanes import LANES, columns, copy_in, copy_out, n_blocks
 from .passes import STATE, backward_pass, forward_pass
 from .records import Events, Floats, Gradient, Ints32, Layer, Rule, Span, Upstream

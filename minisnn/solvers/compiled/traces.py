@@ -9,9 +9,9 @@ from typing import Any, TypeVar
 import numpy as np
 
 from ...model import ReadoutTrace, Trace
-from ..threads import run_shares
 from .lanes import LANES, n_blocks, pack, unpack
 from .records import Floats
+from .threads import run_shares
 from .workspace import buffer
 
 __all__ = ["BlockReadoutTrace", "BlockTrace", "in_blocks", "packed"]

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from ..jit import inlined, kernel
+from .jit import inlined, kernel
 from .lanes import columns, copy_in, full, load, padded, store
 from .passes import GS
 from .records import Floats, Onward, Span, Upstream

@@ -14,13 +14,14 @@ import itertools
 import os
 import threading
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from functools import lru_cache
+from typing import Any
 
 import threadpoolctl
 
-from ..errors import InputError
+from ...reading import checked_count
 
 __all__ = [
     "SHARES",
@@ -48,15 +49,16 @@ class _Pool:
         self.lock = threading.Lock()
         self.n_threads = _cores()
         self.executor: ThreadPoolExecutor | None = None
-        self.process = os.getpid()
 
     def workers(self) -> ThreadPoolExecutor:
         with self.lock:
-            # The threads of a parent process do not live on in its fork.
-            if self.executor is None or self.process != os.getpid():
-                self.process = os.getpid()
+            if self.executor is None:
                 self.executor = ThreadPoolExecutor(max_workers=SHARES, thread_name_prefix="minisnn")
             return self.executor
+
+    def after_fork(self) -> None:
+        """The threads of a parent process do not live on in its fork, nor does the one that held the lock."""
+        self.lock, self.executor = threading.Lock(), None
 
 
 def _cores() -> int:
@@ -79,9 +81,7 @@ def set_threads(n_threads: int) -> None:
     InputError
         If it is not a whole number >= 1.
     """
-    if not isinstance(n_threads, int) or n_threads < 1:
-        raise InputError(f"threads must be a whole number >= 1, got {n_threads!r}")
-    _POOL.n_threads = n_threads
+    _POOL.n_threads = checked_count("threads", n_threads, low=1)
 
 
 def shares(batch: int) -> list[tuple[int, int]]:
@@ -113,7 +113,10 @@ def run_shares(task: Callable[[int, int, int], None], batch: int) -> None:
             task(k, *parts[k])
 
     futures = [_POOL.workers().submit(work) for _ in range(workers - 1)]
-    work()
+    try:
+        work()
+    finally:
+        wait(futures)  # so that nobody writes to these arrays any more, after an error either
     for future in futures:
         future.result()
 
@@ -126,15 +129,67 @@ def run_rows(task: Callable[[int, int, int], None], n_rows: int, size: int) -> N
         run_shares(task, n_rows)
 
 
+class _Blas:
+    """BLAS libraries, held to one thread while anybody is inside `one_blas_thread`.
+
+    Their numbers of threads belong to the whole process: the first who comes in keeps them, the last who goes
+    out sets them again.
+    """
+
+    def __init__(self) -> None:
+        self.lock = threading.RLock()
+        self.inside = 0
+        self.mine = threading.local()  # how many of those inside are this thread's
+        self.before: list[tuple[Any, int]] = []
+
+    def enter(self) -> None:
+        with self.lock:
+            if self.inside == 0:
+                self.before = [(library, library.num_threads) for library in _libraries()]
+                for library, _ in self.before:
+                    library.set_num_threads(1)
+            self.inside += 1
+            self.mine.count = getattr(self.mine, "count", 0) + 1
+
+    def leave(self) -> None:
+        with self.lock:
+            self.inside -= 1
+            self.mine.count -= 1
+            if self.inside == 0:
+                for library, n_threads in self.before:
+                    if library.num_threads == 1:  # else somebody has set it meanwhile, and it stays theirs
+                        library.set_num_threads(n_threads)
+
+    def after_fork(self) -> None:
+        """Only the thread that forked lives on: others are not inside any more. BLAS may have forgotten its number."""
+        if self.inside:
+            self.inside = getattr(self.mine, "count", 0)
+            for library, n_threads in self.before:
+                library.set_num_threads(1 if self.inside else n_threads)
+        self.lock.release()
+
+
 @lru_cache(maxsize=1)
-def _blas() -> threadpoolctl.ThreadpoolController:
+def _libraries() -> list[Any]:
     # Kernels call SciPy's BLAS, products NumPy's: both must be loaded to be found.
     importlib.import_module("scipy.linalg.cython_blas")
-    return threadpoolctl.ThreadpoolController()
+    return list(threadpoolctl.ThreadpoolController().select(user_api="blas").lib_controllers)
+
+
+_BLAS = _Blas()
+if hasattr(os, "register_at_fork"):
+    # The lock is taken over a fork, so that the child finds the counts as they belong together.
+    os.register_at_fork(
+        before=_BLAS.lock.acquire, after_in_parent=_BLAS.lock.release, after_in_child=_BLAS.after_fork
+    )
+    os.register_at_fork(after_in_child=_POOL.after_fork)
 
 
 @contextmanager
 def one_blas_thread() -> Iterator[None]:
     """Hold BLAS to one thread within the block: the shares have the cores already."""
-    with _blas().limit(limits=1, user_api="blas"):
+    _BLAS.enter()
+    try:
         yield
+    finally:
+        _BLAS.leave()

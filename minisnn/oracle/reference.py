@@ -1,0 +1,192 @@
+"""The model in exact arithmetic, or in float64: what every port is measured against.
+
+The functions here are Eqs. 1 to 16 of `minisnn.model` once more, for arrays of two kinds of number:
+
+- `fractions.Fraction` in object arrays (`rational`): exact, for small cases;
+- float64 (`double`): an implementation like any other, whose own error `minisnn.oracle.bounds` adds to every bound.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .cases import Case
+
+__all__ = ["Backward", "Forward", "double", "rational", "reference_backward", "reference_forward"]
+
+Numbers = NDArray[Any]  # float64, or objects of Fraction
+Lift = Callable[[Any], Numbers]
+
+
+def double(array: Any) -> Numbers:
+    """Numbers as float64."""
+    return np.asarray(array, dtype=np.float64)
+
+
+def rational(array: Any) -> Numbers:
+    """Floats as an object array of `fractions.Fraction`, exactly.
+
+    Examples
+    --------
+    >>> rational(np.array([0.75, 0.5])) * 3
+    array([Fraction(9, 4), Fraction(3, 2)], dtype=object)
+    """
+    array = np.asarray(array, dtype=np.float64)
+    out = np.empty(array.shape, dtype=object)
+    for place in np.ndindex(array.shape):
+        out[place] = Fraction(float(array[place]))
+    return out
+
+
+@dataclass(frozen=True, eq=False)
+class Forward:
+    """A forward pass.
+
+    Parameters
+    ----------
+    potential : (B, T, N) numbers
+        V of Eq. 2, or U of Eq. 12: what is compared with the threshold.
+    fired : (B, T, N) bool
+        S of Eq. 5 or Eq. 13; for the conventional layer, what was given, if spikes were given.
+    membrane : (B, T, N) numbers
+        V of Eq. 2 or of Eq. 14.
+    """
+
+    potential: Numbers
+    fired: NDArray[np.bool_]
+    membrane: Numbers
+
+    @property
+    def spike_times(self) -> NDArray[np.int32]:
+        """(B, N) int32 step of the first spike, T for never."""
+        n_steps = self.fired.shape[1]
+        times = np.where(self.fired.any(axis=1), self.fired.argmax(axis=1), n_steps)
+        return np.asarray(times, dtype=np.int32)
+
+
+def reference_forward(
+    case: Case,
+    *,
+    fired: NDArray[np.bool_] | None = None,
+    lift: Lift = double,
+    tie_fires: bool = False,
+    input_scaled: bool = False,
+) -> Forward:
+    """Eqs. 1 to 5, or 12 to 14.
+
+    Parameters
+    ----------
+    case : Case
+        Its numbers are taken as the exact numbers they are.
+    fired : (B, T, N) bool, optional
+        Conventional layer: resets to take instead of the layer's own, so that every step can be judged given
+        the earlier spikes of the port.
+    lift : function
+        `double` or `rational`.
+    tie_fires : bool
+        Convention ``V >= theta`` instead of ``V > theta``.
+    input_scaled : bool
+        Convention ``I[t] = (1 - beta) (x[t] @ W + b)``.
+
+    Examples
+    --------
+    >>> case = Case("three", "single-spike", np.ones((1, 3, 1)), np.array([[0.75]]), np.zeros(1), np.array([0.5]))
+    >>> run = reference_forward(case, lift=rational)
+    >>> run.potential.ravel(), run.spike_times
+    (array([Fraction(3, 4), Fraction(9, 8), Fraction(21, 16)], dtype=object), array([[1]], dtype=int32))
+    """
+    beta, theta = lift(case.decay), lift(case.threshold)[()]
+    current = lift(case.spikes) @ lift(case.weight) + lift(case.bias)
+    if input_scaled:
+        current = current * (1 - beta)
+    potential, membrane = np.empty_like(current), np.empty_like(current)
+    own = np.zeros(current.shape, dtype=bool)
+    v = 0 * current[:, 0]
+    for t in range(current.shape[1]):
+        potential[:, t] = v = beta * v + current[:, t]
+        own[:, t] = v >= theta if tie_fires else v > theta
+        if case.neuron == "multi-spike":
+            v = np.where((own if fired is None else fired)[:, t], v - theta, v)
+        membrane[:, t] = v
+    if case.neuron == "single-spike":
+        own &= np.cumsum(own, axis=1) == 1
+    return Forward(potential, own if fired is None else fired, membrane)
+
+
+@dataclass(frozen=True, eq=False)
+class Backward:
+    """A backward pass: gradients by name, and what the bounds need of the way there.
+
+    Parameters
+    ----------
+    gradients : dict
+        ``spikes`` (B, T, n_in), ``weight`` (n_in, N), ``bias`` (N,), ``decay`` (N,).
+    grad_crossings : (B, T, N)
+        gS~ of Eq. 7, or gS in the conventional layer.
+    distance : (B, T, N)
+        Potential minus threshold.
+    surrogate : (B, T, N)
+        h' at `distance`.
+    grad_potential : (B, T, N)
+        gU.
+    """
+
+    gradients: dict[str, Numbers]
+    grad_crossings: Numbers
+    distance: Numbers
+    surrogate: Numbers
+    grad_potential: Numbers
+
+
+def reference_backward(
+    forward: Forward, case: Case, *, lift: Lift = double, input_scaled: bool = False
+) -> Backward:
+    """Eqs. 6 to 11, or 15 and 16.
+
+    With `input_scaled` the decay scales the current too: ``d I / d beta = -(x @ W + b)``.
+
+    Examples
+    --------
+    >>> x, w, half = np.array([[[1.0], [0.0]]]), np.array([[0.5]]), np.array([0.5])
+    >>> case = Case("two", "single-spike", x, w, np.zeros(1), half, grad_spikes=np.ones((1, 2, 1)), surrogate_scale=0.0)
+    >>> back = reference_backward(reference_forward(case, lift=rational), case, lift=rational)
+    >>> back.gradients["weight"], back.gradients["bias"]
+    (array([[Fraction(7, 2)]], dtype=object), array([Fraction(9, 2)], dtype=object))
+    """
+    x, w, beta, theta = (lift(a) for a in (case.spikes, case.weight, case.decay, case.threshold))
+    grad_s = lift(case.grad_spikes)
+    distance = forward.potential - theta
+    surrogate = (1 / (1 + lift(case.surrogate_scale) * abs(distance))) ** 2
+    grad_i = np.empty_like(distance)
+    state = 0 * distance[:, 0]
+    if case.neuron == "single-spike":
+        if case.gradient == "gated":
+            grad_s = np.where(np.cumsum(forward.fired, axis=1) == 0, grad_s, 0 * grad_s)
+        crossings = np.cumsum(np.cumsum(grad_s[:, ::-1], axis=1), axis=1)[:, ::-1]
+        grad_u = crossings * surrogate
+        for t in reversed(range(case.shape[1])):
+            grad_i[:, t] = state = grad_u[:, t] + beta * state
+    else:
+        crossings, grad_u = grad_s, grad_i
+        through = 0 * theta if case.gradient == "detached-reset" else theta
+        for t in reversed(range(case.shape[1])):
+            grad_v = beta * state
+            grad_i[:, t] = state = grad_v + (grad_s[:, t] - through * grad_v) * surrogate[:, t]
+    before = np.concatenate([0 * forward.membrane[:, :1], forward.membrane[:, :-1]], axis=1)
+    by_decay = (grad_i * before).sum(axis=(0, 1))
+    if input_scaled:
+        by_decay = by_decay - (grad_i * (x @ w + lift(case.bias))).sum(axis=(0, 1))
+        grad_i = grad_i * (1 - beta)
+    gradients = {
+        "spikes": grad_i @ w.T,
+        "weight": x.reshape(-1, len(w)).T @ grad_i.reshape(-1, w.shape[1]),
+        "bias": grad_i.sum(axis=(0, 1)),
+        "decay": by_decay,
+    }
+    return Backward(gradients, crossings, distance, surrogate, grad_u)

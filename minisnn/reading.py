@@ -1,0 +1,177 @@
+"""How a number, a name or an array from outside is read: once, here, before anything is asked of it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from decimal import Decimal
+from numbers import Real
+from typing import Any
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+
+from .errors import InputError, one_line, shown, unknown_name
+
+__all__ = [
+    "checked_count",
+    "checked_flag",
+    "checked_float",
+    "checked_name",
+    "checked_type",
+    "kernel_array",
+    "read_array",
+    "whole_number",
+]
+
+
+def read_array(name: str, value: Any) -> NDArray[Any]:
+    """`value` as an array, in whatever dtype and layout it has; tensors of other libraries come to the CPU.
+
+    Raises
+    ------
+    InputError
+        For masked arrays, whose masked values would count as values, and for what NumPy cannot take.
+
+    Examples
+    --------
+    >>> read_array("labels", [0, 2])
+    array([0, 2])
+    """
+    if _is_masked(value):
+        raise InputError(f"{name} must not be a masked array: fill it, or leave out what is masked")
+    try:
+        for method in ("detach", "cpu"):  # of a tensor that requires gradients or lies on a device
+            value = getattr(value, method, lambda value=value: value)()
+        return np.asarray(value)
+    except Exception as error:  # also whatever a foreign object raises when it is read
+        uneven = "inhomogeneous" in str(error)
+        came = "rows of different lengths" if uneven else f"{type(value).__name__}: {one_line(error)}"
+        raise InputError(f"{name} must be an array of numbers, got {came}") from None
+
+
+def whole_number(value: Any) -> int | None:
+    """`value` as a Python int if it is an integer, or an array that holds one; else None.
+
+    Examples
+    --------
+    >>> [whole_number(value) for value in (3, np.int8(3), np.array([3]), 3.0, True)]
+    [3, 3, 3, None, None]
+    """
+    if isinstance(value, int):
+        return None if isinstance(value, bool) else int(value)
+    if not hasattr(value, "dtype") or _is_masked(value):
+        return None
+    array = read_array("number", value)
+    return int(array.item()) if array.dtype.kind in "iu" and array.size == 1 else None
+
+
+def _is_masked(value: Any) -> bool:
+    """Whether NumPy would forget a mask in reading `value`, also that of an array in a list."""
+    if isinstance(value, (list, tuple)):
+        return any(_is_masked(part) for part in value)
+    return isinstance(value, np.ndarray) and hasattr(value, "mask")  # numpy.ma itself is slow to import
+
+
+def kernel_array(array: NDArray[Any], dtype: DTypeLike | None = None, *, owned: bool = False) -> NDArray[Any]:
+    """`array` as compiled code takes it: C-contiguous, aligned, writable, in native byte order.
+
+    The same array where it is that already, and a copy elsewhere. One form of every array also means one compiled
+    version of every kernel.
+
+    Parameters
+    ----------
+    array : array
+        Of any layout.
+    dtype : dtype, optional
+        What it is to become; its own (in native byte order) by default.
+    owned : bool
+        Make a copy in any case: for what is kept and changed in place.
+
+    Examples
+    --------
+    >>> swapped = np.arange(3, dtype=">i4")[::-1]
+    >>> kernel_array(swapped), kernel_array(swapped).dtype.isnative
+    (array([2, 1, 0], dtype=int32), True)
+    """
+    native = (array.dtype if dtype is None else np.dtype(dtype)).newbyteorder("=")
+    flags = array.flags
+    if not owned and array.dtype == native and flags.c_contiguous and flags.aligned and flags.writeable:
+        return array
+    return np.array(array, dtype=native, order="C", copy=True)
+
+
+def checked_count(name: str, value: Any, *, low: int = 0, high: int | None = None) -> int:
+    """`value` as a Python int between `low` and `high`.
+
+    Examples
+    --------
+    >>> checked_count("epochs", np.int64(3), low=1)
+    3
+    """
+    number = whole_number(value)
+    if number is None or number < low or (high is not None and number > high):
+        upper = f" and <= {high}" if high is not None and number is not None and number > high else ""
+        raise InputError(f"{name} must be a whole number >= {low}{upper}, got {shown(value)}")
+    return number
+
+
+def checked_float(
+    name: str, value: Any, *, low: float = -math.inf, high: float = math.inf, open_low: bool = False
+) -> float:
+    """`value` as a Python float between `low` and `high`: of a real number, or of an array that holds one.
+
+    Examples
+    --------
+    >>> checked_float("dt", np.array([0.5]), low=0)
+    0.5
+    """
+    number = value
+    if hasattr(value, "dtype"):
+        array = read_array(name, value)
+        number = array.item() if array.dtype.kind in "iuf" and array.size == 1 else None
+    try:
+        # Text that spells a number, True and complex numbers without an imaginary part are no numbers here.
+        wrong_kind = isinstance(number, bool) or not isinstance(number, (Real, Decimal, np.floating))
+        read = math.nan if wrong_kind else float(number)
+    except (TypeError, ValueError, OverflowError):  # of a signalling NaN or a whole number that is too large
+        wrong_kind, read = False, math.nan
+    if wrong_kind:
+        raise InputError(f"{name} must be a number, got {shown(value)}")
+    if not (math.isfinite(read) and low <= read <= high) or (open_low and read == low):
+        above = "" if low == -math.inf else f" {'>' if open_low else '>='} {low:g}"
+        upper = "" if high == math.inf else f" and <= {high:g}"
+        raise InputError(f"{name} must be a finite number{above}{upper}, got {shown(value)}")
+    return read
+
+
+def checked_flag(name: str, value: Any) -> bool:
+    """`value` as a Python bool: of a bool, of 0 or 1, or of an array that holds one of these."""
+    flag = value
+    if hasattr(value, "dtype"):
+        array = read_array(name, value)
+        flag = array.item() if array.dtype.kind in "biu" and array.size == 1 else None
+    if not isinstance(flag, int) or flag not in (0, 1):
+        raise InputError(f"{name} must be True or False, got {shown(value)}")
+    return bool(flag)
+
+
+def checked_name(what: str, value: Any, known: Iterable[str]) -> str:
+    """`value` as one of the strings `known`; the error suggests the nearest of them.
+
+    Examples
+    --------
+    >>> checked_name("readout", np.array("sum"), ("max", "sum"))
+    'sum'
+    """
+    if isinstance(value, np.ndarray) and value.size == 1:
+        value = value.item()
+    if not isinstance(value, str) or value not in known:
+        raise unknown_name(what, value, known)
+    return str(value)
+
+
+def checked_type(name: str, value: Any, kind: type) -> None:
+    """Raise `InputError` unless `value` is of the class `kind`."""
+    if not isinstance(value, kind):
+        raise InputError(f"{name} must be a {kind.__name__}, got {shown(value)}")

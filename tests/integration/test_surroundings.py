@@ -1,0 +1,226 @@
+"""The command where something is missing around it: streams, a home, a place for compiled code, rights."""
+
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import minisnn
+from minisnn import cli
+
+SMALL = "train --train-samples 100 --test-samples 50 --epochs 2 --n-steps 10 --hidden 8 --out run --json result.json"
+PORT = """
+def forward(spikes, weight, bias, decay, threshold):
+    import minisnn
+    trace = minisnn.single_spike_forward(spikes, weight, bias, decay, threshold=threshold)
+    return trace.spikes, trace.membrane
+def wrong(*arguments):
+    spikes, membrane = forward(*arguments)
+    return 0 * spikes, membrane
+"""
+PYTHON = f"{sys.executable} -m minisnn"
+
+
+@pytest.fixture
+def shell(tmp_path):
+    """Runs a line of bash in a new folder; returns exit codes of its pipeline, and what came on both streams."""
+    (tmp_path / "port.py").write_text(PORT)
+    (tmp_path / "matplotlib.py").write_text(
+        "raise ModuleNotFoundError(name='matplotlib')"
+    )  # pictures take long
+    paths = os.pathsep.join([str(tmp_path), *map(os.path.abspath, sys.path)])
+    environment = os.environ | {"PYTHONPATH": paths, "MPLBACKEND": "Agg"}
+
+    def run(line, **more):
+        script = f'{line}\necho "${{PIPESTATUS[*]}}" > codes'
+        done = subprocess.run(
+            ["bash", "-c", script], cwd=tmp_path, env=environment | more, capture_output=True, timeout=300
+        )
+        codes = [int(code) for code in (tmp_path / "codes").read_text().split()]
+        return codes, done.stdout.decode(errors="replace"), done.stderr.decode(errors="replace")
+
+    return run
+
+
+def check_that_the_run_is_whole(folder, n_epochs=2):
+    assert (folder / "run" / "checkpoint.npz").exists()
+    assert len((folder / "run" / "metrics.jsonl").read_text().splitlines()) == n_epochs
+    assert len(json.loads((folder / "result.json").read_text())["epochs"]) == n_epochs
+
+
+@pytest.mark.parametrize(
+    ("streams", "code"),
+    [
+        ("2>&-", 0), ("<&- >&- 2>&-", 0), ("| true", 0), ("2>&1 | true", 0), ("> /dev/full", 2),
+        ("> /dev/full 2>&1", 2),
+    ],
+)  # fmt: skip
+def test_training_goes_on_without_streams(shell, tmp_path, streams, code):
+    codes, _, error = shell(f"{PYTHON} {SMALL} {streams}")
+    assert codes[0] == code
+    check_that_the_run_is_whole(tmp_path)
+    assert "Traceback" not in error
+    assert "Exception ignored" not in error
+    assert ("standard output: No space left on device" in error) == (streams == "> /dev/full")
+
+
+@pytest.mark.parametrize(
+    ("port", "streams", "code"),
+    [
+        ("forward", ">&-", 0), ("forward", "> /dev/full", 2), ("wrong", "| true", 1), ("wrong", ">&- 2>&-", 1),
+    ],
+)  # fmt: skip
+def test_a_verdict_needs_no_streams(shell, port, streams, code):
+    line = f"{PYTHON} check port.py:{port} --examples 3 --dtype float32 {streams}"
+    codes, _, error = shell(line)
+    assert codes[0] == code, error
+    assert "Traceback" not in error
+
+
+def test_training_from_python_without_streams(shell):
+    program = (
+        "import sys, minisnn; sys.stdout = sys.stderr = None\n"
+        "data = minisnn.load_dataset('yin-yang', n_steps=10, train_samples=50, test_samples=20)\n"
+        "network = minisnn.Network.random(minisnn.NetworkConfig((4, 8, 3)), 1)\n"
+        "minisnn.train(network, data, minisnn.TrainingConfig(epochs=1), quiet=False)"
+    )
+    assert shell(f'{sys.executable} -c "{program}"') == ([0], "", "")
+
+
+def test_a_path_that_the_terminal_cannot_print(shell, tmp_path):
+    name = os.fsdecode(b"run-\xff-\xc3\xa9")  # no UTF-8, and then a letter that ASCII has not
+    line = f"LC_ALL=C PYTHONIOENCODING=ascii {PYTHON} {SMALL} --quiet".replace("--out run", f"--out {name}")
+    codes, out, error = shell(line)
+    assert codes == [0], error
+    assert "run folder run-\\udcff-\\xe9\n" in out
+    assert (tmp_path / name / "checkpoint.npz").exists()
+
+
+def test_standard_output_by_its_name(shell, tmp_path):
+    codes, out, _ = shell(f"{PYTHON} doctor --json /dev/stdout | cat")
+    assert codes == [0, 0]
+    assert set(json.loads(out[out.index("{") :])) == {"versions", "solvers", "data"}
+    codes, _, _ = shell(f"{PYTHON} doctor --json /dev/stdout > out")
+    assert codes == [0]
+    assert (tmp_path / "out").read_text() == out
+
+
+def test_an_interruption_while_it_starts(shell, tmp_path):
+    """Whatever is being imported or compiled: exit code 130, no traceback."""
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path), "NUMBA_CACHE_DIR": str(tmp_path)}
+    process = subprocess.Popen(
+        [sys.executable, "-m", "minisnn", *SMALL.split()], cwd=tmp_path, env=environment,
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )  # fmt: skip
+    assert "loading compiled kernels" in process.stderr.readline()
+    process.send_signal(signal.SIGINT)
+    error = process.communicate(timeout=60)[1]
+    assert process.returncode == 130, error
+    assert error.count("\n") == 1
+
+
+NOBODY = [
+    "setpriv", "--reuid=12345", "--clear-groups", "--inh-caps=+dac_read_search",
+    "--ambient-caps=+dac_read_search", "env", "-i", f"PATH={os.environ['PATH']}", "PYTHONDONTWRITEBYTECODE=1",
+    "MPLBACKEND=Agg",
+]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def nobody(tmp_path_factory):
+    """Runs the command as a user without a name, a home or rights, from a package that cannot be written."""
+    if shutil.which("setpriv") is None or subprocess.run([*NOBODY, "true"], check=False).returncode:
+        pytest.skip("needs setpriv and the right to become another user")
+    folder = tmp_path_factory.mktemp("nobody")
+    shutil.copytree(
+        Path(minisnn.__file__).parent,
+        folder / "package" / "minisnn",
+        ignore=shutil.ignore_patterns("__pycache__"),
+    )
+    for place in (folder, *folder.parents):
+        if place.stat().st_uid == os.getuid() and place != Path("/"):
+            place.chmod(place.stat().st_mode | 0o055)
+    (folder / "open").mkdir()
+    (folder / "open").chmod(0o777)
+    paths = os.pathsep.join(
+        [str(folder / "package"), *(path for path in sys.path if "site-packages" in path)]
+    )
+
+    def run(*arguments, place="open", program=("-m", "minisnn"), **environment):
+        command = [*NOBODY, f"PYTHONPATH={paths}", *(f"{key}={value}" for key, value in environment.items())]
+        done = subprocess.run(
+            [*command, sys.executable, *program, *arguments], cwd=folder if place is None else folder / place,
+            capture_output=True, text=True, timeout=300, check=False,
+        )  # fmt: skip
+        assert "Traceback" not in done.stderr, done.stderr
+        return done
+
+    return run
+
+
+def test_the_doctor_always_answers(nobody):
+    done = nobody("doctor", place=None)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("usable for") == 4
+    assert "compiled code" in done.stdout
+    assert "set NUMBA_CACHE_DIR to a folder that can be written" in done.stdout
+    assert done.stdout.count("not found: no folder for") == 4
+
+
+def test_names_without_a_place_for_compiled_code(nobody):
+    code = "import minisnn; print(minisnn.solvers.names(), minisnn.solvers.why_unavailable('numba-parallel'))"
+    done = nobody(program=("-c", code), place=None)
+    assert done.stdout.endswith("'numba-sequential', 'numba-parallel'] None\n"), done.stderr
+
+
+def test_training_without_a_home(nobody, tmp_path):
+    done = nobody(*SMALL.split(), "--quiet", "--solver", "numpy-parallel")
+    assert done.returncode == 0, done.stderr
+    assert "run folder run" in done.stdout
+    done = nobody(*SMALL.replace(" run ", " run2 ").split(), "--quiet", place=None)
+    assert done.returncode == 2
+    assert done.stderr == "minisnn: error: run2: Permission denied\n"
+
+
+@pytest.mark.slow
+def test_compiled_training_without_a_place_for_compiled_code(nobody):
+    done = nobody(*SMALL.replace(" run ", " run3 ").split(), "--quiet")
+    assert done.returncode == 0, done.stderr
+
+
+def test_recordings_without_a_home(nobody, data_dir):
+    arguments = (
+        SMALL.replace(" run ", " run4 ").replace("train ", "train nmnist --data-dir {} ", 1).format(data_dir)
+    )
+    done = nobody(*arguments.split(), "--quiet", "--solver", "numpy-parallel")
+    assert done.returncode == 0, done.stderr
+    done = nobody("train", "mnist", "--download")
+    assert done.returncode == 2
+    assert done.stderr.startswith("minisnn: error: no home folder to download mnist to: give --data-dir DIR")
+
+
+def test_what_nobody_may_write_is_known_before(nobody, tmp_path):
+    for path in (tmp_path, *tmp_path.parents):
+        if path.stat().st_uid == os.getuid() and path != Path("/"):
+            path.chmod(path.stat().st_mode | 0o055)
+    (tmp_path / "file.json").write_text("kept")
+    for name in ("file.json", "new.json"):
+        done = nobody("doctor", "--json", str(tmp_path / name))
+        assert done.returncode == 2
+        assert done.stderr.endswith(": Permission denied\n")
+        assert done.stderr.count("\n") == 1
+        assert done.stdout == ""
+    assert (tmp_path / "file.json").read_text() == "kept"
+
+
+def test_the_compiled_folder_is_named(monkeypatch, capsys, tmp_path):
+    monkeypatch.setattr("numba.core.config.CACHE_DIR", str(tmp_path))
+    assert cli.main(["doctor"]) == 0
+    assert re.search(rf"^compiled code +{tmp_path}", capsys.readouterr().out, re.M)
