@@ -265,8 +265,6 @@ def _prepare_solver(name: str, neuron: str, product: str, threads: int | None) -
     """Set what a solver keeps for the whole process: its threads, and how it multiplies with spikes."""
     module = solvers.get(name, neuron)
     if threads is not None:
-        if not hasattr(module, "set_threads"):
-            raise InputError(f"solver {name!r} has no threads to set; BLAS has its own")
         module.set_threads(threads)
     if product != "auto":
         if not name.startswith("numba"):

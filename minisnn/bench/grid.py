@@ -108,8 +108,7 @@ class LayerRunner:
         grad_spikes: NDArray[Any],
     ) -> None:
         module = solvers.get(solver, neuron)
-        move = getattr(module, "to_device", lambda values: values)
-        self.synchronise: Callable[[], None] = getattr(module, "synchronise", lambda: None)
+        move, self.synchronise = module.to_device, module.synchronise
         single = neuron == "single-spike"
         self.forward = module.single_spike_forward if single else module.multi_spike_forward
         self.backward = module.single_spike_backward if single else module.multi_spike_backward

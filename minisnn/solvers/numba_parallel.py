@@ -39,7 +39,17 @@ from .compiled.traces import BlockReadoutTrace, BlockTrace, in_blocks, packed
 from .compiled.upstream import BY_BLAS, GIVEN, PROJECTED, RECURSION, onward_of
 from .compiled.workspace import Workspace, buffer
 
-__all__ = ["ReadoutGradients", "adam_update", "predict", "set_threads", "training_step"]
+__all__ = [
+    "adam_update",
+    "next_input",
+    "predict",
+    "readout_backward",
+    "readout_forward",
+    "set_threads",
+    "single_spike_backward",
+    "single_spike_forward",
+    "training_step",
+]
 
 
 def next_input(trace: Trace) -> SpikeEvents:
@@ -114,14 +124,14 @@ def single_spike_backward(
             rows, on_membrane = mine.array("blocks", (2, n_steps, LANES), dtype)
             scratch = events.group_scratch(rows, on_membrane, group, len(weight), longest)
             layer.backward_share(
-                potential, times, incoming, parameters, rule, upstream(), layer.of_share(partial, share), current,
-                scratch, first, last,
+                potential, times, incoming, parameters, rule, upstream(), partial, current,
+                scratch, share, first, last,
             )  # fmt: skip
 
     def from_products(share: int, first: int, last: int) -> None:
         backward_tiles(
-            potential, times, parameters, rule, upstream(), layer.of_share(partial, share), current,
-            tiles_for(n_out, dtype), first, last,
+            potential, times, parameters, rule, upstream(), partial, current,
+            tiles_for(n_out, dtype), share, first, last,
         )  # fmt: skip
         matmul_transposed_samples(signal, current, products[share], first, last)
 
@@ -192,8 +202,8 @@ def readout_backward(
         with (workspace or Workspace()).lent() as mine:
             rows = mine.array("rows", (n_steps, LANES), dtype)
             layer.backward_readout_share(
-                membrane, values, reached, incoming, parameters, layer.of_share(partial, share), current,
-                events.group_scratch(rows, rows[:0], group, len(weight), longest), use_max, first, last,
+                membrane, values, reached, incoming, parameters, partial, current,
+                events.group_scratch(rows, rows[:0], group, len(weight), longest), use_max, share, first, last,
             )  # fmt: skip
 
     run_shares(task, batch)

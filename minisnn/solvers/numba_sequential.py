@@ -22,7 +22,17 @@ from .compiled.records import Floats, Ints32, Ints64, Rule, SampleSums
 from .compiled.threads import run_shares, set_threads
 from .compiled.workspace import Workspace, buffer
 
-__all__ = ["adam_update", "set_threads"]
+__all__ = [
+    "adam_update",
+    "multi_spike_backward",
+    "multi_spike_forward",
+    "next_input",
+    "readout_backward",
+    "readout_forward",
+    "set_threads",
+    "single_spike_backward",
+    "single_spike_forward",
+]
 
 
 def next_input(trace: Trace) -> Spikes:

@@ -17,6 +17,16 @@ from ..model import Gradients, ReadoutTrace, Trace
 from ..surrogate import fast_sigmoid_derivative, first_only_derivative
 from .compiled.products import Spikes, matmul, matmul_transposed, summed_like
 
+__all__ = [
+    "multi_spike_backward",
+    "multi_spike_forward",
+    "next_input",
+    "readout_backward",
+    "readout_forward",
+    "single_spike_backward",
+    "single_spike_forward",
+]
+
 Floats = NDArray[np.floating[Any]]
 
 

@@ -206,7 +206,8 @@ def group_size(n_in: int, n_steps: int) -> int:
 
 def most_events(events: Events, n_steps: int) -> int:
     """Number of events of the sample that has most."""
-    return int(np.diff(events.indptr[::n_steps]).max(initial=0))
+    bounds = events.indptr[::n_steps]
+    return int((bounds[1:] - bounds[:-1]).max(initial=0))
 
 
 @kernel

@@ -96,21 +96,24 @@ def columns(values, k):
     return values[:, k * LANES : (k + 1) * LANES]
 
 
-@kernel
+@inlined
 def copy_in(block, values, k):
     """Fill a block (R, LANES) with the `k`-th of `values` (R, N), and zeros after the last neuron."""
-    start, stop = k * LANES, min((k + 1) * LANES, values.shape[1])
+    start, width = k * LANES, min(LANES, values.shape[1] - k * LANES)
     for r in range(len(block)):
-        block[r, : stop - start] = values[r, start:stop]
-        block[r, stop - start :] = 0
+        for j in range(width):
+            block[r, j] = values[r, start + j]
+        for j in range(width, LANES):
+            block[r, j] = 0
 
 
-@kernel
+@inlined
 def copy_out(values, block, k):
     """Make a block (R, LANES) the `k`-th of `values` (R, N)."""
-    start, stop = k * LANES, min((k + 1) * LANES, values.shape[1])
+    start, width = k * LANES, min(LANES, values.shape[1] - k * LANES)
     for r in range(len(block)):
-        values[r, start:stop] = block[r, : stop - start]
+        for j in range(width):
+            values[r, start + j] = block[r, j]
 
 
 @kernel

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from .events import add_sample_gradient, group_by_input, of_samples, weight_blocks
-from .jit import kernel
+from .jit import inlined, kernel
 from .lanes import LANES, copy_out, n_blocks
 from .passes import BIAS, DECAY, STATE, backward_pass, forward_pass, readout_backward_pass, readout_pass
 from .products import summed_like
@@ -52,6 +52,7 @@ def partial_gradients(n_shares: int, weight: Floats, workspace: Workspace | None
     return Gradient(buffer(workspace, name, shape, weight.dtype), sums)
 
 
+@inlined
 def of_share(partial: Gradient, share: int) -> Gradient:
     """The gradients of one share."""
     return Gradient(partial.weight[share], partial.sums[share])
@@ -177,16 +178,17 @@ def backward_share(
     gradient: Gradient,
     current: Floats,
     scratch: Scratch,
+    share: int,
     first: int,
     last: int,
 ) -> None:
-    """`backward_layer` for samples `first` to `last` of a batch."""
-    group = len(scratch.ends)
+    """`backward_layer` for samples `first` to `last`, a share of a batch."""
+    group, mine = len(scratch.ends), of_share(gradient, share)
     for start in range(first, last, group):
         stop = min(start + group, last)
         backward_layer(
             potential[start:stop], times[start:stop], of_samples(events, start, stop, potential.shape[2]), layer,
-            rule, upstream_of(upstream, start, stop), gradient, current[start:stop], scratch, start == first,
+            rule, upstream_of(upstream, start, stop), mine, current[start:stop], scratch, start == first,
         )  # fmt: skip
 
 
@@ -201,15 +203,16 @@ def backward_readout_share(
     current: Floats,
     scratch: Scratch,
     use_max: bool,
+    share: int,
     first: int,
     last: int,
 ) -> None:
-    """`backward_readout` for samples `first` to `last` of a batch."""
-    group = len(scratch.ends)
+    """`backward_readout` for samples `first` to `last`, a share of a batch."""
+    group, mine = len(scratch.ends), of_share(gradient, share)
     for start in range(first, last, group):
         stop = min(start + group, last)
         backward_readout(
             membrane[start:stop], grad_value[start:stop], peak_times[start:stop],
-            of_samples(events, start, stop, membrane.shape[2]), layer, gradient, current[start:stop], scratch,
+            of_samples(events, start, stop, membrane.shape[2]), layer, mine, current[start:stop], scratch,
             use_max, start == first,
         )  # fmt: skip

@@ -9,7 +9,8 @@ compiled code's exponential.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -42,7 +43,7 @@ from .records import (
     Scratch,
     Upstream,
 )
-from .threads import one_blas_thread, run_shares, shares
+from .threads import one_blas_thread, run_shares_in_rooms, shares
 from .upstream import BY_BLAS, PROJECTED, RECURSION, onward_of
 from .workspace import Workspace
 
@@ -163,10 +164,11 @@ def _step_share(
     gradients: tuple[Gradient, ...],
     room: Room,
     scratch: Scratch,
+    share: int,
     first: int,
     last: int,
 ) -> None:
-    """Forward, loss and backward for samples `first` to `last`."""
+    """Forward, loss and backward for samples `first` to `last`, a share of the batch."""
     depth, group = len(network.sizes) - 1, len(room.potentials[0])
     between = _room_between(network, group)
     reached = np.empty((group, network.n_steps), np.bool_)
@@ -180,7 +182,7 @@ def _step_share(
         grad_value, peaks = results.grad_logits[start:stop], results.peaks[start:stop]
         backward_readout(
             room.potentials[depth][:n], grad_value, peaks, _between(between, depth - 1), network.layers[depth],
-            gradients[depth], room.currents[depth], scratch, network.use_max, is_first,
+            of_share(gradients[depth], share), room.currents[depth], scratch, network.use_max, is_first,
         )  # fmt: skip
         used = peaks if network.use_max else peaks[:0]
         for k in range(depth - 1, -1, -1):
@@ -191,7 +193,7 @@ def _step_share(
             backward_layer(
                 room.potentials[k][:n], results.times[k][start:stop],
                 incoming if k == 0 else _between(between, k - 1), network.layers[k], network.rule, upstream,
-                gradients[k], current if k > 0 else current[:0], scratch, is_first,
+                of_share(gradients[k], share), current if k > 0 else current[:0], scratch, is_first,
             )  # fmt: skip
 
 
@@ -247,7 +249,7 @@ def _step(network: Network, results: Results, loss: float | None, gradients: Seq
     return Step(
         unpadded(results.logits, sizes[-1]),
         tuple(unpadded(times, n) for times, n in zip(results.times, sizes)),
-        tuple(unpadded(last, n) for last, n in zip(results.last, sizes)),
+        tuple(last[:, :n] for last, n in zip(results.last, sizes)),
         loss,
         gradients,
     )
@@ -276,11 +278,15 @@ def predict(
     results = _results(network, batch, dtype)
     group = group_size(max(len(weight) for weight, _, _ in layers), n_steps)
 
-    def task(_: int, first: int, last: int) -> None:
+    @contextmanager
+    def room() -> Iterator[Room]:
         with workspace.lent() as mine:
-            _predict_share(incoming, network, results, _room(mine, network, group, dtype), first, last)
+            yield _room(mine, network, group, dtype)
 
-    run_shares(task, batch)
+    def task(room: Room, _: int, first: int, last: int) -> None:
+        _predict_share(incoming, network, results, room, first, last)
+
+    run_shares_in_rooms(task, batch, room)
     np.multiply(results.logits, dtype.type(logit_scale), out=results.logits)
     return _step(network, results, None, ())
 
@@ -327,20 +333,24 @@ def training_step(
     loss = Loss(labels, dtype.type(batch), dtype.type(logit_scale))
     results, widest = _results(network, batch, dtype), max(len(weight) for weight, _, _ in layers)
     group, longest = group_size(widest, n_steps), max(most_events(incoming, n_steps), *network.sizes)
-    partial = [
-        partial_gradients(len(shares(batch)), weight, workspace, f"grad_weight{k}")
+    n_shares = len(shares(batch))
+    partial = tuple(
+        partial_gradients(n_shares, weight, workspace, f"grad_weight{k}")
         for k, (weight, _, _) in enumerate(layers)
-    ]
+    )
 
-    def task(share: int, first: int, last: int) -> None:
-        gradients = tuple(of_share(sums, share) for sums in partial)
+    @contextmanager
+    def room() -> Iterator[tuple[Room, Scratch]]:
         with workspace.lent() as mine:
             room = _room(mine, network, group, dtype)
-            scratch = group_scratch(room.rows, room.rows[:0], group, widest, longest)
-            _step_share(incoming, network, loss, results, gradients, room, scratch, first, last)
+            yield room, group_scratch(room.rows, room.rows[:0], group, widest, longest)
 
-    with one_blas_thread():
-        run_shares(task, batch)
+    def task(room: tuple[Room, Scratch], share: int, first: int, last: int) -> None:
+        _step_share(incoming, network, loss, results, partial, *room, share, first, last)
+
+    by_blas = any(onward.source == BY_BLAS for onward in network.onwards)
+    with one_blas_thread() if by_blas else nullcontext():
+        run_shares_in_rooms(task, batch, room)
     gradients = [
         (add_partials(sums.weight, n, workspace, f"total{k}"), *sums_of_shares(sums, decay, n))
         for k, (sums, n, (_, _, decay)) in enumerate(zip(partial, network.sizes, layers))

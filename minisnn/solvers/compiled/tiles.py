@@ -13,6 +13,7 @@ import numpy as np
 
 from .jit import inlined, kernel
 from .lanes import LANES, columns, copy_in, copy_out, n_blocks
+from .layer import of_share
 from .passes import STATE, backward_pass, forward_pass
 from .records import Events, Floats, Gradient, Ints32, Layer, Rule, Span, Upstream
 from .upstream import begin_group, upstream_of, upstream_rows
@@ -91,10 +92,12 @@ def backward_tiles(
     gradient: Gradient,
     current: Floats,
     tiles: Tiles,
+    share: int,
     first: int,
     last: int,
 ) -> None:
-    """`backward_pass` for samples `first` to `last`, gI into `current` (B, T, N)."""
+    """`backward_pass` for samples `first` to `last`, a share of a batch; gI into `current` (B, T, N)."""
+    total = of_share(gradient, share)
     n_steps, height = potential.shape[1], tiles.padding.shape[1]
     for b in range(first, last):
         mine = upstream_of(upstream, b, b + 1)
@@ -107,6 +110,6 @@ def backward_tiles(
                 rows = _part(current[b], start, stop, k, tiles.padding[1])
                 on_membrane = _membrane_part(mine.grad_membrane, start, stop, k, tiles.padding[2])
                 upstream_rows(rows, mine, 0, k, span)
-                backward_pass(rows, on_membrane, tile, times, b, span, layer, k, rule, gradient)
+                backward_pass(rows, on_membrane, tile, times, b, span, layer, k, rule, total)
                 if (k + 1) * LANES > potential.shape[2]:
                     copy_out(current[b, start:stop], rows, k)
