@@ -2,7 +2,7 @@
 
     python examples/01_one_neuron.py [--out FOLDER]
 
-Draws `one_neuron.png` and prints the numbers behind it (needs matplotlib: pip install 'minisnn[plot]').
+Draws `one_neuron.png` and prints the numbers behind it (needs matplotlib: pip install '.[plot]').
 """
 
 import argparse
@@ -12,9 +12,9 @@ import numpy as np
 from matplotlib.figure import Figure
 
 import minisnn
-from minisnn import plotting
 from minisnn.solvers import numpy_parallel as paper
 from minisnn.surrogate import fast_sigmoid_derivative
+from minisnn.training import plotting
 
 
 def main(arguments=None):

@@ -2,7 +2,7 @@
 
     python examples/02_from_loop_to_no_loop.py [--out FOLDER] [--longest 512]
 
-Draws `from_loop_to_no_loop.png` and prints a table (needs matplotlib: pip install 'minisnn[plot]').
+Draws `from_loop_to_no_loop.png` and prints a table (needs matplotlib: pip install '.[plot]').
 
 In NumPy on a CPU the loop is the fastest of the three: each of its steps is one small array that stays in cache.
 Having no loop pays where thousands of steps run side by side, on a GPU, and it is what lets `numba-parallel` walk
@@ -17,9 +17,9 @@ from pathlib import Path
 import numpy as np
 from matplotlib.figure import Figure
 
-from minisnn import plotting
 from minisnn.solvers import numpy_parallel as parallel
 from minisnn.solvers import numpy_sequential as sequential
+from minisnn.training import plotting
 
 
 def step_by_step(current, decay):

@@ -23,7 +23,7 @@ import minisnn
 from minisnn import Network, NetworkConfig, SpikeEvents, TrainingConfig, datasets, oracle, solvers
 from minisnn.bench.workloads import WORKLOADS, make_batch, make_network, workload
 from minisnn.errors import DataError, InputError
-from minisnn.optimiser import Adam
+from minisnn.training.optimiser import Adam
 
 SOLVERS = ("cupy-sequential", "cupy-parallel")
 PUBLISHED = {"fashion-mnist": 10, "nmnist": 81, "shd": 21}

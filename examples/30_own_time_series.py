@@ -3,7 +3,7 @@
     python examples/30_own_time_series.py [--data FILE] [--epochs 40] [--seed 0] [--out FOLDER]
 
 The experiment is the function `experiment` below; the rest brings the data and draws `own_time_series.png` (needs
-matplotlib: pip install 'minisnn[plot]').
+matplotlib: pip install '.[plot]').
 
 The data are Braille letters under a robot's fingertip: 26 letters and the space, 50 times each, 12 touch sensors
 (eight of which never stir) and 77 steps (Mueller-Cleve et al., Frontiers in Neuroscience 16:951164, 2022), from
@@ -22,8 +22,8 @@ import numpy as np
 from matplotlib.figure import Figure
 
 import minisnn
-from minisnn import plotting
 from minisnn.datasets import EventSamples, threshold_crossings
+from minisnn.training import plotting
 
 N_THRESHOLDS = 32
 BESIDE = {"loc": "center left", "bbox_to_anchor": (1, 0.5), "fontsize": "small"}

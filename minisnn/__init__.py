@@ -18,7 +18,7 @@ _LATER = {
     "Dataset": "datasets",
     "TrainingConfig": "training",
     "datasets": "datasets",
-    "evaluate": "evaluation",
+    "evaluate": "training",
     "load_dataset": "datasets",
     "oracle": "oracle",
     "train": "training",

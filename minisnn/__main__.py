@@ -1,5 +1,5 @@
 """``python -m minisnn`` is the command ``minisnn``."""
 
-from .cli import main
+from .commands.main import main
 
 raise SystemExit(main())

@@ -58,8 +58,8 @@ def unknown_name(what: str, name: object, known: Iterable[str]) -> InputError:
     return InputError(f"unknown {what} {shown(name)}{hint}; known: {', '.join(names)}")
 
 
-def import_extra(module: str, package: str, extra: str) -> ModuleType:
-    """Import a module that needs an optional package.
+def import_extra(module: str, package: str, extra: str, task: str = "") -> ModuleType:
+    """Import a module that needs an optional package; `task` says what it does, for the error.
 
     Raises
     ------
@@ -71,13 +71,15 @@ def import_extra(module: str, package: str, extra: str) -> ModuleType:
     >>> import_extra("json.codec", "json.codec", "plot")
     Traceback (most recent call last):
     ...
-    minisnn.errors.InputError: json.codec is not installed (pip install 'minisnn[plot]')
+    minisnn.errors.InputError: json.codec is not installed: pip install '.[plot]' in a clone of minisnn
     """
     try:
         return importlib.import_module(module)
     except ModuleNotFoundError as error:
         if error.name != package:
             raise
-        raise InputError(f"{package} is not installed (pip install 'minisnn[{extra}]')") from None
+        advice = f"pip install '.[{extra}]' in a clone of minisnn"
+        what = f"{package}, which {task}," if task else package
+        raise InputError(f"{what} is not installed: {advice}") from None
     except (ImportError, OSError, RuntimeError) as error:  # without a home, or with libraries that do not fit
         raise InputError(f"{package} cannot be used here: {one_line(error)}") from None

@@ -25,9 +25,10 @@ from .. import solvers
 from ..errors import unknown_name
 from ..solvers.compiled import events
 from ..solvers.compiled.workspace import Workspace
+from ..solvers.settings import settings
 from ..spikes import SpikeEvents
 from .agreement import layer_disagreement
-from .timing import by_turns, exponent, settings
+from .timing import by_turns, exponent
 
 __all__ = ["DENSITIES", "Cell", "exponents", "measure_grid", "poisson_raster", "table"]
 

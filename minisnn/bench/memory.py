@@ -15,7 +15,8 @@ import sys
 from dataclasses import asdict, replace
 from pathlib import Path
 
-from .timing import Contestant, StepRunner, settings
+from ..solvers.settings import settings
+from .timing import Contestant, StepRunner
 from .workloads import Workload, make_batch, make_network
 
 __all__ = ["peak_rss_mb"]

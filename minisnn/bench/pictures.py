@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from matplotlib.figure import Figure
 
-from ..plotting import save
+from ..training.plotting import save
 from .grid import Cell
 from .scaling import AXES, Series
 from .step import StepLine

@@ -9,8 +9,9 @@ from typing import Any
 
 import numpy as np
 
+from ..solvers.settings import settings
 from .agreement import disagreement, step_disagreement
-from .timing import Contestant, StepRunner, by_turns, exponent, settings
+from .timing import Contestant, StepRunner, by_turns, exponent
 from .workloads import Workload, make_batch, make_network
 
 __all__ = ["AXES", "Series", "measure_axis", "table"]

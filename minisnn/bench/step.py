@@ -11,9 +11,10 @@ import numpy as np
 
 from .. import solvers
 from ..errors import InputError
+from ..solvers.settings import settings
 from .agreement import disagreement, same_bits, step_disagreement
 from .memory import peak_rss_mb
-from .timing import Contestant, GemmFloor, StepRunner, by_turns, milliseconds, settings
+from .timing import Contestant, GemmFloor, StepRunner, by_turns, milliseconds
 from .workloads import Workload, make_batch, make_network
 
 __all__ = ["StepLine", "contestants", "measure_steps", "table"]

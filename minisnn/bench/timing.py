@@ -5,7 +5,6 @@ from __future__ import annotations
 import statistics
 import time
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -15,13 +14,13 @@ from numpy.typing import NDArray
 
 from .. import solvers
 from ..network import Network
-from ..optimiser import Adam
 from ..readout import softmax_cross_entropy, softmax_cross_entropy_backward
-from ..solvers.compiled import events, threads
 from ..solvers.compiled.workspace import Workspace
+from ..solvers.settings import settings
 from ..spikes import SpikeEvents
+from ..training.optimiser import Adam
 
-__all__ = ["Contestant", "GemmFloor", "StepRunner", "by_turns", "exponent", "settings"]
+__all__ = ["Contestant", "GemmFloor", "StepRunner", "by_turns", "exponent"]
 
 _LR = 1e-5  # small, so that the network stays what it is while it is timed
 TURN = 4  # timed calls in one turn, after an untimed one that brings its data back into the caches
@@ -48,21 +47,6 @@ class Contestant:
     product: str
     threads: int
     label: str = ""
-
-
-@contextmanager
-def settings(product: str, n_threads: int) -> Any:
-    """Settings of the compiled solvers and of BLAS within the block, put back afterwards."""
-    before = events.get_product(), threads.get_threads()
-    with ExitStack() as stack:
-        try:
-            events.set_product(product)
-            threads.set_threads(n_threads)
-            stack.enter_context(threadpoolctl.threadpool_limits(limits=n_threads, user_api="blas"))
-            yield
-        finally:
-            events.set_product(before[0])
-            threads.set_threads(before[1])
 
 
 class StepRunner:

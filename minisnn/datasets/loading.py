@@ -64,8 +64,10 @@ def load_dataset(
         Milliseconds a step, of recordings: 1 for N-MNIST, 2 for Spiking Heidelberg Digits.
     polarities : {"merged", "kept"}
         Of N-MNIST: 1156 inputs, or 2312.
-    counts, binning
-        Of recordings: see `encode_recordings`.
+    counts : bool
+        Of recordings: count the events of a step, see `encode_recordings`.
+    binning : {"floor", "round"}
+        Of recordings: how times become steps.
     download : bool
         Fetch the files if they are not there.
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from ..errors import DataError, InputError, one_line
+from ..errors import DataError, import_extra, one_line
 
 __all__ = ["IMAGES", "download_images"]
 
@@ -55,12 +55,7 @@ def download_images(name: str, folder: Path, *, progressbar: bool = True) -> Pat
     DataError
         If a file cannot be fetched, or is not the published one.
     """
-    try:
-        import pooch
-    except ModuleNotFoundError:
-        raise InputError(
-            f"pooch downloads {name} and is not installed: pip install 'minisnn[download]'"
-        ) from None
+    pooch = import_extra("pooch", "pooch", "download", f"downloads {name}")
     base, checksums = IMAGES[name]
     store: Any = pooch.create(
         path=folder, base_url=base, registry={file: f"md5:{md5}" for file, md5 in checksums.items()}

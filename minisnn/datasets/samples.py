@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from ..checks import checked_labels
 from ..errors import InputError, shown
-from ..reading import checked_count, read_array, whole_number
+from ..reading import checked_count, checked_type, read_array, whole_number
 from ..spikes import LARGEST, SpikeEvents, checked_indices
 
 __all__ = ["Dataset", "EventSamples", "Samples", "Subset", "encode_events", "folds", "split"]
@@ -154,22 +154,27 @@ class Dataset:
         for name in ("train", "test", "validation"):
             samples = getattr(self, name)
             if samples is not None or name != "validation":
-                self._check_part(name, samples)
+                self._check_part(f"the {name} part", samples)
 
     def _check_part(self, name: str, samples: Samples) -> None:
-        if not (hasattr(samples, "labels") and hasattr(samples, "batch")):
-            raise InputError(
-                f"{name} must be samples, got {type(samples).__name__}; EventSamples(spikes, labels) makes them"
-            )
-        if not len(samples):
-            raise InputError(f"the {name} part must have at least one sample, got none")
-        checked_labels(samples.labels, len(samples), self.n_classes, f"{name} labels")
+        checked_part(name, samples, self.n_classes)
         events = samples.batch(np.arange(1))
         if isinstance(events, SpikeEvents) and events.shape[1:] != (self.n_steps, self.n_inputs):
             raise InputError(
-                f"the {name} part must have {self.n_steps} steps and {self.n_inputs} inputs, "
+                f"{name} must have {self.n_steps} steps and {self.n_inputs} inputs, "
                 f"got {events.n_steps} and {events.n_neurons}"
             )
+
+
+def checked_part(name: str, samples: Any, n_classes: int) -> NDArray[np.int64]:
+    """Labels of samples, at least one, all of them classes; `name` says in errors what part they are."""
+    if not all(hasattr(samples, attribute) for attribute in ("labels", "batch", "__len__")):
+        raise InputError(
+            f"{name} must be samples, got {type(samples).__name__}; EventSamples(spikes, labels) makes them"
+        )
+    if not len(samples):
+        raise InputError(f"{name} must have at least one sample, got none")
+    return checked_labels(samples.labels, len(samples), n_classes, f"labels of {name}")
 
 
 def split(dataset: Dataset, n_validation: int, seed: int = 0) -> Dataset:
@@ -255,6 +260,7 @@ def folds(dataset: Dataset, k: int, seed: int = 0) -> list[Dataset]:
 
 
 def _labels_to_part(dataset: Dataset, seed: int) -> tuple[NDArray[np.int64], np.random.Generator]:
+    checked_type("dataset", dataset, Dataset)
     if dataset.validation is not None:
         raise InputError(f"{dataset.name} has a validation part already: split the data set as it was loaded")
     # Three numbers, so that no other use of the same seed draws the same.

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import DataError, InputError, one_line
+from ..errors import DataError, import_extra, one_line
 from .recordings import Recording
 
 __all__ = ["FILES", "N_CLASSES", "N_INPUTS", "read_shd"]
@@ -46,12 +46,7 @@ def read_shd(path: str | Path) -> tuple[list[Recording], NDArray[np.int64]]:
     InputError
         Where h5py is not installed.
     """
-    try:
-        import h5py
-    except ModuleNotFoundError:
-        raise InputError(
-            "Spiking Heidelberg Digits needs h5py, which is not installed: pip install 'minisnn[data]'"
-        ) from None
+    h5py = import_extra("h5py", "h5py", "data", "reads Spiking Heidelberg Digits")
     try:
         with h5py.File(path, "r") as file:
             lists = [_find(file, name, os.path.getsize(path)) for name in _LISTS]

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import DataError, InputError, one_line, shown
+from ..errors import DataError, InputError, import_extra, one_line, shown
 from ..reading import read_array, whole_number
 from .recordings import Recording, encode_recordings, pixel_neurons
 from .samples import EventSamples
@@ -98,14 +98,7 @@ def from_tonic(
 
 def download_with_tonic(name: str, folder: Path) -> Path:
     """Let tonic download and verify a data set into `folder`; returns where its files are."""
-    try:
-        from tonic import datasets as tonic_datasets
-    except ModuleNotFoundError as error:
-        if error.name != "tonic":
-            raise
-        raise InputError(
-            f"tonic downloads {name} and is not installed: pip install 'minisnn[data]'"
-        ) from None
+    tonic_datasets = import_extra("tonic", "tonic", "data", f"downloads {name}").datasets
     class_name = _CLASSES[name]
     folder.mkdir(parents=True, exist_ok=True)
     for train in (True, False):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import statistics
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -11,18 +10,19 @@ from typing import Any
 
 import numpy as np
 
-from .. import experiment
-from ..bench.timing import Contestant, StepRunner, by_turns, milliseconds, settings
+from ..bench.timing import Contestant, StepRunner, by_turns, milliseconds
 from ..datasets import Dataset
 from ..errors import DataError
-from ..network import Network, NetworkConfig
-from ..recipes import Recipe, default_solver
-from ..runs import RunFolder
+from ..network import Network
 from ..solvers.compiled.threads import get_threads
-from ..training import TrainingConfig
+from ..solvers.settings import settings
+from ..training.experiment import Experiment, run_all
+from ..training.metrics import mean_and_sd
+from ..training.recipes import Recipe, default_solver
+from ..training.runs import RunFolder
 from .published import PUBLISHED, Published
 
-__all__ = ["NEURONS", "Budget", "Comparison", "Speed", "compare", "configuration"]
+__all__ = ["NEURONS", "Budget", "Comparison", "Speed", "compare", "experiment_of"]
 
 NEURONS = ("single-spike", "multi-spike")
 # The conventional network is trained from the same events; with dense products it is only timed.
@@ -74,7 +74,7 @@ class Speed:
 class Comparison:
     """What came of a recipe on a data set; `absent` says why nothing did.
 
-    `outcomes` holds the outcomes of all trainings of each network, as `minisnn.experiment` gives them.
+    `outcomes` holds the outcomes of all trainings of each network, as `minisnn.training.experiment` gives them.
     """
 
     dataset: str
@@ -90,8 +90,8 @@ class Comparison:
 
     def mean(self, neuron: str, key: str) -> tuple[float, float | None]:
         """Mean and s.d. over the trainings of a network of one entry of their outcomes."""
-        values = [run[key] for run in (self.outcomes or {})[neuron]]
-        return statistics.fmean(values), statistics.stdev(values) if len(values) > 1 else None
+        mean, sd = mean_and_sd([run[key] for run in (self.outcomes or {})[neuron]])
+        return mean or 0.0, sd
 
     @property
     def accuracy_key(self) -> str:
@@ -120,27 +120,19 @@ class Comparison:
         return values
 
 
-def configuration(dataset: str, recipe: Recipe, neuron: str, budget: Budget) -> dict[str, Any]:
-    """The configuration of a series of trainings; sizes of input and output are 1 until the data are known."""
-    data = {
-        key: getattr(budget, key)
-        for key in ("train_samples", "test_samples")
-        if getattr(budget, key) is not None
-    }
-    epochs = {} if budget.epochs is None else {"epochs": budget.epochs}
-    hidden = recipe.hidden if budget.hidden is None else (budget.hidden,)
-    network = NetworkConfig(**(recipe.network | {"neuron": neuron, "sizes": (1, *hidden, 1)}))
-    training = TrainingConfig(**(recipe.training | epochs | {"solver": default_solver(neuron), "seed": 0}))
-    held_out = {"validation": recipe.validation} if recipe.validation and not budget.folds else {}
-    return {
-        "dataset": dataset,
-        "data": recipe.data | data,
-        "split": held_out,
-        "product": _PRODUCTS[neuron],
-        "training": asdict(training),
-        "network": asdict(network),
-        "series": {"seeds": budget.seeds, "folds": budget.folds},
-    }
+def experiment_of(dataset: str, recipe: Recipe, neuron: str, budget: Budget) -> Experiment:
+    """A series of trainings of one of the networks."""
+    samples = {"train_samples": budget.train_samples, "test_samples": budget.test_samples}
+    return Experiment.of_recipe(
+        dataset,
+        recipe,
+        hidden=() if budget.hidden is None else (budget.hidden,),
+        data={name: n for name, n in samples.items() if n is not None},
+        training={"solver": default_solver(neuron)} | ({"epochs": budget.epochs} if budget.epochs else {}),
+        network={"neuron": neuron},
+        product=_PRODUCTS[neuron],
+        series={"seeds": budget.seeds, "folds": budget.folds},
+    )
 
 
 def compare(
@@ -167,51 +159,38 @@ def compare(
         If `folder` holds trainings of another configuration.
     """
     published = PUBLISHED.get((dataset, name))
-    configs = {neuron: configuration(dataset, recipe, neuron, budget) for neuron in NEURONS}
+    experiments = {neuron: experiment_of(dataset, recipe, neuron, budget) for neuron in NEURONS}
     try:
-        data = experiment.load(configs["single-spike"], data_dir)
+        data = experiments["single-spike"].load_data(data_dir)
     except DataError as error:
         return Comparison(dataset, name, published, absent=str(error))
-    outcomes, sizes = {}, ()
-    for neuron, config in configs.items():
-        config["data"]["n_steps"] = data.n_steps
-        held_out = min(config["split"].get("validation", 0), len(data.train) // 10)
-        config["split"] = {"validation": held_out} if held_out else {}
-        sizes = (data.n_inputs, *config["network"]["sizes"][1:-1], data.n_classes)
-        config["network"]["sizes"] = sizes
-        for _, variant in experiment.variants(config):
-            experiment.divided(data, variant)  # says now what does not fit
+    outcomes: dict[str, list[dict[str, Any]]] = {}
+    sizes: tuple[int, ...] = ()
+    for neuron in NEURONS:
+        experiment = experiments[neuron].fitted(data, 0 if budget.folds else recipe.held_out(len(data.train)))
+        sizes = experiment.network.sizes
         if not quiet:
             say(f"{dataset}, recipe {name}: {neuron}, {'-'.join(map(str, sizes))}")
-        root = _opened(folder / f"{name}-{neuron}", config)
+        root = _opened(folder / f"{name}-{neuron}", experiment)
         with settings(_PRODUCTS[neuron], get_threads()):
-            outcomes[neuron] = experiment.run_all(root, config, data, quiet=quiet)
+            outcomes[neuron] = run_all(root, experiment, data, quiet=quiet)
     # A network spikes more after training than with its initial weights: what is timed is what was trained.
     networks = {neuron: RunFolder.open(outcomes[neuron][0]["run_dir"]).network() for neuron in NEURONS}
-    batch = int(configs["single-spike"]["training"]["batch_size"])
+    batch = experiments["single-spike"].training.batch_size
     return Comparison(
         dataset, name, published, sizes, len(data.train), len(data.test), budget.folds, outcomes,
         _measure(networks, data, batch),
     )  # fmt: skip
 
 
-def _opened(path: Path, config: dict[str, Any]) -> RunFolder:
-    """The folder of a series: made, or found with the same configuration."""
+def _opened(path: Path, experiment: Experiment) -> RunFolder:
+    """The folder of a series: made, or found with the same experiment."""
     if not (path / "config.json").exists():
-        return RunFolder.create(config, path)
+        return RunFolder.create(experiment.to_json(), path)
     root = RunFolder.open(path)
-    there = root.config()
-    wanted = {key: list(value) if isinstance(value, tuple) else value for key, value in config.items()}
-    if there != _as_json(wanted):
+    if Experiment.from_json(root.config(), path) != experiment:
         raise DataError(f"{path} holds trainings of another configuration: give --out another folder")
     return root
-
-
-def _as_json(value: Any) -> Any:
-    """`value` as it comes back from a JSON file."""
-    if isinstance(value, dict):
-        return {key: _as_json(entry) for key, entry in value.items()}
-    return [_as_json(entry) for entry in value] if isinstance(value, (list, tuple)) else value
 
 
 def _measure(networks: dict[str, Network], data: Dataset, batch: int) -> Speed:

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 
 from ..datasets import Dataset
 from ..network import Network
-from ..plotting import COLOURS, save
+from ..training.plotting import COLOURS, save
 from .comparison import NEURONS, Comparison
 
 __all__ = ["draw_bars", "draw_snapshot", "write_all"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+from ..table import table as text_table
 from .comparison import NEURONS, Comparison
 
 __all__ = ["table"]
@@ -31,9 +32,8 @@ def table(comparisons: Sequence[Comparison]) -> str:
             reasons.append(f"{one.recipe}: absent: {one.absent}")
             continue
         rows += [_row(one, neuron) for neuron in NEURONS]
-    widths = [max(map(len, column)) for column in zip(*rows)]
-    lines = ["  ".join(cell.ljust(w) for cell, w in zip(row, widths)).rstrip() for row in rows]
-    return "\n".join([*(_title(one) for one in comparisons if one.outcomes), *lines, *_NOTES, *reasons])
+    titles = [_title(one) for one in comparisons if one.outcomes]
+    return "\n".join([*titles, text_table(rows, left=len(_HEAD)), *_NOTES, *reasons])
 
 
 def _title(one: Comparison) -> str:

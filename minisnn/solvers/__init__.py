@@ -67,6 +67,7 @@ class Solver:
 
     def __init__(self, name: str, module: ModuleType) -> None:
         self.name = name
+        self.has_threads, self.on_host = "set_threads" in module.__all__, "to_device" not in module.__all__
         vars(self).update((offered, vars(module)[offered]) for offered in module.__all__)
 
     def to_device(self, values: Any) -> Any:

@@ -9,9 +9,9 @@ import pytest
 
 from minisnn import solvers
 from minisnn.bench import workloads
-from minisnn.bench.commands import add_bench_parser
 from minisnn.bench.memory import peak_rss_mb
 from minisnn.bench.timing import Contestant
+from minisnn.commands.bench import add_bench_parser
 from minisnn.errors import InputError
 
 KEYS = {

@@ -7,7 +7,7 @@ import pytest
 from minisnn import solvers
 from minisnn.bench.timing import Contestant, StepRunner
 from minisnn.bench.workloads import make_batch, make_network, workload
-from minisnn.cli import main
+from minisnn.commands.main import main
 from tests.cuda_shim import solver as shim
 from tests.cuda_shim import stand_in
 

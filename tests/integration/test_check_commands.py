@@ -5,8 +5,8 @@ import json
 
 import pytest
 
+from minisnn.commands import check as commands
 from minisnn.errors import InputError
-from minisnn.oracle import commands
 
 PORT = """
 import numpy as np

@@ -7,8 +7,9 @@ import re
 import numpy as np
 import pytest
 
-from minisnn import SpikeEvents, datasets, train_command
-from minisnn.cli import main
+from minisnn import SpikeEvents, datasets
+from minisnn.commands import train as train_command
+from minisnn.commands.main import main
 
 DRAW = train_command._draw
 
@@ -74,7 +75,18 @@ def test_train_and_evaluate(tmp_path, capsys, monkeypatch):
         assert abs(other["accuracy"] - result["test_accuracy"]) <= 0.02
 
 
-def test_options_reach_the_run(tmp_path):
+def test_options_reach_the_run(tmp_path, monkeypatch):
+    from minisnn.solvers.compiled import events as event_products
+    from minisnn.solvers.compiled import threads
+    from minisnn.training import experiment
+
+    before, used, train = (event_products.get_product(), threads.get_threads()), [], experiment.train
+
+    def watched(*arguments, **options):
+        used.append((event_products.get_product(), threads.get_threads()))
+        return train(*arguments, **options)
+
+    monkeypatch.setattr(experiment, "train", watched)
     options = (
         "--neuron multi-spike --solver numba-sequential --product events --threads 3 --batch-size 50 --lr 0.01 "
         "--schedule constant --surrogate-scale 7 --readout max --logit-scale 2 --no-learn-decay --dtype float64 "
@@ -100,10 +112,8 @@ def test_options_reach_the_run(tmp_path):
     with np.load(tmp_path / "run" / "checkpoint.npz") as checkpoint:
         assert checkpoint["parameters/hidden1.decay"].shape == ()
         assert not any(name.endswith("decay") for name in checkpoint.files if name.startswith("adam"))
-    from minisnn.solvers.compiled import events as event_products
-
-    assert event_products.get_product() == "events"
-    event_products.set_product("auto")
+    assert used == [("events", 3)]
+    assert (event_products.get_product(), threads.get_threads()) == before
 
 
 def test_milestones_and_validation_reach_the_run(tmp_path):
@@ -137,7 +147,7 @@ def test_data_options_reach_the_loader(tmp_path, monkeypatch):
         asked.append(options)
         return datasets.load_dataset("yin-yang", n_steps=20, train_samples=100, test_samples=20)
 
-    monkeypatch.setattr("minisnn.experiment.load_dataset", load)
+    monkeypatch.setattr("minisnn.training.experiment.load_dataset", load)
     options = (
         "--augment flip shift --dt 2 --polarities kept --counts --binning round --download --encoding sparse "
         "--n-steps 20 --hidden 7 --epochs 1 --out run --quiet"
@@ -177,7 +187,7 @@ def test_the_network_fits_what_was_loaded(tmp_path, monkeypatch):
         spikes = SpikeEvents(spikes.indptr, spikes.indices, spikes.n_steps, n_neurons=9)
         wide[part] = datasets.EventSamples(spikes, getattr(whole, part).labels)
     data = dataclasses.replace(whole, name="own", **wide, n_inputs=9)
-    monkeypatch.setattr("minisnn.experiment.load_dataset", lambda *args, **options: data)
+    monkeypatch.setattr("minisnn.training.experiment.load_dataset", lambda *args, **options: data)
     assert main(["train", "--hidden", "7", "6", "--epochs", "1", "--out", "run", "--quiet"]) == 0
     config = json.loads((tmp_path / "run" / "config.json").read_text())
     assert config["network"]["sizes"] == [9, 7, 6, 3]

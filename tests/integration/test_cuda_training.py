@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from minisnn import Network, NetworkConfig, datasets
-from minisnn.optimiser import Adam
-from minisnn.runs import RunFolder
 from minisnn.training import TrainingConfig, evaluate, train
+from minisnn.training.optimiser import Adam
+from minisnn.training.runs import RunFolder
 from tests.cuda_shim import solver as shim
 from tests.cuda_shim import stand_in
 

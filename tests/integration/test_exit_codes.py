@@ -2,23 +2,23 @@
 
 import argparse
 import re
-import sys
 import tempfile
 from pathlib import Path
 
 import pytest
 
-from minisnn import __version__, cli
-from minisnn.cli import main
+from minisnn import __version__
+from minisnn.commands import main as cli
+from minisnn.commands.main import main
 
 RUNS = {
-    "train": "minisnn.train_command.run_train",
-    "evaluate run": "minisnn.cli._evaluate",
-    "reproduce yin-yang": "minisnn.reproduce.commands.run_reproduce",
-    "bench step": "minisnn.bench.commands.run_bench",
-    "check port:forward": "minisnn.oracle.commands.run_check",
-    "vectors --check": "minisnn.oracle.commands.run_vectors",
-    "doctor": "minisnn.cli._doctor",
+    "train": "minisnn.commands.train._run",
+    "evaluate run": "minisnn.commands.evaluate._evaluate",
+    "reproduce yin-yang": "minisnn.commands.reproduce._run",
+    "bench step": "minisnn.commands.bench._run",
+    "check port:forward": "minisnn.commands.check.run_check",
+    "vectors --check": "minisnn.commands.check.run_vectors",
+    "doctor": "minisnn.commands.evaluate._doctor",
 }
 
 
@@ -34,12 +34,7 @@ def ends_with(error, monkeypatch, command):
     def fail(args):
         raise error
 
-    if command == "train":  # the parser of train sets its own default
-        monkeypatch.setattr("minisnn.train_command._configuration", fail)
-    elif command in ("evaluate run", "doctor"):
-        monkeypatch.setattr(cli, RUNS[command].rpartition(".")[2], fail)
-    else:
-        monkeypatch.setattr(RUNS[command], fail)
+    monkeypatch.setattr(RUNS[command], fail)
     return main(command.split())
 
 
@@ -117,7 +112,7 @@ def test_an_accident_of_the_checker_is_no_verdict(tmp_path, monkeypatch):
     def fail(*_, **__):
         raise IndexError("inside the checker")
 
-    monkeypatch.setattr(sys.modules["minisnn.oracle.check"], "check", fail)
+    monkeypatch.setattr("minisnn.commands.check.check", fail)
     assert main(["check", "port.py:forward"]) == 70
 
 
@@ -180,14 +175,14 @@ def test_the_folder_of_the_vectors_is_looked_at(capsys, tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("command", ["train", "reproduce yin-yang"])
 def test_the_folder_of_runs_is_looked_at(command, capsys, tmp_path, monkeypatch):
-    monkeypatch.setattr("minisnn.experiment.load_dataset", interrupt)
+    monkeypatch.setattr("minisnn.training.experiment.load_dataset", interrupt)
     (tmp_path / command.split()[0].replace("train", "runs")).write_text("")
     assert main(command.split()) == 2
     assert capsys.readouterr().err.endswith(": Not a directory\n")
 
 
 def test_a_folder_that_is_in_use_is_known_before_the_data_are_loaded(capsys, tmp_path, monkeypatch):
-    monkeypatch.setattr("minisnn.experiment.load_dataset", interrupt)
+    monkeypatch.setattr("minisnn.training.experiment.load_dataset", interrupt)
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "x").write_text("")
     assert main(["train", "--out", "run"]) == 2

@@ -13,8 +13,8 @@ import time
 
 import pytest
 
-from minisnn.cli import main
-from minisnn.runs import RunFolder
+from minisnn.commands.main import main
+from minisnn.training.runs import RunFolder
 
 SIZES = "--train-samples 1000 --test-samples 200 --n-steps 50 --hidden 40 --seed 2 --validation 200 --quiet"
 EPOCHS = "24"
@@ -23,7 +23,7 @@ EPOCHS = "24"
 @pytest.fixture(autouse=True)
 def in_a_new_folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("minisnn.train_command._draw", lambda *_: None)  # pictures take most of the time
+    monkeypatch.setattr("minisnn.commands.train._draw", lambda *_: None)  # pictures take most of the time
 
 
 def start(*arguments, **options):
@@ -140,7 +140,7 @@ def folders(tmp_path_factory):
 
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(place)
-        patch.setattr("minisnn.train_command._draw", lambda *_: None)
+        patch.setattr("minisnn.commands.train._draw", lambda *_: None)
         assert main(["train", *fresh, "--out", "whole"]) == 0
         patch.setattr(RunFolder, "save_epoch", stop)
         assert main(["train", *fresh, "--out", "run"]) == 130

@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from minisnn import experiment
-from minisnn.cli import main
+from minisnn.commands.main import main
+from minisnn.training import experiment
 
 SMALL = ["--train-samples", "60", "--test-samples", "30", "--epochs", "1", "--hidden", "12", "--quiet"]
 
@@ -44,18 +44,18 @@ def test_a_second_call_goes_on_and_trains_nothing_again(tmp_path, capsys, monkey
         str(tmp_path / "out"),
     ]
     trained = []
-    train_run = experiment.train_run
+    train_run = experiment._train_run
 
-    def watched(run, data, *, quiet):
+    def watched(run, variant, data, *, quiet):
         if len(trained) == 3:
             raise KeyboardInterrupt
         trained.append(run.path.name)
-        return train_run(run, data, quiet=quiet)
+        return train_run(run, variant, data, quiet=quiet)
 
-    monkeypatch.setattr(experiment, "train_run", watched)
+    monkeypatch.setattr(experiment, "_train_run", watched)
     assert main(command) == 130
     assert "go on with the same command" in capsys.readouterr().err
-    monkeypatch.setattr(experiment, "train_run", train_run)
+    monkeypatch.setattr(experiment, "_train_run", train_run)
     assert main(command) == 0
     assert trained == ["seed-0", "seed-1", "seed-0"]
     text = (tmp_path / "out" / "table.txt").read_text()

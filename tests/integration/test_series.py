@@ -5,8 +5,8 @@ import statistics
 
 import pytest
 
-from minisnn import experiment
-from minisnn.cli import main
+from minisnn.commands.main import main
+from minisnn.training import experiment
 
 SIZES = "--train-samples 120 --test-samples 50 --epochs 2 --n-steps 20 --hidden 10"
 SMALL = ["train", *SIZES.split()]
@@ -15,7 +15,7 @@ SMALL = ["train", *SIZES.split()]
 @pytest.fixture(autouse=True)
 def in_a_new_folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("minisnn.train_command._draw", lambda *_: None)  # pictures take most of the time
+    monkeypatch.setattr("minisnn.commands.train._draw", lambda *_: None)  # pictures take most of the time
 
 
 def checkpoints(folder):

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 import minisnn
-from minisnn import cli
+from minisnn.commands import main as cli
 
 SMALL = "train --train-samples 100 --test-samples 50 --epochs 2 --n-steps 10 --hidden 8 --out run --json result.json"
 PORT = """

@@ -14,9 +14,10 @@ from hypothesis import strategies as st
 from minisnn import Network, NetworkConfig, datasets
 from minisnn.datasets.samples import split
 from minisnn.errors import DataError
-from minisnn.optimiser import Adam
-from minisnn.runs import RunFolder
 from minisnn.training import TrainingConfig, train
+from minisnn.training.experiment import Experiment
+from minisnn.training.optimiser import Adam
+from minisnn.training.runs import RunFolder
 
 NETWORK = NetworkConfig((4, 3, 3), hidden_gain=4.0)
 TRAINING = TrainingConfig(epochs=3, batch_size=16, lr=0.1, schedule="constant")
@@ -43,7 +44,7 @@ def folder(good):
 def read_all(path):
     """Everything that is ever read from a run folder."""
     run = RunFolder.open(path)
-    run.settings()
+    Experiment.from_json(run.config(), path)
     run.network()
     network = Network.random(NETWORK, seed=0)
     run.restore(network, Adam(network.parameters))

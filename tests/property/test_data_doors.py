@@ -236,7 +236,7 @@ def part(labels=LABELS, spikes=None):
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
-        (lambda: part(LABELS + 1), r"{} labels must lie in 0 \.\.\. 2, got 1 \.\.\. 3"),
+        (lambda: part(LABELS + 1), r"labels of the {} part must lie in 0 \.\.\. 2, got 1 \.\.\. 3"),
         (lambda: part(LABELS[:0], events()[:0]), "the {} part must have at least one sample, got none"),
         (
             lambda: part(LABELS[:2], SpikeEvents.from_spike_times(TIMES, 100)),
@@ -245,9 +245,9 @@ def part(labels=LABELS, spikes=None):
         (lambda: ImageSamples(IMAGES, LABELS, 7), "7 steps and 4 inputs, got 7 and 12"),
         (
             lambda: (events(), LABELS),
-            r"{} must be samples, got tuple; EventSamples\(spikes, labels\) makes them",
+            r"the {} part must be samples, got tuple; EventSamples\(spikes, labels\) makes them",
         ),
-        (events, "{} must be samples, got SpikeEvents"),
+        (events, "the {} part must be samples, got SpikeEvents"),
     ],
 )
 def test_every_part_of_a_data_set_fits_it(name, wrong, message):

@@ -14,7 +14,7 @@ from minisnn import Network, NetworkConfig, SpikeEvents, Trace, solvers
 from minisnn.datasets import Dataset, EventSamples
 from minisnn.model import ReadoutTrace
 from minisnn.network import Activity
-from minisnn.optimiser import Adam
+from minisnn.training.optimiser import Adam
 from tests.disguises import INTEGER_DTYPES, RASTER_DTYPES, disguises
 from tests.strategies import exact_cases
 

@@ -5,11 +5,12 @@ import pytest
 
 from minisnn.bench.grid import DENSITIES, Cell, exponents, poisson_raster
 from minisnn.bench.scaling import default_sizes
-from minisnn.bench.timing import Contestant, GemmFloor, StepRunner, by_turns, exponent, settings
+from minisnn.bench.timing import Contestant, GemmFloor, StepRunner, by_turns, exponent
 from minisnn.bench.workloads import make_batch, make_network, workload
 from minisnn.errors import InputError
 from minisnn.solvers.compiled import events as event_products
 from minisnn.solvers.compiled import threads
+from minisnn.solvers.settings import settings
 
 
 def test_contestants_take_turns():

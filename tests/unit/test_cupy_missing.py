@@ -34,8 +34,8 @@ def reasons():
 def test_without_cupy(monkeypatch, fresh):
     monkeypatch.setitem(sys.modules, "cupy", None)
     for message in reasons():
-        assert "minisnn[gpu-cuda12]" in message
-        assert "minisnn[gpu-cuda13]" in message
+        assert ".[gpu-cuda12]" in message
+        assert ".[gpu-cuda13]" in message
 
 
 def test_cupy_without_a_device(monkeypatch, fresh):

@@ -131,7 +131,9 @@ def test_missing_extras_are_named(tmp_path, monkeypatch):
         ("shd", "tonic", "data"),
     ):
         monkeypatch.setitem(sys.modules, module, None)
-        with pytest.raises(InputError, match=rf"{module} downloads {name}.*pip install 'minisnn\[{extra}\]'"):
+        with pytest.raises(
+            InputError, match=rf"{module}, which downloads {name}, is .*pip install '.\[{extra}\]'"
+        ):
             datasets.load_dataset(name, download=True)
 
 

@@ -14,9 +14,9 @@ from minisnn import Network, NetworkConfig, SpikeEvents, TrainingConfig, solvers
 from minisnn.datasets import Dataset, EventSamples
 from minisnn.errors import InputError
 from minisnn.network import Activity
-from minisnn.optimiser import Adam
 from minisnn.reading import checked_count, checked_flag, checked_float, checked_name
 from minisnn.readout import softmax_cross_entropy
+from minisnn.training.optimiser import Adam
 
 COMPILED = [name for name in solvers.names() if name.startswith("numba")]
 CONFIG = NetworkConfig((6, 64, 3), logit_scale=0.05, hidden_gain=4.0)
@@ -262,7 +262,7 @@ def test_labels_beyond_the_classes_are_refused_in_every_part(wrong):
     odd = EventSamples.__new__(EventSamples)
     object.__setattr__(odd, "spikes", EVENTS)
     object.__setattr__(odd, "labels", wrong)
-    with pytest.raises(InputError, match="labels of the samples must lie in 0 ... 2"):
+    with pytest.raises(InputError, match="labels of samples must lie in 0 ... 2"):
         minisnn.evaluate(network, odd)
     for name in ("train", "validation", "test"):
         parts = dataset(validation=part)
@@ -295,9 +295,14 @@ def test_samples_that_are_not_what_they_say():
     ):
         with pytest.raises(InputError, match=re.escape(message)):
             minisnn.evaluate(network, Odd(batch))
-    for wrong in ((EVENTS, LABELS), None):
+    for wrong in ((EVENTS, LABELS), None, EVENTS, 5):
+        with pytest.raises(InputError, match="samples must be samples, got"):
+            minisnn.evaluate(network, wrong)
         with pytest.raises(InputError, match="dataset must be a Dataset, got"):
             minisnn.train(network, wrong, HOW)
+    for wrong in ({"run": "folder"}, {"on_epoch": 5}):
+        with pytest.raises(InputError, match="must be a"):
+            minisnn.train(network, dataset(), HOW, **wrong)
 
 
 def test_a_training_that_diverges_says_so():

@@ -6,13 +6,12 @@ import math
 import numpy as np
 import pytest
 
-from minisnn import NetworkConfig, TrainingConfig
-from minisnn.recipes import RECIPES, Recipe, published_recipes
 from minisnn.reproduce import comparison
-from minisnn.reproduce.comparison import Budget, Comparison, Speed, compare, configuration
+from minisnn.reproduce.comparison import Budget, Comparison, Speed, compare, experiment_of
 from minisnn.reproduce.published import PUBLISHED, Published
 from minisnn.reproduce.report import table
-from minisnn.runs import RunFolder
+from minisnn.training.recipes import RECIPES, Recipe, published_recipes
+from minisnn.training.runs import RunFolder
 
 SETS = ("yin-yang", "mnist", "fashion-mnist", "nmnist", "shd")
 
@@ -32,8 +31,8 @@ def test_the_recipes_of_the_paper():
     assert set(hidden) == set(PUBLISHED)
     for name in SETS:
         for version, recipe in published_recipes(name).items():
-            config = configuration(name, recipe, "single-spike", Budget())
-            network, training = NetworkConfig(**config["network"]), TrainingConfig(**config["training"])
+            experiment = experiment_of(name, recipe, "single-spike", Budget())
+            network, training = experiment.network, experiment.training
             first = version == "v1"
             assert network.gradient == ("gated" if first else "straight-through")
             assert network.surrogate_scale == (100 if first else 10)
@@ -50,24 +49,24 @@ def test_the_recipes_of_the_paper():
                 (1e-3 if name == "shd" else 2e-4) if first else (2e-4 if name == "shd" else 1e-3)
             )
             if name in ("nmnist", "shd"):
-                assert config["data"] == {"counts": True, "binning": "round"}
+                assert experiment.data == {"counts": True, "binning": "round"}
     assert set(RECIPES) == set(SETS)
 
 
 def test_both_networks_get_the_same_but_for_the_neuron():
     budget = Budget(seeds=2, epochs=5, train_samples=100, hidden=9)
     single, multi = (
-        configuration("fashion-mnist", RECIPES["fashion-mnist"], neuron, budget)
+        experiment_of("fashion-mnist", RECIPES["fashion-mnist"], neuron, budget)
         for neuron in ("single-spike", "multi-spike")
     )
-    assert single["network"].pop("neuron") == "single-spike"
-    assert multi["network"].pop("neuron") == "multi-spike"
-    assert single["network"] == multi["network"]
-    assert single["network"]["sizes"] == (1, 9, 1)
-    assert {**single["training"], "solver": ""} == {**multi["training"], "solver": ""}
-    assert single["training"]["epochs"] == 5
-    assert single["series"] == multi["series"] == {"seeds": 2, "folds": 0}
-    assert single["data"]["train_samples"] == 100
+    assert (single.network.neuron, multi.network.neuron) == ("single-spike", "multi-spike")
+    assert dataclasses.replace(single.network, neuron="multi-spike") == multi.network
+    assert single.network.sizes == (1, 9, 1)
+    assert dataclasses.replace(single.training, solver=multi.training.solver) == multi.training
+    assert single.training.epochs == 5
+    assert single.series == multi.series == {"seeds": 2, "folds": 0}
+    assert single.data == multi.data
+    assert single.data["train_samples"] == 100
 
 
 def runs(accuracies, spikes, validation=None):

@@ -135,7 +135,7 @@ def test_what_is_no_data_set_of_a_sensor():
 
 
 def test_the_witness_reads_the_same_recordings(tmp_path):
-    io = pytest.importorskip("tonic.io", reason="needs tonic: pip install 'minisnn[data]'")
+    io = pytest.importorskip("tonic.io", reason="needs tonic: pip install '.[data]'")
     written = write_nmnist(tmp_path)
     for path in sorted(tmp_path.glob("Train/*/*.bin")):
         events = io.read_mnist_file(str(path), dtype=TONIC)
@@ -148,7 +148,7 @@ def test_the_witness_reads_the_same_recordings(tmp_path):
 
 
 def test_the_witness_reads_the_same_real_recordings(data_dir):
-    io = pytest.importorskip("tonic.io", reason="needs tonic: pip install 'minisnn[data]'")
+    io = pytest.importorskip("tonic.io", reason="needs tonic: pip install '.[data]'")
     folder = datasets.find("nmnist", data_dir)
     ours = datasets.load_dataset("nmnist", data_dir, polarities="kept", counts=True, train_samples=20).train
 
@@ -174,7 +174,7 @@ def test_the_witness_reads_the_same_real_recordings(data_dir):
 
 
 def tonic_datasets():
-    return pytest.importorskip("tonic.datasets", reason="needs tonic: pip install 'minisnn[data]'")
+    return pytest.importorskip("tonic.datasets", reason="needs tonic: pip install '.[data]'")
 
 
 def same_spikes(one, other):

@@ -10,10 +10,11 @@ import numpy as np
 import pytest
 import tqdm
 
-from minisnn import Network, NetworkConfig, datasets, optimiser, solvers
+from minisnn import Network, NetworkConfig, datasets, solvers
 from minisnn.errors import DataError, InputError
-from minisnn.runs import RunFolder
-from minisnn.training import TrainingConfig, evaluate, train
+from minisnn.training import TrainingConfig, evaluate, optimiser, train
+from minisnn.training.experiment import Experiment
+from minisnn.training.runs import RunFolder
 
 NETWORK = NetworkConfig((4, 12, 3), hidden_gain=4.0)
 
@@ -175,7 +176,7 @@ def test_run_folders(tmp_path, monkeypatch, data):
         json.dumps(run_config() | {"network": {"sizes": [4, 5, 3], "colour": "red"}})
     )
     with pytest.raises(DataError, match="not of this version of minisnn: .*colour"):
-        RunFolder.open(first).settings()
+        Experiment.from_json(RunFolder.open(first).config(), first)
 
 
 def test_a_checkpoint_that_cannot_be_written_leaves_the_last_one(data, tmp_path, monkeypatch):

@@ -9,9 +9,8 @@ import pytest
 from minisnn import Network, NetworkConfig, datasets
 from minisnn.datasets.samples import Subset, split
 from minisnn.errors import DataError, InputError
-from minisnn.evaluation import chosen_epoch, evaluate
-from minisnn.runs import RunFolder
-from minisnn.training import TrainingConfig, train
+from minisnn.training import TrainingConfig, chosen_epoch, evaluate, train
+from minisnn.training.runs import RunFolder
 
 NETWORK = NetworkConfig((4, 12, 3), hidden_gain=4.0)
 # The accuracy rises and falls again, so that there are several best epochs on the way, and the last is none.

@@ -20,8 +20,8 @@ def load_cupy() -> Any:
     """CuPy with a device behind it, or `ImportError` with one line that says what is missing."""
     if importlib.util.find_spec("cupy") is None:
         raise ImportError(
-            "CuPy is missing: pip install 'minisnn[gpu-cuda12]' or 'minisnn[gpu-cuda13]', after the CUDA version "
-            "that nvidia-smi shows"
+            "CuPy is missing: pip install '.[gpu-cuda12]' or '.[gpu-cuda13]' in a clone of minisnn, after the CUDA "
+            "version that nvidia-smi shows"
         )
     import cupy
 

@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass, field
 from typing import Any
 
-from . import solvers
+from .. import solvers
 
 __all__ = ["RECIPES", "TRADES", "Recipe", "default_solver", "published_recipes"]
 
@@ -31,6 +31,10 @@ class Recipe:
     training: dict[str, Any] = field(default_factory=dict)
     network: dict[str, Any] = field(default_factory=dict)
     validation: int = 0
+
+    def held_out(self, n_train: int) -> int:
+        """How many of the training samples are held out."""
+        return min(self.validation, n_train // 10)
 
 
 # Steps of 2 ms, time constants of 10 and 20 ms.

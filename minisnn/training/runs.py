@@ -17,12 +17,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .errors import DataError, InputError, one_line
-from .evaluation import EpochMetrics, chosen_epoch
-from .files import checked_folder, read_npz, write_npz, write_text
-from .network import Network, NetworkConfig
+from ..errors import DataError, InputError, one_line
+from ..files import checked_folder, read_npz, write_npz, write_text
+from ..network import Network
+from .metrics import EpochMetrics, chosen_epoch
 from .optimiser import Adam
-from .training import TrainingConfig
 
 __all__ = ["RunFolder"]
 
@@ -106,17 +105,6 @@ class RunFolder:
         if missing:
             raise DataError(f"{path} must hold {', '.join(ENTRIES)}; missing: {', '.join(missing)}")
         return config
-
-    def settings(self) -> tuple[NetworkConfig, TrainingConfig]:
-        """Network and training of ``config.json``, checked."""
-        config = self.config()
-        try:
-            network = NetworkConfig(**{**config["network"], "sizes": tuple(config["network"]["sizes"])})
-            return network, TrainingConfig(**config["training"])
-        except (TypeError, KeyError, ValueError, OverflowError) as error:
-            raise DataError(
-                f"{self.path / 'config.json'} is not of this version of minisnn: {one_line(error)}"
-            ) from None
 
     def checkpoint(self) -> dict[str, NDArray[Any]]:
         """Arrays of the last finished epoch."""

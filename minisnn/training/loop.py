@@ -5,25 +5,24 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from . import solvers
-from .datasets import Dataset, Samples
-from .errors import InputError
-from .evaluation import EpochMetrics, Evaluation, batches, chosen_epoch, evaluate, part_labels
-from .network import Network
+from .. import solvers
+from ..datasets.samples import Dataset, Samples, checked_part
+from ..errors import InputError, shown
+from ..network import Network
+from ..reading import checked_count, checked_float, checked_name, checked_type
+from ..solvers.compiled.workspace import Workspace
+from ..streams import can_say, say
+from .evaluation import batches, evaluate
+from .metrics import EpochMetrics, chosen_epoch
 from .optimiser import MILESTONES, SCHEDULES, Adam, checked_milestones, learning_rate
-from .reading import checked_count, checked_float, checked_name, checked_type
-from .solvers.compiled.workspace import Workspace
-from .streams import can_say, say
+from .runs import RunFolder
 
-if TYPE_CHECKING:
-    from .runs import RunFolder
-
-__all__ = ["EpochMetrics", "Evaluation", "TrainingConfig", "chosen_epoch", "evaluate", "train"]
+__all__ = ["TrainingConfig", "train"]
 
 
 @dataclass(frozen=True)
@@ -32,20 +31,22 @@ class TrainingConfig:
 
     Parameters
     ----------
-    epochs, batch_size : int
-        Passes over the training samples, and samples per step (the last step of an epoch may have fewer).
+    epochs : int
+        Passes over the training samples.
+    batch_size : int
+        Samples per step; the last step of an epoch may have fewer.
     lr : float
         Learning rate at the start.
     schedule : {"cosine", "constant", "milestones"}
-        See `minisnn.optimiser.learning_rate`.
+        How the learning rate changes, see `minisnn.training.optimiser.learning_rate`.
     milestones : tuple of float
         Shares of the training after which the schedule of that name divides the learning rate by 10.
     weight_decay : float
         Decoupled weight decay, on weights only.
     solver : str
-        One of ``minisnn.solvers.names(neuron)``.
+        How to compute it: one of ``minisnn.solvers.names(neuron)``.
     seed : int
-        Of the order of samples in every epoch (and of augmentation), together with the epoch's number.
+        Seed of the order of samples in every epoch (and of augmentation), together with the epoch's number.
     """
 
     epochs: int = 10
@@ -118,6 +119,10 @@ def train(
     checked_type("network", network, Network)
     checked_type("dataset", dataset, Dataset)
     checked_type("config", config, TrainingConfig)
+    if run is not None:
+        checked_type("run", run, RunFolder)
+    if on_epoch is not None and not callable(on_epoch):
+        raise InputError(f"on_epoch must be a function, got {shown(on_epoch)}")
     if network.config.sizes[0] != dataset.n_inputs or network.config.sizes[-1] != dataset.n_classes:
         raise InputError(
             f"the network must have {dataset.n_inputs} inputs and {dataset.n_classes} classes for "
@@ -126,7 +131,7 @@ def train(
     # Said before the first step, not after the first epoch.
     parts = {"train": dataset.train, "validation": dataset.validation, "test": dataset.test}
     labels = {
-        part: part_labels(f"the {part} part of {dataset.name}", samples, network)
+        part: checked_part(f"the {part} part of {dataset.name}", samples, network.config.sizes[-1])
         for part, samples in parts.items()
         if samples is not None
     }

@@ -11,11 +11,11 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
 
-from .datasets import Dataset, latency_linear
-from .files import write_atomically
-from .network import Network
-from .spikes import SpikeEvents
-from .training import EpochMetrics
+from ..datasets import Dataset, latency_linear
+from ..files import write_atomically
+from ..network import Network
+from ..spikes import SpikeEvents
+from .metrics import EpochMetrics
 
 __all__ = ["draw_activity", "draw_decision_regions", "draw_learning_curves", "draw_run", "save"]
 

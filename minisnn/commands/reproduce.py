@@ -3,22 +3,28 @@
 from __future__ import annotations
 
 import argparse
-import json
 from pathlib import Path
 from typing import Any
 
 from ..errors import InputError, import_extra, unknown_name
 from ..files import checked_folder, write_text
+from ..reproduce.comparison import NEURONS, Budget, compare
+from ..reproduce.report import table
+from ..solvers.settings import settings
 from ..streams import say
+from ..training import RunFolder
+from ..training.experiment import Experiment
+from ..training.recipes import RECIPES, TRADES, published_recipes
+from .options import add_data_dir, add_json, write_json
 
-__all__ = ["add_reproduce_parser", "run_reproduce"]
+__all__ = ["add_reproduce_parser"]
 
 DATASETS = ("yin-yang", "mnist", "fashion-mnist", "nmnist", "shd")
 QUICK = {"epochs": 2, "train_samples": 1000, "test_samples": 500, "hidden": 100}
 
 
 def add_reproduce_parser(subparsers: Any) -> argparse.ArgumentParser:
-    """Add the command ``reproduce`` to the subparsers of an argparse parser; run it with `run_reproduce`."""
+    """Add the command ``reproduce`` to the subparsers of an argparse parser."""
     parser: argparse.ArgumentParser = subparsers.add_parser(
         "reproduce",
         help="the paper's comparison: single-spike against conventional networks",
@@ -47,22 +53,17 @@ def add_reproduce_parser(subparsers: Any) -> argparse.ArgumentParser:
     add("--hidden", type=int, metavar="N", help="hidden neurons, instead of each recipe's")
     add("--train-samples", type=int, metavar="N", help="only the first N training samples")
     add("--test-samples", type=int, metavar="N", help="only the first N test samples")
-    add("--data-dir", type=Path, help="folder of the data set, or its parent (default: MINISNN_DATA)")
+    add_data_dir(add)
     add("--out", type=Path, metavar="DIR", help="folder of runs and results (default reproduce/<dataset>)")
-    add("--json", type=Path, metavar="FILE", help="write the result as JSON there too")
+    add_json(add)
     add("--threads", type=int, metavar="N", help="threads of the compiled solvers")
     add("--quiet", action="store_true", help="print the table only")
-    parser.set_defaults(run=run_reproduce)
+    parser.set_defaults(run=_run)
     return parser
 
 
-def run_reproduce(args: argparse.Namespace) -> int:
+def _run(args: argparse.Namespace) -> int:
     """Train, time, print, write, draw; returns the exit code."""
-    from ..recipes import RECIPES, TRADES, published_recipes
-    from ..solvers.compiled import threads
-    from .comparison import Budget, compare
-    from .report import table
-
     if args.dataset not in DATASETS:
         raise unknown_name("data set", args.dataset, DATASETS)
     recipes = published_recipes(args.dataset) | {"best": RECIPES[args.dataset]}
@@ -78,19 +79,15 @@ def run_reproduce(args: argparse.Namespace) -> int:
             raise InputError(f"--{option} must be a whole number >= 1, got {value}")
     if args.folds < 0 or args.folds == 1:
         raise InputError(f"--folds must be a whole number >= 2, got {args.folds}")
-    if args.threads is not None:
-        threads.set_threads(args.threads)
     given = {name: getattr(args, name) for name in QUICK if getattr(args, name) is not None}
     budget = Budget(args.seeds, args.folds, **((_quick(args.dataset) if args.quick else {}) | given))
     out = args.out or checked_folder(Path("reproduce") / (args.dataset + ("-quick" if args.quick else "")))
     comparisons = []
+    how = {"data_dir": args.data_dir, "quiet": args.quiet}
     try:
-        for name in chosen:
-            comparisons.append(
-                compare(
-                    args.dataset, name, recipes[name], budget, out, data_dir=args.data_dir, quiet=args.quiet
-                )
-            )
+        with settings(n_threads=args.threads):
+            for name in chosen:
+                comparisons.append(compare(args.dataset, name, recipes[name], budget, out, **how))
     except KeyboardInterrupt:
         say(f"minisnn: interrupted; what is finished is in {out} (go on with the same command)")
         return 130
@@ -106,8 +103,7 @@ def run_reproduce(args: argparse.Namespace) -> int:
     out.mkdir(parents=True, exist_ok=True)
     write_text(out / "table.txt", text + "\n")
     for path in (out / "result.json", args.json):
-        if path is not None:
-            write_text(path, json.dumps(result, indent=2) + "\n")
+        write_json(path, result)
     _draw(comparisons, out, args.data_dir)
     return 0
 
@@ -124,16 +120,13 @@ def _draw(comparisons: list[Any], out: Path, data_dir: Path | None) -> None:
     except InputError as error:
         say(f"no pictures: {error}")
         return
-    from .. import experiment
-    from ..runs import RunFolder
-    from .comparison import NEURONS
-
     snapshots = {}
     for one in comparisons:
         if one.outcomes is None:
             continue
         runs = {neuron: RunFolder.open(one.outcomes[neuron][0]["run_dir"]) for neuron in NEURONS}
-        data = experiment.load(runs["single-spike"].config(), data_dir)
+        run = runs["single-spike"]
+        data = Experiment.from_json(run.config(), run.path).load_data(data_dir)
         snapshots[one.recipe] = ({neuron: run.network() for neuron, run in runs.items()}, data)
     for path in pictures.write_all(comparisons, snapshots, out):
         print(f"picture {path}")

@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import argparse
-import json
 from pathlib import Path
 from typing import Any
 
 from ..errors import InputError, import_extra
-from ..files import write_text
+from .options import add_json, write_json
 
-__all__ = ["add_bench_parser", "run_bench"]
+__all__ = ["add_bench_parser"]
 
 DENSITIES = ("dense", "sparse", "half")
 
 
 def add_bench_parser(subparsers: Any) -> argparse.ArgumentParser:
-    """Add the command ``bench`` to the subparsers of an argparse parser; run it with `run_bench`."""
+    """Add the command ``bench`` to the subparsers of an argparse parser."""
     parser: argparse.ArgumentParser = subparsers.add_parser(
         "bench",
         help="measure how fast it is, after checking that the answers agree",
@@ -31,7 +30,7 @@ def add_bench_parser(subparsers: Any) -> argparse.ArgumentParser:
     ):
         kind = kinds.add_parser(name, help=text, description=text[0].upper() + text[1:] + ".")
         add = kind.add_argument
-        add("--json", type=Path, metavar="FILE", help="write the figures as JSON")
+        add_json(add)
         add("--plot", type=Path, metavar="DIR", help="draw them into this folder")
         add("--quick", action="store_true", help="fewer sizes and repeats")
         add("--threads", type=int, metavar="N", help="threads (default: the cores)")
@@ -60,11 +59,11 @@ def add_bench_parser(subparsers: Any) -> argparse.ArgumentParser:
                 help="only this solver; may add a NumPy or GPU one",
             )
             add("--no-memory", action="store_true", help="do not measure peak memory")
-    parser.set_defaults(run=run_bench)
+    parser.set_defaults(run=_run)
     return parser
 
 
-def run_bench(args: argparse.Namespace) -> int:
+def _run(args: argparse.Namespace) -> int:
     """Measure, print, write; returns the exit code."""
     from ..solvers.compiled.threads import get_threads
 
@@ -76,8 +75,7 @@ def run_bench(args: argparse.Namespace) -> int:
         _pictures()  # so that a missing package is not found out after minutes of measuring
     measure = {"step": _step, "grid": _grid, "scaling": _scaling}[args.bench]
     records, faults, draw = measure(args, threads)
-    if args.json is not None:
-        write_text(args.json, json.dumps(records, indent=1) + "\n")
+    write_json(args.json, records)
     if args.plot is not None:
         path = _pictures().save(draw(), args.plot / f"bench_{args.bench}.png")
         print(f"picture {path}")
@@ -92,7 +90,7 @@ def _pictures() -> Any:
 
 
 def _chosen(args: argparse.Namespace) -> tuple[list[Any], list[str]]:
-    from .workloads import RULES, WORKLOADS, workload
+    from ..bench.workloads import RULES, WORKLOADS, workload
 
     small = {"batch": 16} if args.quick else {}
     names = args.workload or list(WORKLOADS)
@@ -100,7 +98,7 @@ def _chosen(args: argparse.Namespace) -> tuple[list[Any], list[str]]:
 
 
 def _step(args: argparse.Namespace, threads: int) -> tuple[list[Any], bool, Any]:
-    from .step import contestants, measure_steps, table
+    from ..bench.step import contestants, measure_steps, table
 
     workloads, rules = _chosen(args)
     repeats = args.repeats or (4 if args.quick else 20)
@@ -116,7 +114,7 @@ def _step(args: argparse.Namespace, threads: int) -> tuple[list[Any], bool, Any]
 
 
 def _grid(args: argparse.Namespace, threads: int) -> tuple[list[Any], bool, Any]:
-    from . import grid
+    from ..bench import grid
 
     repeats = args.repeats or (2 if args.quick else 5)
     steps = args.n_steps or ([8, 64, 256] if args.quick else [2**k for k in range(3, 12)])
@@ -136,7 +134,7 @@ def _grid(args: argparse.Namespace, threads: int) -> tuple[list[Any], bool, Any]
 
 
 def _scaling(args: argparse.Namespace, threads: int) -> tuple[list[Any], bool, Any]:
-    from .scaling import default_sizes, measure_axis, table
+    from ..bench.scaling import default_sizes, measure_axis, table
 
     workloads, rules = _chosen(args)
     repeats = args.repeats or (4 if args.quick else 10)

@@ -1,21 +1,24 @@
-"""What the commands `minisnn check` and `minisnn vectors` do; `minisnn.cli` hooks them in."""
+"""The commands ``minisnn check`` and ``minisnn vectors``."""
 
 from __future__ import annotations
 
 import argparse
-import json
 from pathlib import Path
 from typing import Any
 
 from ..errors import InputError
-from ..files import checked_folder, write_text
-from .judge import CONVENTIONS
+from ..files import checked_folder
+from ..oracle import golden, vectors
+from ..oracle.check import check
+from ..oracle.judge import CONVENTIONS
+from ..oracle.load import load_function
+from .options import add_json, write_json
 
 __all__ = ["add_check_parser", "add_vectors_parser", "run_check", "run_vectors"]
 
 
 def add_check_parser(subparsers: Any) -> argparse.ArgumentParser:
-    """Add the command ``check`` to the subparsers of an argparse parser; run it with `run_check`."""
+    """Add the command ``check`` to the subparsers of an argparse parser."""
     parser: argparse.ArgumentParser = subparsers.add_parser(
         "check",
         help="check another implementation of the layer",
@@ -70,7 +73,8 @@ def add_check_parser(subparsers: Any) -> argparse.ArgumentParser:
         metavar="SECONDS",
         help="for a call; exceeding it twice, so that a compilation does not count, is a finding (default: 10)",
     )
-    parser.add_argument("--json", metavar="FILE", help="write the report as JSON")
+    add_json(parser.add_argument)
+    parser.set_defaults(run=run_check)
     parser.add_argument(
         "--save", metavar="DIR", help="write the smallest failing cases, each with a pytest file"
     )
@@ -85,9 +89,6 @@ def run_check(args: argparse.Namespace) -> int:
     InputError
         If the port cannot be imported or the arguments make no sense.
     """
-    from .check import check
-    from .load import load_function
-
     forward = load_function(args.forward)
     backward = None if args.backward is None else load_function(args.backward)
     report = check(
@@ -106,13 +107,12 @@ def run_check(args: argparse.Namespace) -> int:
     if args.save is not None and report.findings:
         for path in report.save(args.save, args.forward, args.backward):
             print(f"wrote {path}")
-    if args.json is not None:
-        write_text(args.json, json.dumps(report.to_dict(), indent=1) + "\n")
+    write_json(args.json, report.to_dict())
     return 0 if report.passed else 1
 
 
 def add_vectors_parser(subparsers: Any) -> argparse.ArgumentParser:
-    """Add the command ``vectors`` to the subparsers of an argparse parser; run it with `run_vectors`."""
+    """Add the command ``vectors`` to the subparsers of an argparse parser."""
     parser: argparse.ArgumentParser = subparsers.add_parser(
         "vectors",
         help="write the golden vectors, or check them",
@@ -125,7 +125,8 @@ def add_vectors_parser(subparsers: Any) -> argparse.ArgumentParser:
         action="store_true",
         help="write nothing; exit code 1 if a file is missing, damaged or not current",
     )
-    parser.add_argument("--json", metavar="FILE", help="write the outcome as JSON")
+    add_json(parser.add_argument)
+    parser.set_defaults(run=run_vectors)
     return parser
 
 
@@ -137,8 +138,6 @@ def run_vectors(args: argparse.Namespace) -> int:
     InputError
         If neither a folder nor ``--check`` is given, or the folder cannot be written.
     """
-    from . import golden, vectors
-
     if args.folder is None and not args.check:
         raise InputError("give a folder to write the golden vectors to, or --check to check the shipped set")
     if args.check:
@@ -152,6 +151,5 @@ def run_vectors(args: argparse.Namespace) -> int:
         written = vectors.write(checked_folder(args.folder))
         print(f"wrote {len(written)} files to {args.folder}")
         outcome = {"passed": True, "files": [path.name for path in written]}
-    if args.json is not None:
-        write_text(args.json, json.dumps(outcome, indent=1) + "\n")
+    write_json(args.json, outcome)
     return 0 if outcome["passed"] else 1

@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .checks import checked_parameter
-from .errors import InputError, shown, unknown_name
-from .reading import checked_float
-from .solvers import AdamRule, Solver
-from .solvers import get as get_solver
+from ..checks import checked_parameter
+from ..errors import InputError, shown, unknown_name
+from ..reading import checked_float
+from ..solvers import AdamRule, Solver
+from ..solvers import get as get_solver
 
 __all__ = ["MILESTONES", "SCHEDULES", "Adam", "checked_milestones", "learning_rate"]
 
@@ -56,9 +56,9 @@ class Adam:
 
     def step(self, gradients: Parameters, lr: float) -> None:
         """Change the parameters in place, one step against `gradients`."""
-        checked = {
-            name: _checked_gradient(name, gradients.get(name), self.parameters[name]) for name in self.names
-        }
+        checked: dict[str, Any] = {name: gradients.get(name) for name in self.names}
+        if self.solver.on_host:
+            checked = {name: _checked_gradient(name, g, self.parameters[name]) for name, g in checked.items()}
         self.steps += 1
         for name, gradient in checked.items():
             parameter = self.parameters[name]
@@ -101,8 +101,6 @@ class Adam:
 
 def _checked_gradient(name: str, gradient: Any, parameter: NDArray[Any]) -> NDArray[Any]:
     """`gradient` as the update takes it, if it and the `parameter` that it will change are what they must be."""
-    if not isinstance(parameter, np.ndarray):  # on a device
-        return gradient
     flags = parameter.flags
     if not (flags.c_contiguous and flags.aligned and flags.writeable and parameter.dtype.isnative):
         raise InputError(

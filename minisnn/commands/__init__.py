@@ -1,0 +1,1 @@
+"""The command ``minisnn``: everything that parses options, prints and picks exit codes."""

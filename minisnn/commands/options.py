@@ -1,0 +1,78 @@
+"""Options made from what they are options of: names, types and help stand once, in its signature and docstring."""
+
+from __future__ import annotations
+
+import argparse
+import inspect
+import json
+import re
+import typing
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+from ..files import write_text
+
+__all__ = ["add_data_dir", "add_json", "add_options", "given", "write_json"]
+
+
+def add_options(parser: Any, source: Callable[..., Any], leave_out: Iterable[str]) -> None:
+    """Add an option for every parameter of a function or dataclass; the default of each is None, for not given."""
+    texts, hints = _described(source), typing.get_type_hints(source)
+    for name, parameter in inspect.signature(source).parameters.items():
+        if name in leave_out:
+            continue
+        hint: Any = hints[name]
+        choices, text = texts.get(name, (None, ""))  # python -OO leaves no docstrings
+        kinds = typing.get_args(hint) or (hint,)
+        if bool in kinds:
+            how: dict[str, Any] = {
+                "action": argparse.BooleanOptionalAction if parameter.default else "store_true"
+            }
+        else:
+            how = {"type": next(kind for kind in kinds if kind in (int, float, str)), "metavar": choices}
+            if ... in kinds or any(typing.get_origin(kind) is not None for kind in kinds):
+                how["nargs"] = "*"
+        parser.add_argument("--" + name.replace("_", "-"), default=None, help=text, **how)
+
+
+def given(
+    args: argparse.Namespace, source: Callable[..., Any], leave_out: Iterable[str] = ()
+) -> dict[str, Any]:
+    """What was given for the parameters of `source`."""
+    names = set(inspect.signature(source).parameters) - set(leave_out)
+    return {name: value for name, value in vars(args).items() if name in names and value is not None}
+
+
+def _described(source: Callable[..., Any]) -> dict[str, tuple[str | None, str]]:
+    """What the docstring says of every parameter: its choices, if they are listed, and a line that argparse takes."""
+    section = re.search(r"\nParameters\n-+\n(.*?)(\n\n[A-Z]\w+\n---|\Z)", inspect.getdoc(source) or "", re.S)
+    texts: dict[str, tuple[str | None, str]] = {}
+    for names, kind, text in re.findall(
+        r"^(\w[\w, ]*)(.*)\n((?:    .*\n?)+)", section[1] if section else "", re.M
+    ):
+        choices = ",".join(re.findall(r'"(.*?)"', kind)) if "{" in kind else ""
+        line = " ".join(text.replace("`", "").replace("%", "%%").split()).removesuffix(".")
+        texts |= dict.fromkeys(names.strip().split(", "), (f"{{{choices}}}" if choices else None, line))
+    return texts
+
+
+def add_data_dir(add: Callable[..., Any]) -> None:
+    """Add the option that says where data sets are."""
+    add(
+        "--data-dir",
+        type=Path,
+        metavar="DIR",
+        help="folder of the data set, or its parent (default: MINISNN_DATA)",
+    )
+
+
+def add_json(add: Callable[..., Any]) -> None:
+    """Add the option that has the result written to a file."""
+    add("--json", type=Path, metavar="FILE", help="write the result as JSON")
+
+
+def write_json(path: Path | None, value: Any) -> None:
+    """Write `value` as JSON, if a path is given."""
+    if path is not None:
+        write_text(path, json.dumps(value, indent=2) + "\n")

@@ -1,0 +1,200 @@
+"""The command ``minisnn train``: options, recipe, and what is printed and written in the end."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from .. import datasets, solvers
+from ..errors import InputError, import_extra, unknown_name
+from ..network import NetworkConfig
+from ..reading import checked_count
+from ..solvers.settings import settings
+from ..streams import say
+from ..training import RunFolder, TrainingConfig
+from ..training.experiment import Experiment, outcome, run_all, table
+from ..training.recipes import RECIPES, default_solver
+from .options import add_data_dir, add_json, add_options, given, write_json
+
+__all__ = ["add_train_parser"]
+
+# Options that change nothing about a run, so that they may go with --resume.
+_ANY_TIME = {"run", "resume", "data_dir", "threads", "json", "quiet"}
+
+
+def add_train_parser(subparsers: Any) -> argparse.ArgumentParser:
+    """Add the command ``train`` to the subparsers of an argparse parser."""
+    parser: argparse.ArgumentParser = subparsers.add_parser(
+        "train",
+        help="train a network",
+        description="Train a network; without options, a single-spike network on Yin-Yang, which needs no download. "
+        "Defaults of a data set are its recipe's.",
+    )
+    names = ", ".join(datasets.NAMES)
+    parser.add_argument("dataset", nargs="?", default="yin-yang", help=f"one of {names} (default yin-yang)")
+
+    group = parser.add_argument_group("data")
+    add_data_dir(group.add_argument)
+    add_options(group, datasets.load_dataset, leave_out=("name", "data_dir"))
+
+    group = parser.add_argument_group("network")
+    group.add_argument("--hidden", type=int, nargs="+", metavar="N", help="neurons of the hidden layers")
+    add_options(group, NetworkConfig, leave_out=("sizes",))
+
+    group = parser.add_argument_group("training")
+    add_options(group, TrainingConfig, leave_out=())
+    add = group.add_argument
+    add(
+        "--validation",
+        type=int,
+        metavar="N",
+        help="hold N training samples out and end with the epoch that is best on them",
+    )
+    add("--folds", type=int, metavar="K", help="K trainings, each validated on another K-th of the samples")
+    add("--seeds", type=int, default=1, metavar="N", help="N trainings, with seeds from --seed on")
+
+    add = parser.add_argument_group("how and where").add_argument
+    add(
+        "--threads",
+        type=int,
+        metavar="N",
+        help="threads of the compiled solvers; changes no bit of the result",
+    )
+    add("--product", choices=("auto", "events", "dense"), help="products with spikes by events or by BLAS")
+    add(
+        "--out",
+        type=Path,
+        metavar="DIR",
+        help="run folder, must be new (default runs/<dataset>-<date>-<number>)",
+    )
+    add(
+        "--resume",
+        type=Path,
+        metavar="RUN_DIR",
+        help="go on with an interrupted run or series, to the same bits",
+    )
+    add_json(add)
+    add("--quiet", action="store_true", help="print the last line only")
+    parser.set_defaults(run=_run)
+    return parser
+
+
+def _run(args: argparse.Namespace) -> int:
+    """Train, print, write; returns the exit code."""
+    if args.resume is not None:
+        _refuse_changes(args)
+        root = RunFolder.open(args.resume)
+        root.check_writable()
+        experiment = Experiment.from_json(root.config(), root.path)
+    else:
+        experiment = _experiment(args)
+        RunFolder.check_new(args.out)
+    with _settings(experiment, args.threads):
+        data = experiment.load_data(args.data_dir)
+        if args.resume is None:
+            # What does not fit the data is said before a folder is made.
+            experiment = experiment.fitted(data, _held_out(args, len(data.train)))
+            root = RunFolder.create(experiment.to_json(), args.out, experiment.dataset)
+        try:
+            outcomes = run_all(root, experiment, data, quiet=args.quiet)
+        except KeyboardInterrupt:
+            finished = f"{root.finished_epochs()} finished epochs are"
+            safe = finished if experiment.series is None else "what is finished is"
+            say(
+                f"minisnn: interrupted; {safe} in {root.path} (go on with: minisnn train --resume {root.path})"
+            )
+            return 130
+    result = outcome(outcomes, experiment)
+    write_json(args.json, result)
+    if not args.quiet:
+        print(table(outcomes))
+    print(f"{_last_line(result, len(data.test))}, run folder {root.path}")
+    if experiment.series is None:
+        _draw(root, data)
+    return 0
+
+
+def _last_line(result: dict[str, Any], n_test: int) -> str:
+    """The result in a line, of one training or of a series."""
+    series = "runs" in result
+
+    def quantity(key: str, factor: int, digits: int) -> str:
+        mean, sd = (result[f"{key}_mean"], result[f"{key}_sd"]) if series else (result[key], None)
+        return f"{factor * mean:.{digits}f}" + ("" if sd is None else f" +- {factor * sd:.{digits}f}")
+
+    parts = [f"{result['dataset']}: test accuracy {quantity('test_accuracy', 100, 2)} % of {n_test} samples"]
+    if result["validation_accuracy_mean" if series else "validation_accuracy"] is not None:
+        parts.append(f"validation {quantity('validation_accuracy', 100, 2)} %")
+    parts.append(f"{quantity('spikes_per_sample', 1, 1)} hidden spikes a sample")
+    parts.append(f"{quantity('seconds_per_epoch', 1, 2)} s an epoch")
+    if series:
+        parts.append(f"mean +- s.d. of {len(result['runs'])} trainings")
+    elif result["validation_accuracy"] is not None:
+        parts.append(f"epoch {result['chosen_epoch']} of {len(result['epochs'])}")
+    return ", ".join(parts)
+
+
+def _refuse_changes(args: argparse.Namespace) -> None:
+    """A run goes on as it began: name the options that would change it."""
+    defaults = vars(add_train_parser(argparse.ArgumentParser().add_subparsers()).parse_args([]))
+    changed = [
+        name for name, value in vars(args).items() if name not in _ANY_TIME and value != defaults[name]
+    ]
+    if changed:
+        options = ", ".join("--" + name.replace("_", "-") for name in changed)
+        raise InputError(f"--resume goes on with the run as it is; it takes no {options}")
+
+
+def _experiment(args: argparse.Namespace) -> Experiment:
+    """What is to be done, from the recipe of the data set and the options given."""
+    if args.dataset not in RECIPES:
+        raise unknown_name("data set", args.dataset, datasets.NAMES)
+    checked_count("--seeds", args.seeds, low=1)
+    if args.folds is not None:
+        checked_count("--folds", args.folds, low=2)
+        if args.validation is not None:
+            raise InputError("--folds validates every training on its fold: leave --validation out")
+    network = given(args, NetworkConfig)
+    solver = args.solver or default_solver(network.get("neuron", NetworkConfig.neuron))
+    experiment = Experiment.of_recipe(
+        args.dataset,
+        RECIPES[args.dataset],
+        hidden=tuple(args.hidden or ()),
+        data=given(args, datasets.load_dataset, leave_out=("data_dir",)),
+        training=given(args, TrainingConfig) | {"solver": solver},
+        network=network,
+        product=args.product or "auto",
+        series={"seeds": args.seeds, "folds": args.folds or 0} if args.seeds > 1 or args.folds else None,
+    )
+    if args.milestones is not None and experiment.training.schedule != "milestones":
+        raise InputError(f"--milestones is for --schedule milestones, got {experiment.training.schedule}")
+    return experiment
+
+
+def _held_out(args: argparse.Namespace, n_train: int) -> int:
+    if args.validation is not None or args.folds is not None:
+        return args.validation or 0
+    return RECIPES[args.dataset].held_out(n_train)
+
+
+def _settings(experiment: Experiment, threads: int | None) -> Any:
+    """The settings of the experiment's solver, or the error that says which it does not have."""
+    name, product = experiment.training.solver, experiment.product
+    module = solvers.get(name, experiment.network.neuron)
+    if threads is not None and not module.has_threads:
+        module.set_threads(threads)  # which says why not
+    if product != "auto" and not name.startswith("numba"):
+        raise InputError(f"--product is for the compiled solvers, got {name!r}")
+    return settings(None if product == "auto" else product, threads)
+
+
+def _draw(run: RunFolder, data: datasets.Dataset) -> None:
+    """Pictures of the run, where matplotlib is installed."""
+    try:
+        plotting = import_extra("minisnn.training.plotting", "matplotlib", "plot")
+    except InputError as error:
+        say(f"no pictures: {error}")
+        return
+    for path in plotting.draw_run(run.path, run.metrics(), run.network(), data):
+        print(f"picture {path}")

@@ -1,0 +1,275 @@
+"""An experiment: everything a training, or a series of them over seeds and folds, depends on.
+
+`Experiment` is what ``config.json`` holds. With a series it stands for several trainings, which differ in their
+seed and in the fold that validates them; each has a run folder of its own inside.
+"""
+
+from __future__ import annotations
+
+import inspect
+import statistics
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from ..datasets import Dataset, load_dataset
+from ..datasets.samples import folds, split
+from ..errors import DataError, InputError, one_line
+from ..network import Network, NetworkConfig
+from ..reading import checked_count
+from ..streams import say
+from ..table import table as text_table
+from .loop import TrainingConfig, train
+from .metrics import EpochMetrics, chosen_epoch, mean_and_sd
+from .recipes import Recipe
+from .runs import RunFolder
+
+__all__ = ["Experiment", "outcome", "run_all", "table"]
+
+_EPOCH = (
+    "epoch", "train_loss", "train_accuracy", "validation_accuracy", "test_accuracy", "spikes_per_sample", "seconds",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """Everything a training, or a series of them, depends on.
+
+    Parameters
+    ----------
+    dataset, data : str, dict
+        Name of the data set, and options of `load_dataset`.
+    split : dict
+        Held-out training samples: ``validation``, a number of them, or ``folds`` and ``fold``; or none.
+    product : {"auto", "events", "dense"}
+        How the compiled solvers multiply with spikes.
+    training, network : TrainingConfig, NetworkConfig
+        How, and what; sizes of input and output are 1 until `fitted`.
+    series : dict, optional
+        How many trainings: numbers of ``seeds``, and of ``folds`` (0 for none).
+    """
+
+    dataset: str
+    training: TrainingConfig
+    network: NetworkConfig
+    data: dict[str, Any] = field(default_factory=dict)
+    split: dict[str, int] = field(default_factory=dict)
+    product: str = "auto"
+    series: dict[str, int] | None = None
+
+    @classmethod
+    def of_recipe(
+        cls,
+        dataset: str,
+        recipe: Recipe,
+        *,
+        hidden: tuple[int, ...] = (),
+        data: dict[str, Any] | None = None,
+        training: dict[str, Any] | None = None,
+        network: dict[str, Any] | None = None,
+        **others: Any,
+    ) -> Experiment:
+        """The experiment of a recipe, with what is given in place of the recipe's."""
+        sizes = {"sizes": (1, *(hidden or recipe.hidden), 1)}
+        return cls(
+            dataset,
+            TrainingConfig(**(recipe.training | (training or {}))),
+            NetworkConfig(**(recipe.network | (network or {}) | sizes)),
+            recipe.data | (data or {}),
+            **others,
+        )
+
+    @classmethod
+    def from_json(cls, config: dict[str, Any], place: Path) -> Experiment:
+        """The experiment of the contents of ``config.json`` in the folder `place`, or `DataError`."""
+        path = place / "config.json"
+        try:
+            network = NetworkConfig(**config["network"])
+            training = TrainingConfig(**config["training"])
+        except (TypeError, KeyError, ValueError, OverflowError) as error:
+            raise DataError(f"{path} is not of this version of minisnn: {one_line(error)}") from None
+        held_out, series = config.get("split", {}), config.get("series")
+        for entry, value, forms in (
+            ("split", held_out, ((), ("validation",), ("fold", "folds"))),
+            ("series", series, ((), ("folds", "seeds"))),
+        ):
+            if value is None and entry == "series":
+                continue
+            if not isinstance(value, dict) or tuple(sorted(value)) not in forms:
+                raise DataError(f"{path}: the entry {entry} is damaged: {one_line(repr(value))}")
+            for name, number in value.items():
+                try:
+                    checked_count(f"{entry}: {name}", number)
+                except InputError as error:
+                    raise DataError(f"{path} is damaged: {error}") from None
+        try:
+            inspect.signature(load_dataset).bind(config["dataset"], None, **config["data"])
+        except TypeError as error:
+            raise DataError(f"{path}: the entry data has no options of a data set: {error}") from None
+        return cls(config["dataset"], training, network, config["data"], held_out, config["product"], series)
+
+    def to_json(self) -> dict[str, Any]:
+        """Contents of ``config.json``."""
+        config = {
+            "dataset": self.dataset,
+            "data": self.data,
+            "split": self.split,
+            "product": self.product,
+            "training": asdict(self.training),
+            "network": asdict(self.network),
+        }
+        return config if self.series is None else config | {"series": self.series}
+
+    def load_data(self, data_dir: Path | None = None) -> Dataset:
+        """Load the data set, undivided."""
+        return load_dataset(self.dataset, data_dir, **self.data)
+
+    def fitted(self, data: Dataset, held_out: int = 0) -> Experiment:
+        """Complete it by what the loaded data say, with `held_out` validation samples; say now what does not fit."""
+        sizes = (data.n_inputs, *self.network.sizes[1:-1], data.n_classes)
+        experiment = replace(
+            self,
+            data=self.data | {"n_steps": data.n_steps},
+            split={"validation": held_out} if held_out else {},
+            network=replace(self.network, sizes=sizes),
+        )
+        for _, variant in experiment.variants():
+            variant.divided(data)
+        return experiment
+
+    def divided(self, data: Dataset) -> Dataset:
+        """The data set with the validation samples held out: a number of them, a fold, or none."""
+        if "validation" in self.split:
+            return split(data, self.split["validation"], self.training.seed)
+        if not self.split:
+            return data
+        parts = folds(data, self.split["folds"], self.training.seed)
+        if self.split["fold"] >= len(parts):
+            raise DataError(f"the fold must be one of 0 ... {len(parts) - 1}, got {self.split['fold']}")
+        return parts[self.split["fold"]]
+
+    def variants(self) -> Iterator[tuple[str, Experiment]]:
+        """Name of, and experiment of, every training of a series; ``""`` and itself if it is none."""
+        if self.series is None:
+            yield "", self
+            return
+        n_seeds, n_folds, first = self.series["seeds"], self.series["folds"], self.training.seed
+        for seed in range(first, first + n_seeds):
+            for fold in range(n_folds) if n_folds else (None,):
+                parts = [f"seed-{seed}"] * (n_seeds > 1) + [f"fold-{fold}"] * (fold is not None)
+                yield (
+                    "-".join(parts) or f"seed-{seed}",
+                    replace(
+                        self,
+                        training=replace(self.training, seed=seed),
+                        split=self.split if fold is None else {"folds": n_folds, "fold": fold},
+                        series=None,
+                    ),
+                )
+
+
+def run_all(root: RunFolder, experiment: Experiment, data: Dataset, *, quiet: bool) -> list[dict[str, Any]]:
+    """Train every variant in its folder, going on with what is there; returns their outcomes."""
+    outcomes = []
+    for name, variant in experiment.variants():
+        run = root
+        if name:
+            path = root.path / name
+            # A run that a kill left without its configuration has not begun.
+            started = (path / "config.json").exists()
+            run = RunFolder.open(path) if started else RunFolder.create(variant.to_json(), path)
+            if started and Experiment.from_json(run.config(), path) != variant:
+                raise DataError(f"{path} is not of the series in {root.path}: their config.json differ")
+            if not quiet:
+                print(f"{name}:", flush=True)
+        outcomes.append(_train_run(run, variant, data, quiet=quiet) | ({"name": name} if name else {}))
+    return outcomes
+
+
+def _train_run(run: RunFolder, experiment: Experiment, data: Dataset, *, quiet: bool) -> dict[str, Any]:
+    """Train in a folder, from where it stands, on the undivided data set; returns the outcome."""
+    training, data = experiment.training, experiment.divided(data)
+    network = Network.random(experiment.network, training.seed)
+
+    def report(metrics: EpochMetrics) -> None:
+        validation = metrics.validation_accuracy
+        print(
+            f"epoch {metrics.epoch:3d}/{training.epochs}  loss {metrics.train_loss:.4f}  "
+            f"train {100 * metrics.train_accuracy:6.2f} %  "
+            + ("" if validation is None else f"validation {100 * validation:6.2f} %  ")
+            + f"test {100 * metrics.test_accuracy:6.2f} %  spikes/sample {metrics.spikes_per_sample:7.1f}  "
+            f"{metrics.seconds:6.2f} s  {len(data.train) / metrics.seconds:6.0f} samples/s",
+            flush=True,
+        )
+
+    history = train(network, data, training, run=run, quiet=quiet, on_epoch=None if quiet else report)
+    chosen = chosen_epoch(history)
+    _warn_about_activity(chosen, experiment.network.sizes[1:-1])
+    return {
+        "dataset": experiment.dataset,
+        "neuron": experiment.network.neuron,
+        "solver": training.solver,
+        "seed": training.seed,
+        "n_parameters": network.n_parameters,
+        "epochs": [{key: getattr(metrics, key) for key in _EPOCH} for metrics in history],
+        "chosen_epoch": chosen.epoch,
+        "validation_accuracy": chosen.validation_accuracy,
+        "test_accuracy": chosen.test_accuracy,
+        "spikes_per_sample": chosen.spikes_per_sample,
+        "silent_neurons": chosen.silent_neurons,
+        "always_firing": chosen.always_firing,
+        "seconds_per_epoch": statistics.median(metrics.seconds for metrics in history),
+        "run_dir": str(run.path),
+    }
+
+
+def _warn_about_activity(metrics: EpochMetrics, sizes: tuple[int, ...]) -> None:
+    """Say which layers have many neurons that tell nothing about the sample."""
+    for counts, what in (
+        (metrics.silent_per_layer, "never fire"),
+        (metrics.always_firing_per_layer, "fire for every sample"),
+    ):
+        for k, (count, size) in enumerate(zip(counts, sizes), start=1):
+            if count > size / 10:
+                say(f"minisnn: warning: {count} of {size} neurons of hidden{k} {what}")
+
+
+def outcome(outcomes: list[dict[str, Any]], experiment: Experiment) -> dict[str, Any]:
+    """What ``--json`` writes: the outcome of the one training, or those of a series with mean and s.d."""
+    if experiment.series is None:
+        return outcomes[0]
+    result: dict[str, Any] = {
+        key: outcomes[0][key] for key in ("dataset", "neuron", "solver", "n_parameters")
+    }
+    result |= experiment.series | {"runs": outcomes}
+    for key in ("test_accuracy", "validation_accuracy", "spikes_per_sample", "seconds_per_epoch"):
+        result[f"{key}_mean"], result[f"{key}_sd"] = mean_and_sd([run[key] for run in outcomes])
+    return result
+
+
+def table(outcomes: list[dict[str, Any]]) -> str:
+    """One line for every training, and their mean and s.d. if there are several.
+
+    Accuracies in %; silent and always: hidden neurons that fire for no test sample, and for every one.
+    """
+    columns = (
+        ("chosen_epoch", "epoch", 1, 0), ("validation_accuracy", "validation", 100, 2),
+        ("test_accuracy", "test", 100, 2), ("spikes_per_sample", "spikes/sample", 1, 1),
+        ("silent_neurons", "silent", 1, 0), ("always_firing", "always", 1, 0),
+        ("seconds_per_epoch", "s/epoch", 1, 2),
+    )  # fmt: skip
+    rows = [["training", *(head for _, head, _, _ in columns)]]
+    for run in outcomes:
+        values = [None if run[key] is None else run[key] * factor for key, _, factor, _ in columns]
+        rows.append([run.get("name") or Path(run["run_dir"]).name, *_cells(values, columns)])
+    if len(outcomes) > 1:
+        moments = [mean_and_sd([run[key] for run in outcomes]) for key, _, _, _ in columns]
+        for which, name in enumerate(("mean", "s.d.")):
+            values = [None if (v := m[which]) is None else v * c[2] for m, c in zip(moments, columns)]
+            rows.append([name, *_cells(values, columns, extra=which)])
+    return text_table(rows)
+
+
+def _cells(values: list[Any], columns: Any, extra: int = 0) -> list[str]:
+    return ["-" if v is None else f"{v:.{digits + extra}f}" for v, (_, _, _, digits) in zip(values, columns)]
