@@ -12,8 +12,6 @@ from .lanes import LANES, load, root, store
 from .records import Floats
 from .threads import run_rows
 
-__all__ = ["adam_update"]
-
 
 @kernel
 def _adam(

@@ -22,27 +22,6 @@ from .records import Events, Floats, Ints32, Ints64, Scratch
 from .threads import run_rows, run_shares, shares
 from .workspace import Workspace, buffer
 
-__all__ = [
-    "DENSE_FROM",
-    "DENSE_FROM_EVENTS",
-    "add_partials",
-    "add_sample_gradient",
-    "as_events",
-    "event_matmul",
-    "event_matmul_transposed",
-    "events_of",
-    "events_of_times",
-    "get_product",
-    "group_by_input",
-    "group_scratch",
-    "group_size",
-    "most_events",
-    "of_samples",
-    "prepare",
-    "set_product",
-    "weight_blocks",
-]
-
 PRODUCTS = ("auto", "events", "dense")
 # Share of all (step, input) pairs with an event from which on BLAS does a product faster than rows do, as
 # measured with 50 to 1000 neurons. Converting costs time, so the input stays in the form it has unless the density

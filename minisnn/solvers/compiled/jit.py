@@ -20,8 +20,6 @@ import numba
 from numba.core.caching import CompileResultCacheImpl, FunctionCache
 from numba.core.serialize import dumps
 
-__all__ = ["cache_folder", "inlined", "kernel"]
-
 
 def _source_stamp() -> str:
     """Digest of the solvers' source files."""

@@ -35,24 +35,6 @@ from numpy.typing import NDArray
 
 from .jit import inlined, kernel
 
-__all__ = [
-    "LANES",
-    "ROWS_COPIED",
-    "columns",
-    "copy_in",
-    "copy_out",
-    "full",
-    "load",
-    "n_blocks",
-    "pack",
-    "padded",
-    "root",
-    "store",
-    "unpack",
-    "unpadded",
-    "where",
-]
-
 # Two of the longest vectors in use (64 bytes of float32), four or eight of the others: as many sums at a time hide
 # what one addition takes.
 LANES = 32

@@ -20,20 +20,6 @@ from .records import Events, Floats, Gradient, Ints32, Layer, Rule, Scratch, Spa
 from .upstream import begin_group, membrane_rows, upstream_of, upstream_rows
 from .workspace import Workspace, buffer
 
-__all__ = [
-    "backward_layer",
-    "backward_readout",
-    "backward_readout_share",
-    "backward_share",
-    "forward_layer",
-    "forward_readout",
-    "forward_share",
-    "of_share",
-    "parameters_of",
-    "partial_gradients",
-    "sums_of_shares",
-]
-
 
 def parameters_of(
     weight: Floats, bias: Floats, decay: Floats, workspace: Workspace | None = None, name: str = "weight"

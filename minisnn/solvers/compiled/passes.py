@@ -17,17 +17,6 @@ from .jit import inlined
 from .lanes import columns, full, load, store, where
 from .records import Events, Floats, Gradient, Ints32, Layer, Rule, Span
 
-__all__ = [
-    "BIAS",
-    "DECAY",
-    "GS",
-    "STATE",
-    "backward_pass",
-    "forward_pass",
-    "readout_backward_pass",
-    "readout_pass",
-]
-
 # Rows of a layer's constants, and of the sums that make up their gradients.
 BIAS, DECAY = 0, 1
 # Rows of what a pass carries from some steps to the next: forward the potential; backward the sums of Eqs. 7 and 9,

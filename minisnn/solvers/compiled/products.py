@@ -17,20 +17,6 @@ from .records import Floats
 from .threads import one_blas_thread, run_rows, shares
 from .workspace import Workspace, buffer
 
-__all__ = [
-    "Run",
-    "Spikes",
-    "add_in_order",
-    "decay_row",
-    "in_turn",
-    "matmul",
-    "matmul_samples",
-    "matmul_transposed",
-    "matmul_transposed_samples",
-    "share_products",
-    "summed_like",
-]
-
 Spikes = NDArray[Any] | SpikeEvents
 Run = Callable[[Callable[[int, int, int], None], int], None]
 

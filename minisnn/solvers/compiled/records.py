@@ -12,26 +12,6 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = [
-    "Bools",
-    "Events",
-    "Floats",
-    "Gradient",
-    "Ints32",
-    "Ints64",
-    "Layer",
-    "Loss",
-    "Network",
-    "Onward",
-    "Results",
-    "Room",
-    "Rule",
-    "SampleSums",
-    "Scratch",
-    "Span",
-    "Upstream",
-]
-
 Floats = NDArray[np.floating[Any]]
 Ints32 = NDArray[np.int32]
 Ints64 = NDArray[np.int64]

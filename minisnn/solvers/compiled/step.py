@@ -47,8 +47,6 @@ from .threads import one_blas_thread, run_shares_in_rooms, shares
 from .upstream import BY_BLAS, PROJECTED, RECURSION, onward_of
 from .workspace import Workspace
 
-__all__ = ["Step", "predict", "training_step"]
-
 Parameters = tuple[Floats, Floats, Floats]  # weight (n_in, n_out), bias (n_out,), decay scalar or (n_out,)
 
 

@@ -23,18 +23,6 @@ import threadpoolctl
 
 from ...reading import checked_count
 
-__all__ = [
-    "SHARES",
-    "WORTH_WAKING",
-    "get_threads",
-    "one_blas_thread",
-    "run_rows",
-    "run_shares",
-    "run_shares_in_rooms",
-    "set_threads",
-    "shares",
-]
-
 # Where the shares end, in 32nds of the batch: two large, two middling, two small. More would balance better,
 # but every share has a partial weight gradient of its own that must be cleared and added.
 _ENDS = (8, 16, 21, 26, 29, 32)

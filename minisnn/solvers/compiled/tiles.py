@@ -18,8 +18,6 @@ from .passes import STATE, backward_pass, forward_pass
 from .records import Events, Floats, Gradient, Ints32, Layer, Rule, Span, Upstream
 from .upstream import begin_group, upstream_of, upstream_rows
 
-__all__ = ["Tiles", "backward_tiles", "forward_tiles", "tiles_for"]
-
 # Numbers of one matrix in a tile, and at least so many steps: three tiles fit the second cache of a core, and there
 # are not more rows side by side than a processor reads ahead in at once.
 _NUMBERS, _FEWEST = 2**13, 8

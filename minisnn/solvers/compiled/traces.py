@@ -14,8 +14,6 @@ from .records import Floats
 from .threads import run_shares
 from .workspace import buffer
 
-__all__ = ["BlockReadoutTrace", "BlockTrace", "in_blocks", "packed"]
-
 Made = TypeVar("Made", bound=Trace | ReadoutTrace)
 
 

@@ -15,19 +15,6 @@ from .lanes import columns, copy_in, full, load, padded, store
 from .passes import GS
 from .records import Floats, Onward, Span, Upstream
 
-__all__ = [
-    "BY_BLAS",
-    "FEW",
-    "GIVEN",
-    "PROJECTED",
-    "RECURSION",
-    "begin_group",
-    "membrane_rows",
-    "onward_of",
-    "upstream_of",
-    "upstream_rows",
-]
-
 # An array; the product of the next layer's gI and weights, on the way or by BLAS for a sample at once; the recursion
 # of a readout with one decay for all outputs.
 GIVEN, PROJECTED, BY_BLAS, RECURSION = 0, 1, 2, 3

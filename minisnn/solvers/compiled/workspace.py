@@ -9,8 +9,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-__all__ = ["Workspace", "buffer"]
-
 _LINE = 64  # bytes
 
 
