@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from ..loss import softmax_cross_entropy, softmax_cross_entropy_backward
 from ..network import Activity, Network
 from ..oracle.bounds import gamma, potential_bound
-from ..solvers.threads import one_blas_thread
+from ..solvers.compiled.threads import one_blas_thread
 from ..spikes import SpikeEvents
 from ..surrogate import fast_sigmoid_derivative
 

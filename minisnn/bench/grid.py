@@ -23,9 +23,9 @@ from numpy.typing import NDArray
 
 from .. import solvers
 from ..errors import unknown_name
-from ..solvers import event_products
+from ..solvers.compiled import events
+from ..solvers.compiled.workspace import Workspace
 from ..solvers.settings import settings
-from ..solvers.workspace import Workspace
 from ..spikes import SpikeEvents
 from .agreement import layer_disagreement
 from .timing import by_turns, exponent
@@ -110,8 +110,7 @@ class LayerRunner:
         grad_spikes: NDArray[Any],
     ) -> None:
         module = solvers.get(solver, neuron)
-        move = getattr(module, "to_device", lambda values: values)
-        self.synchronise: Callable[[], None] = getattr(module, "synchronise", lambda: None)
+        move, self.synchronise = module.to_device, module.synchronise
         single = neuron == "single-spike"
         self.forward = module.single_spike_forward if single else module.multi_spike_forward
         self.backward = module.single_spike_backward if single else module.multi_spike_backward
@@ -179,7 +178,7 @@ def layer_parameters(raster: NDArray[Any], n_out: int, seed: int = 0) -> tuple[N
 def best_input(raster: NDArray[Any]) -> tuple[Any, float]:
     """The input as `numba-parallel` wants it (by its density rule), and its share of cells with an event."""
     share = float(np.count_nonzero(raster)) / raster.size
-    return (SpikeEvents.from_raster(raster) if share < event_products.DENSE_FROM else raster), share
+    return (SpikeEvents.from_raster(raster) if share < events.DENSE_FROM else raster), share
 
 
 def measure_grid(

@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from .. import solvers
 from ..loss import softmax_cross_entropy, softmax_cross_entropy_backward
 from ..network import Network
+from ..solvers.compiled.workspace import Workspace
 from ..solvers.settings import settings
-from ..solvers.workspace import Workspace
 from ..spikes import SpikeEvents
 from ..training.optimiser import Adam
 
@@ -88,8 +88,7 @@ class StepRunner:
         # As in training: on a device, parameters, moments and input are there before the clock starts.
         self.network = checked.on_device(contestant.solver)
         self.optimiser.move(self.network.parameters)
-        self.signal = getattr(module, "to_device", lambda signal: signal)(self.signal)
-        self.synchronise: Callable[[], None] = getattr(module, "synchronise", lambda: None)
+        self.signal, self.synchronise = module.to_device(self.signal), module.synchronise
         self.workspace = Workspace()
 
     def __call__(self) -> float:

@@ -182,8 +182,8 @@ def _settings(experiment: Experiment, threads: int | None) -> Any:
     """The settings of the experiment's solver, or the error that says which it does not have."""
     name, product = experiment.training.solver, experiment.product
     module = solvers.get(name, experiment.network.neuron)
-    if threads is not None and not hasattr(module, "set_threads"):
-        raise InputError(f"solver {name!r} has no threads to set; BLAS has its own")
+    if threads is not None and not module.has_threads:
+        module.set_threads(threads)  # which says why not
     if product != "auto" and not name.startswith("numba"):
         raise InputError(f"--product is for the compiled solvers, got {name!r}")
     return settings(None if product == "auto" else product, threads)

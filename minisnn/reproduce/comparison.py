@@ -14,8 +14,8 @@ from ..bench.timing import Contestant, StepRunner, by_turns, milliseconds
 from ..datasets import Dataset
 from ..errors import DataError
 from ..network import Network
+from ..solvers.compiled.threads import get_threads
 from ..solvers.settings import settings
-from ..solvers.threads import get_threads
 from ..training.experiment import Experiment, run_all
 from ..training.metrics import mean_and_sd
 from ..training.recipes import Recipe, default_solver
