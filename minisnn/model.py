@@ -75,7 +75,7 @@ potential over time gives the logits, by maximum (version 1) or by sum (version 
     logit_o = logit_scale * max_t U_o[t]    or    logit_scale * sum_t U_o[t]         (17)
     gU_o[t] = logit_scale * glogit_o * [t is the first maximum]    or everywhere     (18)
 
-followed by softmax cross-entropy, mean over the batch (`minisnn.readout`).
+followed by softmax cross-entropy, mean over the batch (`minisnn.loss`).
 
 Conventions on which other libraries differ
 -------------------------------------------
@@ -161,6 +161,17 @@ class Trace:
     neuron: Neuron = "single-spike"
     first_spikes: Array | None = None
 
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """(B, T, N)."""
+        batch, n_steps, _ = self.input.shape
+        return batch, n_steps, self.weight.shape[1]
+
+    @property
+    def last_potential(self) -> Array:
+        """(B, N) potential in the last step: it tells of an overflow in any step."""
+        return self.potential[:, -1]
+
     @cached_property
     def spike_times(self) -> Array:
         """(B, N) int32: step of the (first) spike, ``T`` for never."""
@@ -171,15 +182,15 @@ class Trace:
     @cached_property
     def spikes(self) -> Array:
         """(B, T, N) spikes, 0 or 1 in the working dtype (Eq. 5, or Eq. 13 in the conventional layer)."""
-        xp = array_api_compat.array_namespace(self.potential)
         if self.neuron == "multi-spike":
             fired = self.potential > self.threshold
+            xp = array_api_compat.array_namespace(fired)
         else:
-            steps = xp.arange(
-                self.potential.shape[1], dtype=xp.int32, device=array_api_compat.device(self.potential)
-            )
-            fired = steps[None, :, None] == self.spike_times[:, None, :]
-        return xp.astype(fired, self.potential.dtype)
+            times = self.spike_times
+            xp = array_api_compat.array_namespace(times)
+            steps = xp.arange(self.shape[1], dtype=xp.int32, device=array_api_compat.device(times))
+            fired = steps[None, :, None] == times[:, None, :]
+        return xp.astype(fired, self.weight.dtype)
 
     @cached_property
     def membrane(self) -> Array:
@@ -220,6 +231,11 @@ class ReadoutTrace:
     membrane: Array
     logits: Array
     peak_times: Array | None = None
+
+    @property
+    def last_potential(self) -> Array:
+        """(B, n_out) potential in the last step: it tells of an overflow in any step."""
+        return self.membrane[:, -1]
 
 
 @dataclass(frozen=True, eq=False)

@@ -31,9 +31,9 @@ from .checks import (
 )
 from .errors import DataError, InputError, one_line, shown
 from .files import read_npz, write_npz
+from .loss import softmax_cross_entropy, softmax_cross_entropy_backward
 from .model import READOUTS, Gradients, ReadoutTrace, Trace
 from .reading import checked_count, checked_flag, checked_float, checked_name, checked_type, read_array
-from .readout import softmax_cross_entropy, softmax_cross_entropy_backward
 from .spikes import SpikeEvents
 
 __all__ = ["Activity", "Network", "NetworkConfig", "Outcome"]
@@ -167,17 +167,22 @@ class Outcome:
     logits : (B, n_classes)
         Of Eq. 17.
     spike_times : tuple of (B, N) int32
-        Of every hidden layer; ``n_steps`` is never.
+        Of every hidden layer, the first of every neuron; ``n_steps`` is never.
     n_steps : int
         T.
+    counts : (n_hidden_layers,) int64, optional
+        Spikes, if neurons may fire more than once.
     """
 
     logits: NDArray[Any]
     spike_times: tuple[NDArray[np.int32], ...]
     n_steps: int
+    counts: NDArray[np.int64] | None = None
 
     def spike_counts(self) -> NDArray[np.int64]:
         """(n_hidden_layers,) number of spikes of every hidden layer, summed over the batch."""
+        if self.counts is not None:
+            return self.counts
         return np.array([(times < self.n_steps).sum() for times in self.spike_times], dtype=np.int64)
 
 
@@ -191,7 +196,7 @@ def _dtype_name(dtype: Any) -> Any:
 
 def _count_spikes(trace: Trace) -> int:
     if trace.neuron == "single-spike":
-        return int((trace.spike_times < trace.potential.shape[1]).sum())
+        return int((trace.spike_times < trace.shape[1]).sum())
     return int((trace.potential > trace.threshold).sum())
 
 
@@ -299,10 +304,11 @@ class Network:
         """
         module = self._solver(solver)
         parameters = self.own_parameters()
-        if not hasattr(module, "to_device"):
+        moved = module.to_device(parameters)
+        if moved is parameters:
             return self
         there = copy.copy(self)
-        there.parameters, there._on_device = module.to_device(parameters), True
+        there.parameters, there._on_device = moved, True
         return there
 
     def forward(
@@ -357,12 +363,55 @@ class Network:
             config.logit_scale,
             workspace=_part(workspace, "readout"),
         )
-        for potential in (*(trace.potential for trace in hidden), readout.membrane):
-            check_overflow(potential)
+        for trace in (*hidden, readout):
+            check_overflow(trace.last_potential[:, None])
         _check_logits(readout.logits)
         for trace in (*hidden, readout):
             made_here(trace)
         return Activity(hidden, readout)
+
+    def predict(
+        self,
+        spikes: NDArray[Any] | SpikeEvents,
+        *,
+        solver: str = "numba-parallel",
+        workspace: Any = None,
+        checked: bool = False,
+    ) -> Outcome:
+        """Logits and spike times of a batch, by the fastest way the solver has; arguments and errors of `forward`.
+
+        Examples
+        --------
+        >>> network = Network.random(NetworkConfig(sizes=(4, 120, 3)), seed=1)
+        >>> spikes = SpikeEvents.from_spike_times(np.array([[0, 3, 9, 6]]), n_steps=10)
+        >>> network.predict(spikes).logits.shape
+        (1, 3)
+        """
+        if not checked:
+            self.own_parameters()
+            spikes = self.checked_input(spikes)
+        config, module = self.config, self._solver(solver)
+        if config.neuron == "single-spike":
+            step = module.predict(
+                spikes,
+                [self._layer(name) for name in config.layers],
+                threshold=config.threshold,
+                readout=config.readout,
+                logit_scale=config.logit_scale,
+                workspace=workspace,
+            )
+            if step is not None:
+                return self._outcome(step, spikes.shape[1])
+        activity = self.forward(spikes, solver=solver, workspace=workspace, checked=True)
+        times = tuple(trace.spike_times for trace in activity.hidden)
+        return Outcome(activity.logits, times, spikes.shape[1], activity.spike_counts())
+
+    def _outcome(self, step: Any, n_steps: int) -> Outcome:
+        """What a solver left of a whole network, if nothing left the range of the dtype."""
+        for potential in step.last_potential:
+            check_overflow(potential[:, None])
+        _check_logits(step.logits)
+        return Outcome(step.logits, step.spike_times, n_steps)
 
     def backward(
         self,
@@ -444,13 +493,12 @@ class Network:
     ) -> tuple[float, Parameters, Activity | Outcome]:
         """As `loss_and_gradients`, by the fastest way the solver has.
 
-        A solver may take a whole network at once and keep no trace of it (`minisnn.solvers.numba_step`).
+        A solver may take a whole network at once and keep no trace of it (`minisnn.solvers.compiled.step`).
         """
         signal, labels = (spikes, labels) if checked else self._checked_batch(spikes, labels, solver)
         config, module = self.config, self._solver(solver)
-        whole = getattr(module, "training_step", None) if config.neuron == "single-spike" else None
-        if whole is not None:
-            step = whole(
+        if config.neuron == "single-spike":
+            step = module.training_step(
                 signal,
                 labels,
                 [self._layer(name) for name in config.layers],
@@ -462,13 +510,11 @@ class Network:
                 workspace=workspace,
             )
             if step is not None:
-                for potential in step.last_potential:
-                    check_overflow(potential[:, None])
-                _check_logits(step.logits)
+                outcome = self._outcome(step, signal.shape[1])
                 gradients: Parameters = {}
                 for name, values in zip(config.layers, step.gradients):
                     gradients |= _named(name, Gradients(*values))
-                return step.loss, gradients, Outcome(step.logits, step.spike_times, signal.shape[1])
+                return step.loss, gradients, outcome
         return self._layered_step(signal, labels, solver, workspace)
 
     # ---- files ----------------------------------------------------------------------------------
@@ -510,7 +556,7 @@ class Network:
 
     # ---- helpers --------------------------------------------------------------------------------
 
-    def _solver(self, name: str) -> Any:
+    def _solver(self, name: str) -> solvers.Solver:
         return solvers.get(name, self.config.neuron)
 
     def _layer(self, name: str) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:

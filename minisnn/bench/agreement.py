@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from ..network import Network, Outcome
 from ..oracle.step import layer_fault, step_fault
-from ..solvers.threads import one_blas_thread
+from ..solvers.compiled.threads import one_blas_thread
 from ..spikes import SpikeEvents
 
 __all__ = ["disagreement", "layer_disagreement", "same_bits"]

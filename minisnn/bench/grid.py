@@ -23,9 +23,9 @@ from numpy.typing import NDArray
 
 from .. import solvers
 from ..errors import unknown_name
-from ..solvers import event_products
+from ..solvers.compiled import events
+from ..solvers.compiled.workspace import Workspace
 from ..solvers.settings import settings
-from ..solvers.workspace import Workspace
 from ..spikes import SpikeEvents
 from .agreement import layer_disagreement
 from .timing import Contestant, Runner, by_turns, exponent
@@ -160,7 +160,7 @@ def layer_parameters(raster: NDArray[Any], n_out: int, seed: int = 0) -> tuple[N
 def best_input(raster: NDArray[Any]) -> tuple[Any, float]:
     """The input as `numba-parallel` wants it (by its density rule), and its share of cells with an event."""
     share = float(np.count_nonzero(raster)) / raster.size
-    return (SpikeEvents.from_raster(raster) if share < event_products.DENSE_FROM else raster), share
+    return (SpikeEvents.from_raster(raster) if share < events.DENSE_FROM else raster), share
 
 
 def measure_grid(
@@ -182,8 +182,8 @@ def measure_grid(
     )
     for density, batch, n_steps in itertools.product(densities, batches, steps):
         raster = poisson_raster(density, batch, n_steps, n_in)
-        events, share = best_input(raster)
-        inputs = dict(zip(ways, (raster, events)))
+        best, share = best_input(raster)
+        inputs = dict(zip(ways, (raster, best)))
         for n_out in sizes:
             parameters = layer_parameters(raster, n_out)
             fault, times = _measure(inputs, parameters, repeats)
@@ -203,8 +203,9 @@ def _measure(
             fault = layer_fault(way, spikes[few], parameters, grad_spikes[few])
         if fault is not None:
             return fault, []
-        there, grad, *layer = way.to_device(spikes, grad_spikes, *parameters)
-        runners.append(Runner(way, *layer_calls(way, there, tuple(layer), grad, Workspace())))
+        move = solvers.get(way.solver, way.neuron).to_device
+        there = move(spikes), tuple(map(move, parameters)), move(grad_spikes)
+        runners.append(Runner(way, *layer_calls(way, *there, Workspace())))
     # Turns of one run: a disturbance of seconds, as other users of a machine make, then hits both layers.
     times = by_turns([runner.turn for runner in runners], repeats, turn=1)
     return None, [1e3 * statistics.median(seconds) for result in times for seconds in zip(*result)]

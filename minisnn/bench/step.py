@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
-from textwrap import indent
 from typing import Any
 
 import numpy as np
@@ -20,6 +19,14 @@ from .workloads import Workload, make_batch, make_network
 
 __all__ = ["StepLine", "contestants", "measure_steps", "table"]
 
+_HEAD = (
+    "one training step", "threads", "median", "min", "max", "forward", "backward", "peak MB", "x floor", "x (a)",
+    "x (b)",
+)  # fmt: skip
+_NOTES = (
+    "forward, backward: layer by layer; the fused step takes both sample by sample and is one call",
+    "x: how many times faster than the gemm floor, (a) conventional stepped dense, (b) the same from events",
+)
 _FLOOR_RUNS = 5
 _CHECKED_SAMPLES = 4
 
@@ -134,24 +141,19 @@ def table(lines: Sequence[StepLine]) -> str:
         for line in reversed(lines)  # of two, the first counts
         if line.contestant.neuron == "multi-spike"
     }
-    bases = (floor, stepped.get("dense"), stepped.get("events"))
-    rows = [
-        ["one training step", "threads", "median", "min", "max", "forward", "backward", "peak MB", "x floor",
-         "x (a)", "x (b)"],
-    ]  # fmt: skip
+    text = [
+        f"{lines[0].workload}, rules {lines[0].rule}: gemm floor {floor:.2f} ms (the dense float32 products alone)"
+    ]
+    rows = [list(_HEAD)]
     for line in lines:
-        head = [line.contestant.label, str(line.contestant.threads)]
+        way = line.contestant
         if line.median_ms is None:
-            rows.append([*head, f"answers differ, no time: {line.fault}"])
+            text.append(f"{way.label}, {way.threads} threads: answers differ, no time: {line.fault}")
             continue
         times = (line.median_ms, line.min_ms, line.max_ms, line.forward_ms, line.backward_ms)
-        peak = "-" if line.peak_rss_mb is None else f"{line.peak_rss_mb:.1f}"
-        ratios = ["-" if base is None else f"{base / line.median_ms:.2f}" for base in bases]
-        rows.append([*head, *(f"{ms:.2f}" for ms in times), peak, *ratios])
-    return (
-        f"{lines[0].workload}, rules {lines[0].rule}: gemm floor {floor:.2f} ms (the dense float32 products alone)\n"
-        f"{indent(text_table(rows), '  ')}\n"
-        "  forward, backward: layer by layer; the fused step takes both sample by sample and is one call\n"
-        "  x: how many times faster than the gemm floor, (a) conventional stepped dense, (b) the same\n"
-        "     from events"
-    )
+        bases = (floor, stepped.get("dense"), stepped.get("events"))
+        ratios = [base / line.median_ms if base else None for base in bases]
+        cells = [*((ms, 2) for ms in times), (line.peak_rss_mb, 1), *((ratio, 2) for ratio in ratios)]
+        shown = ["-" if value is None else f"{value:.{digits}f}" for value, digits in cells]
+        rows.append([way.label, str(way.threads), *shown])
+    return "\n".join([*text, text_table(rows), *_NOTES])

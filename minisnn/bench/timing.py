@@ -13,10 +13,10 @@ import threadpoolctl
 from numpy.typing import NDArray
 
 from .. import solvers
+from ..loss import softmax_cross_entropy, softmax_cross_entropy_backward
 from ..network import Activity, Network
-from ..readout import softmax_cross_entropy, softmax_cross_entropy_backward
+from ..solvers.compiled.workspace import Workspace
 from ..solvers.settings import settings
-from ..solvers.workspace import Workspace
 from ..spikes import SpikeEvents
 from ..training.optimiser import Adam
 
@@ -48,19 +48,13 @@ class Contestant:
     threads: int
     label: str = ""
 
-    def to_device(self, *values: Any) -> tuple[Any, ...]:
-        """The values where the solver computes."""
-        move = getattr(solvers.get(self.solver, self.neuron), "to_device", lambda value: value)
-        return tuple(map(move, values))
-
 
 class Runner:
     """Calls of a contestant, each given what the one before it returned, and timed one by one."""
 
     def __init__(self, way: Contestant, *calls: Callable[[Any], Any]) -> None:
         self.way, self.calls = way, calls
-        module = solvers.get(way.solver, way.neuron)
-        self.synchronise: Callable[[], None] = getattr(module, "synchronise", lambda: None)
+        self.synchronise = solvers.get(way.solver, way.neuron).synchronise
 
     def __call__(self) -> tuple[float, ...]:
         """Run the calls once; returns the seconds of each."""
@@ -115,8 +109,9 @@ class StepRunner:
         if way.product == "dense":
             signal = events.to_raster(config.dtype) if raster is None else raster
         # As in training, before the clock starts: input is read, and on a device all is moved there.
-        (self.signal,) = way.to_device(checked.checked_input(signal))
-        self.optimiser = Adam(checked.parameters, checked.learns, solvers.get(way.solver, way.neuron))
+        solver = solvers.get(way.solver, way.neuron)
+        self.signal = solver.to_device(checked.checked_input(signal))
+        self.optimiser = Adam(checked.parameters, checked.learns, solver)
         self.network = checked.on_device(way.solver)
         self.optimiser.move(self.network.parameters)
         self.labels, workspace = labels, Workspace()

@@ -65,7 +65,7 @@ def add_bench_parser(subparsers: Any) -> argparse.ArgumentParser:
 
 def _run(args: argparse.Namespace) -> int:
     """Measure, print, write; returns the exit code."""
-    from ..solvers.threads import get_threads
+    from ..solvers.compiled.threads import get_threads
 
     threads = get_threads() if args.threads is None else args.threads
     for name, value in (("threads", threads), ("repeats", args.repeats)):

@@ -12,9 +12,12 @@ from ..oracle import golden, vectors
 from ..oracle.check import check
 from ..oracle.judge import CONVENTIONS
 from ..oracle.load import load_function
-from .options import add_json, write_json
+from .options import add_json, add_options, given, write_json
 
 __all__ = ["add_check_parser", "add_vectors_parser", "run_check", "run_vectors"]
+
+# Parameters of `check` that are no options of their own name and type.
+_OWN = ("forward", "backward", "convention", "save")
 
 
 def add_check_parser(subparsers: Any) -> argparse.ArgumentParser:
@@ -38,46 +41,18 @@ def add_check_parser(subparsers: Any) -> argparse.ArgumentParser:
         help="BACKWARD(spikes, weight, bias, decay, threshold, surrogate_scale, gradient, grad_spikes) -> mapping "
         "with any of spikes, weight, bias, decay",
     )
-    parser.add_argument("--neuron", choices=("single-spike", "multi-spike"), default="single-spike")
-    parser.add_argument(
-        "--gradient",
-        default="both",
-        choices=("both", "gated", "straight-through", "through-reset", "detached-reset"),
-        help="gradients to check; the last two are the conventional layer's (default: both; there: through-reset)",
-    )
-    parser.add_argument("--dtype", choices=("both", "float32", "float64"), default="both")
-    parser.add_argument(
-        "--bound",
-        choices=("standard", "fft"),
-        default="standard",
-        help="what the port may deviate: any order of summation, or a convolution by FFT",
-    )
+    add_options(parser, check, leave_out=_OWN)
     parser.add_argument(
         "--convention",
         action="append",
         choices=tuple(CONVENTIONS),
         help="; ".join(f"{name}: {text}" for name, text in CONVENTIONS.items()),
     )
-    parser.add_argument(
-        "--examples",
-        type=int,
-        default=100,
-        metavar="N",
-        help="cases to draw for each dtype and direction (default: 100)",
-    )
-    parser.add_argument("--seed", type=int, default=0, metavar="S", help="of the drawn cases (default: 0)")
-    parser.add_argument(
-        "--timeout",
-        type=float,
-        default=10.0,
-        metavar="SECONDS",
-        help="for a call; exceeding it twice, so that a compilation does not count, is a finding (default: 10)",
-    )
     add_json(parser.add_argument)
-    parser.set_defaults(run=run_check)
     parser.add_argument(
         "--save", metavar="DIR", help="write the smallest failing cases, each with a pytest file"
     )
+    parser.set_defaults(run=run_check)
     return parser
 
 
@@ -91,18 +66,7 @@ def run_check(args: argparse.Namespace) -> int:
     """
     forward = load_function(args.forward)
     backward = None if args.backward is None else load_function(args.backward)
-    report = check(
-        forward,
-        backward,
-        neuron=args.neuron,
-        gradient=args.gradient,
-        dtype=args.dtype,
-        examples=args.examples,
-        seed=args.seed,
-        timeout=args.timeout,
-        bound=args.bound,
-        convention=args.convention,
-    )
+    report = check(forward, backward, convention=args.convention, **given(args, check, leave_out=_OWN))
     print(report)
     if args.save is not None and report.findings:
         for path in report.save(args.save, args.forward, args.backward):

@@ -99,7 +99,7 @@ def _doctor(args: argparse.Namespace) -> int:
 def _compiled_code() -> str:
     """Where the compiled solvers keep their code, or why they do not."""
     try:
-        from ..solvers.jit import cache_folder
+        from ..solvers.compiled.jit import cache_folder
     except Exception as error:  # Numba has its own ways to fail; the solvers' lines say the same
         return f"none: {one_line(error)}"
     nowhere = "kept nowhere, so that every run compiles: set NUMBA_CACHE_DIR to a folder that can be written"

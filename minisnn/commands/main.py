@@ -30,9 +30,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     with lasting_streams() as output:
         code = _run(argv)
         output.flush()
-        # Who closes a pipe, or standard output itself, has seen enough; anything else lost a result.
+        # Whoever closes a stream wants no more of it; anything else lost a result.
         if isinstance(output.fault, OSError) and not isinstance(output.fault, BrokenPipeError):
-            say(f"minisnn: error: standard output: {getattr(output.fault, 'strerror', None) or output.fault}")
+            say(f"minisnn: error: standard output: {output.fault.strerror}")
             code = code or 2
     return code
 

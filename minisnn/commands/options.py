@@ -16,14 +16,21 @@ from ..files import write_text
 __all__ = ["add_data_dir", "add_json", "add_options", "given", "write_json"]
 
 
-def add_options(parser: Any, source: Callable[..., Any], leave_out: Iterable[str]) -> None:
-    """Add an option for every parameter of a function or dataclass; the default of each is None, for not given."""
+def add_options(
+    parser: Any, source: Callable[..., Any], leave_out: Iterable[str], *, defaults: bool = True
+) -> None:
+    """Add an option for every parameter of a function or dataclass; it is None if it was not given.
+
+    `defaults` has the help say what the parameter is then.
+    """
     texts, hints = _described(source), typing.get_type_hints(source)
     for name, parameter in inspect.signature(source).parameters.items():
         if name in leave_out:
             continue
         hint: Any = hints[name]
         choices, text = texts.get(name, (None, ""))  # python -OO leaves no docstrings
+        if defaults and parameter.default not in (None, parameter.empty):
+            text += f" (default {parameter.default})"
         kinds = typing.get_args(hint) or (hint,)
         if bool in kinds:
             how: dict[str, Any] = {

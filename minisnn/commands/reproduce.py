@@ -8,6 +8,7 @@ from typing import Any
 
 from ..errors import InputError, import_extra, unknown_name
 from ..files import checked_folder, write_text
+from ..reading import checked_count
 from ..reproduce.comparison import NEURONS, Budget, compare
 from ..reproduce.report import table
 from ..solvers.settings import settings
@@ -15,7 +16,7 @@ from ..streams import say
 from ..training import RunFolder
 from ..training.experiment import Experiment
 from ..training.recipes import RECIPES, TRADES, published_recipes
-from .options import add_data_dir, add_json, write_json
+from .options import add_data_dir, add_json, add_options, given, write_json
 
 __all__ = ["add_reproduce_parser"]
 
@@ -41,18 +42,7 @@ def add_reproduce_parser(subparsers: Any) -> argparse.ArgumentParser:
         metavar="R",
         help="of v1, v2 (the paper's), best, and trade (spikes against accuracy); default: all there are",
     )
-    add("--seeds", type=int, default=1, metavar="N", help="trainings of each network (default 1)")
-    add(
-        "--folds",
-        type=int,
-        default=0,
-        metavar="K",
-        help="K-fold over the training part instead of the test part",
-    )
-    add("--epochs", type=int, metavar="E", help="instead of each recipe's")
-    add("--hidden", type=int, metavar="N", help="hidden neurons, instead of each recipe's")
-    add("--train-samples", type=int, metavar="N", help="only the first N training samples")
-    add("--test-samples", type=int, metavar="N", help="only the first N test samples")
+    add_options(parser, Budget, leave_out=())
     add_data_dir(add)
     add("--out", type=Path, metavar="DIR", help="folder of runs and results (default reproduce/<dataset>)")
     add_json(add)
@@ -73,14 +63,13 @@ def _run(args: argparse.Namespace) -> int:
     for name in chosen:
         if name not in recipes:
             raise unknown_name(f"recipe for {args.dataset}", name, recipes)
-    for option in ("seeds", "epochs", "hidden"):
-        value = getattr(args, option)
-        if value is not None and value < 1:
-            raise InputError(f"--{option} must be a whole number >= 1, got {value}")
-    if args.folds < 0 or args.folds == 1:
-        raise InputError(f"--folds must be a whole number >= 2, got {args.folds}")
-    given = {name: getattr(args, name) for name in QUICK if getattr(args, name) is not None}
-    budget = Budget(args.seeds, args.folds, **((_quick(args.dataset) if args.quick else {}) | given))
+    asked = given(args, Budget)
+    for name in ("seeds", "epochs", "hidden"):
+        if name in asked:
+            checked_count(f"--{name}", asked[name], low=1)
+    if asked.get("folds"):
+        checked_count("--folds", asked["folds"], low=2)
+    budget = Budget(**((_quick(args.dataset) if args.quick else {}) | asked))
     out = args.out or checked_folder(Path("reproduce") / (args.dataset + ("-quick" if args.quick else "")))
     comparisons = []
     how = {"data_dir": args.data_dir, "quiet": args.quiet}

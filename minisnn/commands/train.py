@@ -36,14 +36,14 @@ def add_train_parser(subparsers: Any) -> argparse.ArgumentParser:
 
     group = parser.add_argument_group("data")
     add_data_dir(group.add_argument)
-    add_options(group, datasets.load_dataset, leave_out=("name", "data_dir"))
+    add_options(group, datasets.load_dataset, leave_out=("name", "data_dir"), defaults=False)
 
     group = parser.add_argument_group("network")
     group.add_argument("--hidden", type=int, nargs="+", metavar="N", help="neurons of the hidden layers")
-    add_options(group, NetworkConfig, leave_out=("sizes",))
+    add_options(group, NetworkConfig, leave_out=("sizes",), defaults=False)
 
     group = parser.add_argument_group("training")
-    add_options(group, TrainingConfig, leave_out=())
+    add_options(group, TrainingConfig, leave_out=(), defaults=False)
     add = group.add_argument
     add(
         "--validation",
@@ -182,8 +182,8 @@ def _settings(experiment: Experiment, threads: int | None) -> Any:
     """The settings of the experiment's solver, or the error that says which it does not have."""
     name, product = experiment.training.solver, experiment.product
     module = solvers.get(name, experiment.network.neuron)
-    if threads is not None and not hasattr(module, "set_threads"):
-        raise InputError(f"solver {name!r} has no threads to set; BLAS has its own")
+    if threads is not None and not module.has_threads:
+        module.set_threads(threads)  # which says why not
     if product != "auto" and not name.startswith("numba"):
         raise InputError(f"--product is for the compiled solvers, got {name!r}")
     return settings(None if product == "auto" else product, threads)

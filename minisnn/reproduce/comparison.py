@@ -13,8 +13,8 @@ import numpy as np
 from ..bench.timing import Contestant, StepRunner, by_turns, milliseconds
 from ..datasets import Dataset
 from ..errors import DataError
+from ..solvers.compiled.threads import get_threads
 from ..solvers.settings import settings
-from ..solvers.threads import get_threads
 from ..training.experiment import Experiment, run_all
 from ..training.metrics import mean_and_sd
 from ..training.recipes import Recipe, default_solver
@@ -31,10 +31,24 @@ _TIMED_STEPS = 20
 
 @dataclass(frozen=True)
 class Budget:
-    """What may be spent on a recipe; None leaves it to the recipe."""
+    """What may be spent on a recipe; None leaves it to the recipe.
 
-    seeds: int = 1  # trainings of each network, with seeds from 0 on
-    folds: int = 0  # of the training part, each validated by a training on the others; 0 for none
+    Parameters
+    ----------
+    seeds : int
+        Trainings of each network, with seeds from 0 on.
+    folds : int
+        Folds of the training part, each validated by a training on the others; 0 for none.
+    epochs : int, optional
+        Passes over the training samples, in place of the recipe's.
+    train_samples, test_samples : int, optional
+        Only the first so many samples of a part.
+    hidden : int, optional
+        Hidden neurons, in place of the recipe's.
+    """
+
+    seeds: int = 1
+    folds: int = 0
     epochs: int | None = None
     train_samples: int | None = None
     test_samples: int | None = None

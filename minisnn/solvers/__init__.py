@@ -7,12 +7,18 @@ line that says why it cannot run here; it never falls back to another.
 from __future__ import annotations
 
 import importlib
+from collections.abc import Callable
+from functools import lru_cache
 from types import ModuleType
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
 
 from ..errors import InputError, SolverUnavailableError, one_line
 from ..reading import checked_name
 
-__all__ = ["ALL", "get", "names", "why_unavailable"]
+__all__ = ["ALL", "AdamRule", "Solver", "get", "names", "why_unavailable"]
 
 # Name, module, neurons it computes.
 ALL: dict[str, tuple[str, tuple[str, ...]]] = {
@@ -24,6 +30,98 @@ ALL: dict[str, tuple[str, tuple[str, ...]]] = {
     "cupy-parallel": ("cupy_parallel", ("single-spike",)),
 }
 NEURONS = ("single-spike", "multi-spike")
+
+
+class AdamRule(NamedTuple):
+    """The numbers of one step of Adam."""
+
+    lr: float
+    beta1: float
+    beta2: float
+    eps: float
+    step: int  # from 1
+    weight_decay: float
+
+
+class Solver:
+    """What a solver offers: functions of arrays, for layers and readout, never for a network object.
+
+    The first five stand in every solver's module, those of the conventional layer in some; what has a default here may
+    stand there too. A module's ``__all__`` names what it offers.
+
+    Parameters
+    ----------
+    name : str
+        As in `ALL`, for messages.
+    module : module
+        Where the functions stand.
+    """
+
+    next_input: Callable[..., Any]
+    single_spike_forward: Callable[..., Any]
+    single_spike_backward: Callable[..., Any]
+    readout_forward: Callable[..., Any]
+    readout_backward: Callable[..., Any]
+    multi_spike_forward: Callable[..., Any]
+    multi_spike_backward: Callable[..., Any]
+
+    def __init__(self, name: str, module: ModuleType) -> None:
+        self.name = name
+        self.has_threads, self.on_host = "set_threads" in module.__all__, "to_device" not in module.__all__
+        vars(self).update((offered, vars(module)[offered]) for offered in module.__all__)
+
+    def to_device(self, values: Any) -> Any:
+        """Arrays, events, traces, gradients or dictionaries of arrays, where the solver computes."""
+        return values
+
+    def to_host(self, values: Any) -> Any:
+        """The same as NumPy arrays."""
+        return values
+
+    def synchronise(self) -> None:
+        """Wait until everything that was begun is done: before a clock is read."""
+
+    def set_threads(self, n_threads: int) -> None:
+        """Set the number of threads; results do not depend on it."""
+        raise InputError(f"solver {self.name!r} has no threads to set; BLAS has its own")
+
+    def predict(self, spikes: Any, layers: Any, **choices: Any) -> Any:
+        """Forward through a single-spike network at once; None if that is to be done layer by layer."""
+        return None
+
+    def training_step(self, spikes: Any, labels: Any, layers: Any, **choices: Any) -> Any:
+        """Forward, loss and backward of a single-spike network at once; None if layer by layer."""
+        return None
+
+    def adam_update(
+        self,
+        parameter: NDArray[Any],
+        gradient: NDArray[Any],
+        first: NDArray[Any],
+        second: NDArray[Any],
+        rule: AdamRule,
+    ) -> None:
+        """Take one step of Adam, in place.
+
+        Exactly in this order of operations, so that compiled versions can have the same bits::
+
+            first  = beta1 * first  + (1 - beta1) * gradient
+            second = beta2 * second + (1 - beta2) * (gradient * gradient)
+            move   = (first / (1 - beta1^step)) / (sqrt(second / (1 - beta2^step)) + eps)
+            parameter -= lr * (move + weight_decay * parameter)
+
+        Examples
+        --------
+        >>> p, m, v = np.ones(1), np.zeros(1), np.zeros(1)
+        >>> get("numpy-sequential").adam_update(p, np.full(1, 5.0), m, v, AdamRule(0.1, 0.9, 0.999, 0.0, 1, 0.0))
+        >>> p.round(12)  # the first step has the length of the learning rate, whatever the gradient
+        array([0.9])
+        """
+        lr, beta1, beta2, eps, step, weight_decay = rule
+        first[...] = beta1 * first + (1 - beta1) * gradient
+        second[...] = beta2 * second + (1 - beta2) * (gradient * gradient)
+        move = (first / (1 - beta1**step)) / (np.sqrt(second / (1 - beta2**step)) + eps)
+        parameter -= lr * (move + weight_decay * parameter)
 
 
 def names(neuron: str = "single-spike") -> list[str]:
@@ -42,15 +140,13 @@ def why_unavailable(name: str) -> str | None:
     """What keeps a solver from running on this machine, in one line; None if it runs."""
     try:
         _module(name)
-    except (
-        Exception
-    ) as error:  # a package that is not there, or one that fails on this machine in its own way
+    except Exception as error:  # whatever a package that is missing, or fails on this machine, may raise
         return f"solver {name!r} cannot run here: {one_line(error)}"
     return None
 
 
-def get(name: str, neuron: str = "single-spike") -> ModuleType:
-    """Return the solver of that name: a module of functions of arrays.
+def get(name: str, neuron: str = "single-spike") -> Solver:
+    """Return the solver of that name.
 
     Parameters
     ----------
@@ -75,7 +171,12 @@ def get(name: str, neuron: str = "single-spike") -> ModuleType:
     reason = why_unavailable(name)
     if reason is not None:
         raise SolverUnavailableError(reason)
-    return _module(name)
+    return _offered(name, _module(name))
+
+
+@lru_cache
+def _offered(name: str, module: ModuleType) -> Solver:
+    return Solver(name, module)
 
 
 def _module(name: str) -> ModuleType:

@@ -16,6 +16,18 @@ from .cuda import kernels
 from .cuda.device import load_cupy
 from .cuda.host import FusedSolver
 
+__all__ = [
+    "adam_update",
+    "next_input",
+    "readout_backward",
+    "readout_forward",
+    "single_spike_backward",
+    "single_spike_forward",
+    "synchronise",
+    "to_device",
+    "to_host",
+]
+
 cupy = load_cupy()
 
 
@@ -44,7 +56,6 @@ readout_backward = _solver.readout_backward
 adam_update = _solver.adam_update
 to_device = _solver.to_device
 to_host = _solver.to_host
-on_device = _solver.on_device
 
 
 def synchronise() -> None:

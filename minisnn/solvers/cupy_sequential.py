@@ -9,8 +9,20 @@ from __future__ import annotations
 from .cuda.device import load_cupy
 from .cuda.stepping import SteppingSolver
 
-cupy = load_cupy()
+__all__ = [
+    "multi_spike_backward",
+    "multi_spike_forward",
+    "next_input",
+    "readout_backward",
+    "readout_forward",
+    "single_spike_backward",
+    "single_spike_forward",
+    "synchronise",
+    "to_device",
+    "to_host",
+]
 
+cupy = load_cupy()
 
 _solver = SteppingSolver(cupy, cupy.asnumpy)
 next_input = _solver.next_input
@@ -22,7 +34,6 @@ readout_forward = _solver.readout_forward
 readout_backward = _solver.readout_backward
 to_device = _solver.to_device
 to_host = _solver.to_host
-on_device = _solver.on_device
 
 
 def synchronise() -> None:

@@ -2,7 +2,7 @@
 
 Matrix products and batch sums are the same NumPy calls; what lies between them is fused into one loop over
 time per sample. This is the honest baseline: a stepping implementation as fast as stepping gets, on all
-cores. Asked for event products (`event_products.set_product`), it keeps its loops and takes the input
+cores. Asked for event products (`compiled.events.set_product`), it keeps its loops and takes the input
 current and the weight gradient from events; then it equals the definition within the rounding bound.
 """
 
@@ -14,43 +14,52 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..model import Gradients, ReadoutTrace, Trace
-from . import event_products
-from .decays import decay_gradient, decay_row
-from .jit import fetch, kernel
-from .numba_adam import adam_update
-from .products import Spikes, matmul, matmul_transposed
-from .threads import run_shares, set_threads
-from .workspace import Workspace, buffer
+from .compiled import events
+from .compiled.adam import adam_update
+from .compiled.jit import kernel
+from .compiled.products import Spikes, decay_row, matmul, matmul_transposed, summed_like
+from .compiled.records import Floats, Ints32, Ints64, Rule, SampleSums
+from .compiled.threads import run_shares, set_threads
+from .compiled.workspace import Workspace, buffer
 
-__all__ = ["adam_update", "set_threads"]
-
-Floats = NDArray[np.floating[Any]]
+__all__ = [
+    "adam_update",
+    "multi_spike_backward",
+    "multi_spike_forward",
+    "next_input",
+    "readout_backward",
+    "readout_forward",
+    "set_threads",
+    "single_spike_backward",
+    "single_spike_forward",
+]
 
 
 def next_input(trace: Trace) -> Spikes:
     """What the next layer reads of this one: its raster (events, if those were asked for)."""
-    if event_products.get_product() == "events":
-        return event_products.events_of(trace)
+    if events.get_product() == "events":
+        return events.events_of(trace)
     spikes: NDArray[Any] = trace.spikes
     return spikes
 
 
 def input_current(spikes: Spikes, weight: Floats, out: Floats) -> Floats:
     """Input current without the bias, ``x[t] @ W`` (Eq. 1), into `out`."""
-    if event_products.get_product() == "events":
-        return event_products.matmul(event_products.as_events(spikes), weight, out)
+    if events.get_product() == "events":
+        return events.event_matmul(events.as_events(spikes), weight, out)
     return matmul(spikes, weight, run_shares, out)
 
 
-def input_current_backward(
-    grad_current: Floats, bias_sums: Floats, spikes: Spikes, workspace: Workspace | None
-) -> tuple[Floats, Floats]:
-    """Gradient of Eq. 1 by weight and bias (Eq. 10); `bias_sums` (B, n_out) is gI summed over time."""
-    if event_products.get_product() == "events":
-        grad_weight = event_products.matmul_transposed(event_products.as_events(spikes), grad_current)
+def _gradients(
+    trace: Trace | ReadoutTrace, grad_current: Floats, sums: SampleSums, workspace: Workspace | None
+) -> Gradients:
+    """Gradient of Eq. 1 by weight and bias (Eq. 10), and the decay's part of Eq. 9."""
+    if events.get_product() == "events":
+        grad_weight = events.event_matmul_transposed(events.as_events(trace.input), grad_current)
     else:
-        grad_weight = matmul_transposed(spikes, grad_current, run_shares, workspace)
-    return grad_weight, bias_sums.sum(axis=0)
+        grad_weight = matmul_transposed(trace.input, grad_current, run_shares, workspace)
+    grad_decay = summed_like(trace.decay, sums.decay)
+    return Gradients(grad_weight, sums.bias.sum(axis=0), grad_decay, grad_current, trace.weight)
 
 
 def input_spikes_backward(upstream: Floats | Gradients | None, like: Floats) -> Floats:
@@ -65,9 +74,28 @@ def input_spikes_backward(upstream: Floats | Gradients | None, like: Floats) -> 
 
 
 @kernel
-def _single_spike_steps(v, potential, bias, decay, theta, spike_times, first, last):
-    """Eqs. 2 to 5 in place: `potential` (B, T, N) comes as x @ W and leaves as V; v (N,) is scratch."""
+def fetch(sample: Floats) -> Any:
+    """Read one number of every cache line of `sample` (T, N), in order, and return their sum.
+
+    A pass from the last step to the first jumps back after every row, which memory prefetchers do not
+    follow; read forwards once, the sample waits in the cache (a third less time for the whole backward pass).
+    The sum only keeps the compiler from dropping the reads.
+    """
+    flat = sample.reshape(-1)
+    line = 64 // flat.itemsize
+    total = flat[0]
+    for k in range(line, flat.size, line):
+        total += flat[k]
+    return total
+
+
+@kernel
+def _single_spike_steps(
+    potential: Floats, bias: Floats, decay: Floats, theta: Any, spike_times: Ints32, first: int, last: int
+) -> None:
+    """Eqs. 2 to 5 in place: `potential` (B, T, N) comes as x @ W and leaves as V."""
     n_steps, n_out = potential.shape[1:]
+    v = np.empty(n_out, potential.dtype)
     for b in range(first, last):
         v[:] = 0
         spike_times[b, :] = n_steps
@@ -100,8 +128,7 @@ def single_spike_forward(
     row, theta = decay_row(decay, n_out), weight.dtype.type(threshold)
 
     def task(_: int, first: int, last: int) -> None:
-        v = np.empty(n_out, weight.dtype)
-        _single_spike_steps(v, potential, bias, row, theta, spike_times, first, last)
+        _single_spike_steps(potential, bias, row, theta, spike_times, first, last)
 
     run_shares(task, batch)
     return Trace(spikes, weight, bias, decay, threshold, potential, "single-spike", spike_times)
@@ -109,11 +136,22 @@ def single_spike_forward(
 
 @kernel
 def _single_spike_steps_backward(
-    grad_spikes, grad_membrane, potential, spike_times, decay, theta, scale, gated,
-    grad_current, bias_sums, decay_sums, state, first, last,
-):  # fmt: skip
-    """Eqs. 6 to 9, from the last step to the first; an empty gradient counts as zero. `state` is (4, N)."""
+    grad_spikes: Floats,
+    grad_membrane: Floats,
+    potential: Floats,
+    spike_times: Ints32,
+    decay: Floats,
+    rule: Rule,
+    grad_current: Floats,
+    sums: SampleSums,
+    first: int,
+    last: int,
+) -> None:
+    """Eqs. 6 to 9, from the last step to the first; an empty gradient counts as zero."""
     n_steps, n_out = potential.shape[1:]
+    theta, scale, gated = rule
+    bias_sums, decay_sums = sums
+    state = np.empty((4, n_out), potential.dtype)
     inner, outer, g = state[0], state[1], state[2]
     one, zero = potential.dtype.type(1), potential.dtype.type(0)
     for b in range(first, last):
@@ -164,27 +202,26 @@ def single_spike_backward(
     grad_s = input_spikes_backward(grad_spikes, potential)
     grad_v = potential[:0] if grad_membrane is None else grad_membrane
     grad_current = buffer(workspace, "grad_current", potential.shape, dtype)
-    bias_sums, decay_sums = np.empty((2, batch, n_out), dtype)
+    sums = SampleSums(*np.empty((2, batch, n_out), dtype))
+    rule = Rule(dtype.type(trace.threshold), dtype.type(surrogate_scale), gradient == "gated")
     row = decay_row(trace.decay, n_out)
 
     def task(_: int, first: int, last: int) -> None:
         _single_spike_steps_backward(
-            grad_s, grad_v, potential, trace.spike_times, row, dtype.type(trace.threshold),
-            dtype.type(surrogate_scale), gradient == "gated", grad_current, bias_sums, decay_sums,
-            np.empty((4, n_out), dtype), first, last,
-        )  # fmt: skip
+            grad_s, grad_v, potential, trace.spike_times, row, rule, grad_current, sums, first, last
+        )
 
     run_shares(task, batch)
-    grad_weight, grad_bias = input_current_backward(grad_current, bias_sums, trace.input, workspace)
-    return Gradients(
-        grad_weight, grad_bias, decay_gradient(decay_sums, trace.decay), grad_current, trace.weight
-    )
+    return _gradients(trace, grad_current, sums, workspace)
 
 
 @kernel
-def _multi_spike_steps(v, potential, bias, decay, theta, first, last):
-    """Eqs. 12 to 14 in place: `potential` (B, T, N) comes as x @ W and leaves as U; v (N,) is scratch."""
+def _multi_spike_steps(
+    potential: Floats, bias: Floats, decay: Floats, theta: Any, first: int, last: int
+) -> None:
+    """Eqs. 12 to 14 in place: `potential` (B, T, N) comes as x @ W and leaves as U."""
     n_steps, n_out = potential.shape[1:]
+    v = np.empty(n_out, potential.dtype)
     zero = theta - theta
     for b in range(first, last):
         v[:] = 0
@@ -212,7 +249,7 @@ def multi_spike_forward(
     row, theta = decay_row(decay, n_out), weight.dtype.type(threshold)
 
     def task(_: int, first: int, last: int) -> None:
-        _multi_spike_steps(np.empty(n_out, weight.dtype), potential, bias, row, theta, first, last)
+        _multi_spike_steps(potential, bias, row, theta, first, last)
 
     run_shares(task, batch)
     return Trace(spikes, weight, bias, decay, threshold, potential, "multi-spike")
@@ -220,11 +257,22 @@ def multi_spike_forward(
 
 @kernel
 def _multi_spike_steps_backward(
-    grad_spikes, grad_membrane, potential, decay, theta, scale, detach_reset,
-    grad_current, bias_sums, decay_sums, state, first, last,
-):  # fmt: skip
-    """Eqs. 15 and 16, from the last step to the first; an empty gradient counts as zero. `state` is (4, N)."""
+    grad_spikes: Floats,
+    grad_membrane: Floats,
+    potential: Floats,
+    decay: Floats,
+    theta: Any,
+    scale: Any,
+    detach_reset: bool,
+    grad_current: Floats,
+    sums: SampleSums,
+    first: int,
+    last: int,
+) -> None:
+    """Eqs. 15 and 16, from the last step to the first; an empty gradient counts as zero."""
     n_steps, n_out = potential.shape[1:]
+    bias_sums, decay_sums = sums
+    state = np.empty((4, n_out), potential.dtype)
     gu, gv, fired = state[0], state[1], state[2]
     one, zero = potential.dtype.type(1), potential.dtype.type(0)
     for b in range(first, last):
@@ -274,24 +322,33 @@ def multi_spike_backward(
     grad_s = input_spikes_backward(grad_spikes, potential)
     grad_v = potential[:0] if grad_membrane is None else grad_membrane
     grad_current = buffer(workspace, "grad_current", potential.shape, dtype)
-    bias_sums, decay_sums = np.empty((2, batch, n_out), dtype)
-    row = decay_row(trace.decay, n_out)
+    sums = SampleSums(*np.empty((2, batch, n_out), dtype))
+    row, theta, scale = (
+        decay_row(trace.decay, n_out),
+        dtype.type(trace.threshold),
+        dtype.type(surrogate_scale),
+    )
 
     def task(_: int, first: int, last: int) -> None:
         _multi_spike_steps_backward(
-            grad_s, grad_v, potential, row, dtype.type(trace.threshold), dtype.type(surrogate_scale),
-            detach_reset, grad_current, bias_sums, decay_sums, np.empty((4, n_out), dtype), first, last,
-        )  # fmt: skip
+            grad_s, grad_v, potential, row, theta, scale, detach_reset, grad_current, sums, first, last
+        )
 
     run_shares(task, batch)
-    grad_weight, grad_bias = input_current_backward(grad_current, bias_sums, trace.input, workspace)
-    return Gradients(
-        grad_weight, grad_bias, decay_gradient(decay_sums, trace.decay), grad_current, trace.weight
-    )
+    return _gradients(trace, grad_current, sums, workspace)
 
 
 @kernel
-def _readout_steps(potential, bias, decay, use_max, value, peak_times, first, last):
+def _readout_steps(
+    potential: Floats,
+    bias: Floats,
+    decay: Floats,
+    use_max: bool,
+    value: Floats,
+    peak_times: Ints64,
+    first: int,
+    last: int,
+) -> None:
     """Eqs. 2 and 17 in place: `potential` (B, T, n_out) comes as x @ W and leaves as U."""
     n_steps, n_out = potential.shape[1:]
     for b in range(first, last):
@@ -340,8 +397,16 @@ def readout_forward(
 
 @kernel
 def _readout_steps_backward(
-    grad_value, use_max, peak_times, membrane, decay, grad_current, bias_sums, decay_sums, first, last
-):
+    grad_value: Floats,
+    use_max: bool,
+    peak_times: Ints64,
+    membrane: Floats,
+    decay: Floats,
+    grad_current: Floats,
+    sums: SampleSums,
+    first: int,
+    last: int,
+) -> None:
     """Eqs. 18 and 9, from the last step to the first."""
     n_steps, n_out = membrane.shape[1:]
     for b in range(first, last):
@@ -355,8 +420,8 @@ def _readout_steps_backward(
                 bias_sum += g
                 if t > 0:
                     decay_sum += g * membrane[b, t - 1, j]
-            bias_sums[b, j] = bias_sum
-            decay_sums[b, j] = decay_sum
+            sums.bias[b, j] = bias_sum
+            sums.decay[b, j] = decay_sum
 
 
 def readout_backward(
@@ -370,16 +435,13 @@ def readout_backward(
     use_max = trace.peak_times is not None
     peak_times = np.empty((0, 0), np.int64) if trace.peak_times is None else trace.peak_times
     grad_current = buffer(workspace, "grad_current", membrane.shape, dtype)
-    bias_sums, decay_sums = np.empty((2, batch, n_out), dtype)
+    sums = SampleSums(*np.empty((2, batch, n_out), dtype))
     row = decay_row(trace.decay, n_out)
 
     def task(_: int, first: int, last: int) -> None:
         _readout_steps_backward(
-            grad_value, use_max, peak_times, membrane, row, grad_current, bias_sums, decay_sums, first, last
+            grad_value, use_max, peak_times, membrane, row, grad_current, sums, first, last
         )
 
     run_shares(task, batch)
-    grad_weight, grad_bias = input_current_backward(grad_current, bias_sums, trace.input, workspace)
-    return Gradients(
-        grad_weight, grad_bias, decay_gradient(decay_sums, trace.decay), grad_current, trace.weight
-    )
+    return _gradients(trace, grad_current, sums, workspace)

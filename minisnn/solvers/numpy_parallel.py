@@ -18,6 +18,14 @@ from ..model import Array, Gradients, ReadoutTrace, Trace
 from ..spikes import SpikeEvents
 from ..surrogate import fast_sigmoid_derivative, first_only_derivative
 
+__all__ = [
+    "next_input",
+    "readout_backward",
+    "readout_forward",
+    "single_spike_backward",
+    "single_spike_forward",
+]
+
 
 def next_input(trace: Trace) -> Array:
     """What the next layer reads of this one: its raster."""

@@ -15,8 +15,17 @@ from numpy.typing import NDArray
 
 from ..model import Gradients, ReadoutTrace, Trace
 from ..surrogate import fast_sigmoid_derivative, first_only_derivative
-from .decays import decay_gradient as sum_over_batch
-from .products import Spikes, matmul, matmul_transposed
+from .compiled.products import Spikes, matmul, matmul_transposed, summed_like
+
+__all__ = [
+    "multi_spike_backward",
+    "multi_spike_forward",
+    "next_input",
+    "readout_backward",
+    "readout_forward",
+    "single_spike_backward",
+    "single_spike_forward",
+]
 
 Floats = NDArray[np.floating[Any]]
 
@@ -92,7 +101,7 @@ def decay_gradient(grad_current: Floats, membrane: Floats, decay: Floats) -> Flo
     per_sample = np.zeros_like(membrane[:, 0])
     for t in reversed(range(1, membrane.shape[1])):
         per_sample = per_sample + grad_current[:, t] * membrane[:, t - 1]
-    return sum_over_batch(per_sample, decay)
+    return summed_like(decay, per_sample)
 
 
 def crossings(membrane: Floats, threshold: float) -> NDArray[np.bool_]:

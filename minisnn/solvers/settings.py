@@ -7,7 +7,7 @@ from contextlib import ExitStack, contextmanager
 
 import threadpoolctl
 
-from . import threads
+from .compiled import threads
 
 __all__ = ["settings"]
 
@@ -25,10 +25,10 @@ def settings(product: str | None = None, n_threads: int | None = None) -> Iterat
     """
     with ExitStack() as stack:
         if product is not None:
-            from . import event_products  # needs Numba, which the NumPy solvers do without
+            from .compiled import events  # needs Numba, which the NumPy solvers do without
 
-            stack.callback(event_products.set_product, event_products.get_product())
-            event_products.set_product(product)
+            stack.callback(events.set_product, events.get_product())
+            events.set_product(product)
         if n_threads is not None:
             stack.callback(threads.set_threads, threads.get_threads())
             threads.set_threads(n_threads)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -13,10 +12,10 @@ from numpy.typing import NDArray
 from .. import solvers
 from ..datasets.samples import Samples, checked_part
 from ..errors import InputError
+from ..loss import softmax_cross_entropy
 from ..network import Network
 from ..reading import checked_type
-from ..readout import softmax_cross_entropy
-from ..solvers.workspace import Workspace
+from ..solvers.compiled.workspace import Workspace
 from ..spikes import SpikeEvents
 from .metrics import Evaluation
 
@@ -48,7 +47,6 @@ def evaluate(network: Network, samples: Samples, *, solver: str = "numba-paralle
     """
     checked_type("network", network, Network)
     module = solvers.get(solver, network.config.neuron)
-    to_host = getattr(module, "to_host", lambda arrays: arrays)
     network = network.on_device(solver)
     workspace = Workspace()
     loss, correct = 0.0, 0
@@ -58,13 +56,13 @@ def evaluate(network: Network, samples: Samples, *, solver: str = "numba-paralle
     n = len(labels)
     chosen = [np.arange(k, min(k + _EVALUATION_BATCH, n)) for k in range(0, n, _EVALUATION_BATCH)]
     for indices, batch in batches(network, samples, chosen, module):
-        activity = network.forward(batch, solver=solver, workspace=workspace, checked=True)
-        logits = to_host(activity.logits)
+        outcome = network.predict(batch, solver=solver, workspace=workspace, checked=True)
+        logits = module.to_host(outcome.logits)
         loss += softmax_cross_entropy(logits, labels[indices])[0] * len(indices)
         correct += int((logits.argmax(axis=1) == labels[indices]).sum())
-        spikes += activity.spike_counts()
-        for total, trace in zip(fired, activity.hidden):
-            total += to_host((trace.spike_times < trace.potential.shape[1]).sum(axis=0))
+        spikes += outcome.spike_counts()
+        for total, times in zip(fired, outcome.spike_times):
+            total += module.to_host((times < outcome.n_steps).sum(axis=0))
     return Evaluation(
         loss / n,
         correct / n,
@@ -78,20 +76,19 @@ def batches(
     network: Network,
     samples: Samples,
     chosen: Sequence[NDArray[np.int64]],
-    module: ModuleType,
+    solver: solvers.Solver,
     rng: np.random.Generator | None = None,
 ) -> Iterator[tuple[NDArray[np.int64], NDArray[Any] | SpikeEvents]]:
-    """Numbers of the samples of batches, and their spikes, checked, where the solver `module` computes.
+    """Numbers of the samples of batches, and their spikes, checked, where `solver` computes.
 
     The next batch is prepared while the last is in use; `rng` drives augmentation, None turns it off.
     """
-    to_device = getattr(module, "to_device", lambda arrays: arrays)
 
     def prepare(indices: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[Any] | SpikeEvents]:
         spikes = network.checked_input(samples.batch(indices, rng))
         if len(spikes) != len(indices):
             raise InputError(f"batch() must return the {len(indices)} samples asked for, got {len(spikes)}")
-        return indices, to_device(spikes)
+        return indices, solver.to_device(spikes)
 
     # One worker takes the batches in order, so that augmentation draws its numbers in order too.
     with ThreadPoolExecutor(max_workers=1) as worker:

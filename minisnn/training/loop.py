@@ -15,7 +15,7 @@ from ..datasets.samples import Dataset, Samples, checked_part
 from ..errors import InputError, shown
 from ..network import Network
 from ..reading import checked_count, checked_float, checked_name, checked_type
-from ..solvers.workspace import Workspace
+from ..solvers.compiled.workspace import Workspace
 from ..streams import can_say, say
 from .evaluation import batches, evaluate
 from .metrics import EpochMetrics, chosen_epoch
@@ -143,7 +143,6 @@ def train(
         raise InputError("a run goes on with a validation part if it began with one, and only then")
     if run is not None and history and dataset.validation is not None:
         best = run.network().parameters
-    to_host = getattr(module, "to_host", lambda arrays: arrays)
     workspace = Workspace()
     if config.solver.startswith("numba") and len(history) < config.epochs:
         _compile(network, dataset.train, labels["train"], config, quiet)
@@ -158,7 +157,7 @@ def train(
         seconds = time.perf_counter() - started
         if there is not network:
             for name, array in there.parameters.items():
-                network.parameters[name][...] = to_host(array)
+                network.parameters[name][...] = module.to_host(array)
         try:
             network.own_parameters()
         except InputError as error:
@@ -207,7 +206,6 @@ def _train_epoch(
 ) -> tuple[float, float, float]:
     """Take every step of an epoch (from 0); returns mean loss, accuracy and the last learning rate."""
     module = solvers.get(config.solver, network.config.neuron)
-    to_host = getattr(module, "to_host", lambda arrays: arrays)
     rng = np.random.default_rng([config.seed, epoch])
     order = rng.permutation(len(samples))
     chosen = [order[k : k + config.batch_size] for k in range(0, len(order), config.batch_size)]
@@ -221,7 +219,7 @@ def _train_epoch(
             )
             optimiser.step(gradients, lr)
             loss += batch_loss * len(indices)
-            correct += int((to_host(activity.logits).argmax(axis=1) == labels[indices]).sum())
+            correct += int((module.to_host(activity.logits).argmax(axis=1) == labels[indices]).sum())
             seen += len(indices)
             if not bar.disable:
                 spiked += int(activity.spike_counts().sum())

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable
-from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -13,46 +12,14 @@ from numpy.typing import NDArray
 from ..checks import checked_parameter
 from ..errors import InputError, shown, unknown_name
 from ..reading import checked_float
+from ..solvers import AdamRule, Solver
+from ..solvers import get as get_solver
 
-__all__ = ["MILESTONES", "SCHEDULES", "Adam", "adam_update", "checked_milestones", "learning_rate"]
+__all__ = ["MILESTONES", "SCHEDULES", "Adam", "checked_milestones", "learning_rate"]
 
 SCHEDULES = ("constant", "cosine", "milestones")
 MILESTONES = (0.5, 0.75)
 Parameters = dict[str, NDArray[Any]]
-
-
-def adam_update(
-    parameter: NDArray[Any],
-    gradient: NDArray[Any],
-    first: NDArray[Any],
-    second: NDArray[Any],
-    lr: float,
-    beta1: float,
-    beta2: float,
-    eps: float,
-    step: int,
-    weight_decay: float,
-) -> None:
-    """Take one step of Adam, in place.
-
-    Exactly in this order of operations, so that compiled versions can have the same bits::
-
-        first  = beta1 * first  + (1 - beta1) * gradient
-        second = beta2 * second + (1 - beta2) * (gradient * gradient)
-        move   = (first / (1 - beta1^step)) / (sqrt(second / (1 - beta2^step)) + eps)
-        parameter -= lr * (move + weight_decay * parameter)
-
-    Examples
-    --------
-    >>> p, m, v = np.ones(1), np.zeros(1), np.zeros(1)
-    >>> adam_update(p, np.full(1, 5.0), m, v, 0.1, 0.9, 0.999, 0.0, step=1, weight_decay=0.0)
-    >>> p.round(12)  # the first step has the length of the learning rate, whatever the gradient
-    array([0.9])
-    """
-    first[...] = beta1 * first + (1 - beta1) * gradient
-    second[...] = beta2 * second + (1 - beta2) * (gradient * gradient)
-    move = (first / (1 - beta1**step)) / (np.sqrt(second / (1 - beta2**step)) + eps)
-    parameter -= lr * (move + weight_decay * parameter)
 
 
 class Adam:
@@ -64,8 +31,8 @@ class Adam:
         Changed in place by `step`: C-contiguous, writable, float32 or float64.
     learns : callable
         Whether a parameter of that name is trained.
-    solver : module, optional
-        A solver module whose own ``adam_update`` is used where it has one (same bits, faster).
+    solver : Solver, optional
+        Whose ``adam_update`` is used: all have the same bits.
     weight_decay : float
         Decoupled, on weights only.
     """
@@ -76,7 +43,7 @@ class Adam:
         self,
         parameters: Parameters,
         learns: Callable[[str], bool] = lambda _: True,
-        solver: ModuleType | None = None,
+        solver: Solver | None = None,
         weight_decay: float = 0.0,
     ) -> None:
         self.parameters = parameters
@@ -85,24 +52,19 @@ class Adam:
         self.second = {name: np.zeros_like(parameters[name]) for name in self.names}
         self.steps = 0
         self.weight_decay = weight_decay
-        self._update = getattr(solver, "adam_update", adam_update)
-        self._to_device = getattr(solver, "to_device", lambda arrays: arrays)
-        self._on_host = not hasattr(solver, "to_device")
-        self._to_host = getattr(solver, "to_host", lambda arrays: arrays)
+        self.solver = solver or get_solver("numpy-sequential")
 
     def step(self, gradients: Parameters, lr: float) -> None:
         """Change the parameters in place, one step against `gradients`."""
         checked: dict[str, Any] = {name: gradients.get(name) for name in self.names}
-        if self._on_host:
+        if self.solver.on_host:
             checked = {name: _checked_gradient(name, g, self.parameters[name]) for name, g in checked.items()}
         self.steps += 1
         for name, gradient in checked.items():
             parameter = self.parameters[name]
             weight_decay = self.weight_decay if name.endswith(".weight") else 0.0
-            self._update(
-                parameter, gradient, self.first[name], self.second[name], lr,
-                self.beta1, self.beta2, self.eps, self.steps, weight_decay,
-            )  # fmt: skip
+            rule = AdamRule(lr, self.beta1, self.beta2, self.eps, self.steps, weight_decay)
+            self.solver.adam_update(parameter, gradient, self.first[name], self.second[name], rule)
             if name.endswith(".decay"):
                 np.clip(parameter, 0, 1, out=parameter)
 
@@ -110,14 +72,14 @@ class Adam:
         """Moments and step count as named arrays, for a checkpoint."""
         arrays: dict[str, NDArray[Any]] = {"adam/steps": np.array(self.steps)}
         for name in self.names:
-            arrays[f"adam/first/{name}"] = self._to_host(self.first[name])
-            arrays[f"adam/second/{name}"] = self._to_host(self.second[name])
+            arrays[f"adam/first/{name}"] = self.solver.to_host(self.first[name])
+            arrays[f"adam/second/{name}"] = self.solver.to_host(self.second[name])
         return arrays
 
     def move(self, parameters: Parameters) -> None:
         """Go on with `parameters` of the same values where the solver computes, the moments beside them."""
         self.parameters = parameters
-        self.first, self.second = self._to_device(self.first), self._to_device(self.second)
+        self.first, self.second = self.solver.to_device(self.first), self.solver.to_device(self.second)
 
     def load_arrays(self, arrays: dict[str, NDArray[Any]]) -> None:
         """Take over what `to_arrays` made; every name and shape is checked."""

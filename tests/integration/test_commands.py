@@ -76,7 +76,8 @@ def test_train_and_evaluate(tmp_path, capsys, monkeypatch):
 
 
 def test_options_reach_the_run(tmp_path, monkeypatch):
-    from minisnn.solvers import event_products, threads
+    from minisnn.solvers.compiled import events as event_products
+    from minisnn.solvers.compiled import threads
     from minisnn.training import experiment
 
     before, used, train = (event_products.get_product(), threads.get_threads()), [], experiment.train

@@ -13,7 +13,7 @@ PACKAGE = Path(minisnn.__file__).parent
 # From the ground up; a module may import those before it, and its own package.
 ORDER = [
     "errors", "streams", "table", "reading", "model", "surrogate", "spikes", "checks", "files", "solvers", "layers",
-    "readout", "network", "datasets", "training", "oracle", "bench", "reproduce", "commands",
+    "loss", "network", "datasets", "training", "oracle", "bench", "reproduce", "commands",
 ]  # fmt: skip
 MODULES = [
     path
@@ -85,3 +85,13 @@ def test_importing_is_light():
     code = f"import sys, minisnn; print([name for name in {heavy} if name in sys.modules])"
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert out.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize("path", sorted((PACKAGE / "solvers").rglob("*.py")), ids=lambda path: path.name)
+def test_signatures_stay_short(path):
+    """Up to twelve parameters for a kernel, nine for the functions around it; what belongs together is a record."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.FunctionDef):
+            decorators = {d.id for d in node.decorator_list if isinstance(d, ast.Name)}
+            most = 12 if decorators & {"kernel", "inlined"} else 9
+            assert len(node.args.args) + len(node.args.kwonlyargs) <= most, node.name

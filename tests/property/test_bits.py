@@ -7,9 +7,9 @@ from hypothesis import strategies as st
 
 import minisnn
 from minisnn import Network, NetworkConfig
-from minisnn.solvers import event_products
-from minisnn.solvers.threads import get_threads, set_threads
-from minisnn.solvers.workspace import Workspace
+from minisnn.solvers.compiled import events as event_products
+from minisnn.solvers.compiled.threads import get_threads, set_threads
+from minisnn.solvers.compiled.workspace import Workspace
 from tests.strategies import float_cases
 
 

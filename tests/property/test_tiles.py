@@ -7,8 +7,11 @@ from hypothesis import strategies as st
 
 import minisnn
 from minisnn.model import Gradients
-from minisnn.solvers import event_products, numba_parallel, numba_tiles
-from minisnn.solvers.upstream import FEW, ReadoutGradients
+from minisnn.solvers import numba_parallel
+from minisnn.solvers.compiled import events as event_products
+from minisnn.solvers.compiled import tiles
+from minisnn.solvers.compiled.upstream import FEW
+from minisnn.solvers.numba_parallel import ReadoutGradients
 from tests.property.test_bits import UnwrittenIsSeen
 
 SOURCES = ("given", "few outputs", "many outputs", "readout max", "readout sum", "none")
@@ -73,8 +76,8 @@ def test_the_height_of_a_tile_changes_no_bit(source, data):
     results = []
     for height in (1, 5, 8, n_steps):
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(numba_tiles, "_NUMBERS", 1)
-            patch.setattr(numba_tiles, "_FEWEST", height)
+            patch.setattr(tiles, "_NUMBERS", 1)
+            patch.setattr(tiles, "_FEWEST", height)
             results.append(run(raster, parameters, grad_spikes, grad_membrane, gradient))
     for other in results[1:]:
         for first, then in zip(results[0], other):
@@ -86,7 +89,7 @@ def test_a_tall_and_wide_layer_in_tiles_is_the_definition(source):
     """The tiles as they are in use: several of them, the last of few steps, the last block of few neurons."""
     rng = np.random.default_rng(5)
     shape = (2, 700, 70)
-    assert numba_tiles.tile_scratch(70, np.dtype(np.float64))[1].shape[1] < 700
+    assert tiles.tiles_for(70, np.dtype(np.float64)).padding.shape[1] < 700
     raster = (rng.random((2, 700, 6)) < 0.5).astype(np.float64)
     parameters = (0.1 * rng.standard_normal((6, 70)), 0.05 * rng.standard_normal(70), np.array(0.9))
     grad_spikes = upstream(source, rng, shape, np.float64)

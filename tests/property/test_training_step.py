@@ -5,11 +5,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from minisnn import Network, NetworkConfig, SpikeEvents
+from minisnn import Network, NetworkConfig, SpikeEvents, solvers
 from minisnn.errors import InputError
 from minisnn.network import Outcome
-from minisnn.solvers import event_products, threads
-from minisnn.solvers.workspace import Workspace
+from minisnn.solvers.compiled import events as event_products
+from minisnn.solvers.compiled import threads
+from minisnn.solvers.compiled.workspace import Workspace
 from tests.property.test_bits import UnwrittenIsSeen
 
 
@@ -68,6 +69,48 @@ def test_it_is_the_step_layer_by_layer(case):
     for name, expected in layered[1].items():
         assert gradients[name].shape == network.parameters[name].shape
         assert relative(gradients[name], expected) < 1000 * rounding
+
+
+@given(case=steps())
+def test_predicting_is_the_forward_pass_layer_by_layer(case):
+    network, events, _ = case
+    before = event_products.get_product(), threads.get_threads()
+    event_products.set_product("events")
+    try:
+        expected, results = network.forward(events, solver="numba-parallel"), []
+        for n_threads, workspace in ((1, UnwrittenIsSeen()), (2, None), (4, Workspace())):
+            threads.set_threads(n_threads)
+            results.append(network.predict(events, workspace=workspace))
+    finally:
+        event_products.set_product(before[0])
+        threads.set_threads(before[1])
+    for outcome in results:
+        assert np.array_equal(outcome.logits, expected.logits)
+        assert np.array_equal(outcome.spike_counts(), expected.spike_counts())
+        for times, trace in zip(outcome.spike_times, expected.hidden):
+            assert np.array_equal(times, trace.spike_times)
+
+
+@pytest.mark.parametrize("neuron", solvers.NEURONS)
+@pytest.mark.parametrize("density", [0.1, 0.9])
+def test_every_solver_predicts_what_it_computes_forward(neuron, density):
+    network = Network.random(NetworkConfig((6, 5, 4, 3), neuron=neuron, hidden_gain=4.0), seed=1)
+    raster = np.random.default_rng(0).random((7, 9, 6)) < density
+    for solver in solvers.names(neuron):
+        outcome, activity = (run(raster, solver=solver) for run in (network.predict, network.forward))
+        assert np.array_equal(outcome.logits, activity.logits)
+        assert np.array_equal(outcome.spike_counts(), activity.spike_counts())
+        assert all(np.array_equal(t, h.spike_times) for t, h in zip(outcome.spike_times, activity.hidden))
+
+
+def test_predicting_refuses_what_does_not_fit_and_sees_overflows():
+    network = Network.random(NetworkConfig((6, 5, 3)))
+    with pytest.raises(InputError, match="spikes must have shape"):
+        network.predict(np.ones((2, 4, 7)))
+    network.parameters["hidden1.weight"][:] = 3e38
+    for solver in solvers.names():
+        with pytest.raises(OverflowError, match="left the range of float32"):
+            network.predict(SpikeEvents.from_spike_times(np.zeros((2, 6), np.int32), 4), solver=solver)
 
 
 @given(case=steps())

@@ -8,7 +8,8 @@ from minisnn.bench.scaling import default_sizes
 from minisnn.bench.timing import Contestant, GemmFloor, StepRunner, by_turns, exponent
 from minisnn.bench.workloads import make_batch, make_network, workload
 from minisnn.errors import InputError
-from minisnn.solvers import event_products, threads
+from minisnn.solvers.compiled import events as event_products
+from minisnn.solvers.compiled import threads
 from minisnn.solvers.settings import settings
 
 

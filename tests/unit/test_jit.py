@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 pytest.importorskip("numba")
-from minisnn.solvers import jit
+from minisnn.solvers.compiled import jit
 
 pytestmark = pytest.mark.skipif(
     os.environ.get("NUMBA_DISABLE_JIT", "0") != "0", reason="compilation is switched off"

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 import minisnn
-from minisnn.solvers.jit import kernel
-from minisnn.solvers.lanes import (
+from minisnn.solvers.compiled.jit import kernel
+from minisnn.solvers.compiled.lanes import (
     LANES,
     columns,
     copy_in,
@@ -146,7 +146,7 @@ def test_a_change_in_one_solver_file_is_not_answered_from_the_cache(tmp_path):
     )
     script = (
         "import numpy as np\n"
-        "from minisnn.solvers.event_products import matmul\n"
+        "from minisnn.solvers.compiled.events import event_matmul as matmul\n"
         "from minisnn.spikes import SpikeEvents\n"
         "events = SpikeEvents.from_raster(np.ones((1, 1, 2), np.float32))\n"
         "print(matmul(events, np.ones((2, 1), np.float32), np.empty((1, 1, 1), np.float32)).item())\n"
@@ -159,7 +159,7 @@ def test_a_change_in_one_solver_file_is_not_answered_from_the_cache(tmp_path):
         return float(run.stdout)
 
     assert answer() == 2.0
-    lanes = package / "solvers" / "lanes.py"
+    lanes = package / "solvers" / "compiled" / "lanes.py"
     text = lanes.read_text()
     lanes.write_text(
         text.replace('operator.add: "fadd"', 'operator.add: "fsub"').replace(

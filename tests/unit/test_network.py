@@ -6,7 +6,7 @@ import pytest
 import minisnn
 from minisnn import Network, NetworkConfig, SpikeEvents
 from minisnn.errors import DataError, InputError
-from minisnn.readout import softmax_cross_entropy, softmax_cross_entropy_backward
+from minisnn.loss import softmax_cross_entropy, softmax_cross_entropy_backward
 
 CONFIG = NetworkConfig((4, 6, 5, 3))
 

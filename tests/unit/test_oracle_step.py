@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 
 from minisnn import solvers
+from minisnn.loss import softmax_cross_entropy, softmax_cross_entropy_backward
 from minisnn.network import Network, NetworkConfig
 from minisnn.oracle.bounds import cross_entropy_bounds
 from minisnn.oracle.reference import reference_cross_entropy
 from minisnn.oracle.step import step_fault
-from minisnn.readout import softmax_cross_entropy, softmax_cross_entropy_backward
 
 WAYS = [(name, neuron) for neuron in solvers.NEURONS for name in solvers.names(neuron)]
 

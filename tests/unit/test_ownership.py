@@ -13,9 +13,9 @@ import minisnn
 from minisnn import Network, NetworkConfig, SpikeEvents, TrainingConfig, solvers
 from minisnn.datasets import Dataset, EventSamples
 from minisnn.errors import InputError
+from minisnn.loss import softmax_cross_entropy
 from minisnn.network import Activity
 from minisnn.reading import checked_count, checked_flag, checked_float, checked_name
-from minisnn.readout import softmax_cross_entropy
 from minisnn.training.optimiser import Adam
 
 COMPILED = [name for name in solvers.names() if name.startswith("numba")]

@@ -12,8 +12,9 @@ import pytest
 
 import minisnn
 from minisnn.errors import InputError
-from minisnn.solvers import event_products, threads
-from minisnn.solvers.workspace import Workspace, buffer
+from minisnn.solvers.compiled import events as event_products
+from minisnn.solvers.compiled import threads
+from minisnn.solvers.compiled.workspace import Workspace, buffer
 
 
 @pytest.fixture(autouse=True)
@@ -227,3 +228,23 @@ def test_workspaces_hand_out_the_same_buffer():
     assert not np.shares_memory(first, larger)
     assert not np.shares_memory(workspace.part("b").array("x", (4, 5), np.float32), smaller)
     assert buffer(None, "x", (2, 3), np.float64).shape == (2, 3)
+
+
+@pytest.mark.parametrize("n", [1, 4])
+def test_every_thread_has_a_room_of_its_own(n):
+    threads.set_threads(n)
+    workspace, used = Workspace(), []
+
+    def task(room, k, first, last):
+        used.append((k, threading.get_ident(), id(room)))
+        assert rooms.setdefault(id(room), threading.get_ident()) == threading.get_ident()
+
+    rooms = {}
+    threads.run_shares_in_rooms(task, 10, workspace.lent)
+    assert sorted(k for k, _, _ in used) == list(range(len(threads.shares(10))))
+    with workspace.lent() as first, workspace.lent() as second:
+        assert first is not second
+        buffer = first.array("x", (3,), np.float32)
+    with workspace.lent() as again, workspace.lent() as other:
+        assert {again, other} == {first, second}
+        assert any(w.array("x", (3,), np.float32) is buffer for w in (again, other))

@@ -13,6 +13,7 @@ import numpy as np
 
 from ...model import Array, Gradients, ReadoutTrace, Trace
 from ...spikes import SpikeEvents
+from .. import AdamRule
 from .device import DeviceArrays, where_parameters_live
 
 __all__ = ["FusedSolver"]
@@ -194,32 +195,14 @@ class FusedSolver(DeviceArrays):
         return self._gradients(trace, current, bias_part, decay_part)
 
     def adam_update(
-        self,
-        parameter: Array,
-        gradient: Array,
-        first: Array,
-        second: Array,
-        lr: float,
-        beta1: float,
-        beta2: float,
-        eps: float,
-        step: int,
-        weight_decay: float,
+        self, parameter: Array, gradient: Array, first: Array, second: Array, rule: AdamRule
     ) -> None:
-        """Take one step of Adam, in place: the bits of `minisnn.optimiser.adam_update`."""
-        real = parameter.dtype.type
+        """Take one step of Adam, in place: the bits of `Solver.adam_update`."""
+        real, (lr, beta1, beta2, eps, step, weight_decay) = parameter.dtype.type, rule
         # Differences and powers in double precision, as Python forms them, then rounded once.
         numbers = (
-            lr,
-            beta1,
-            1 - beta1,
-            beta2,
-            1 - beta2,
-            1 - beta1**step,
-            1 - beta2**step,
-            eps,
-            weight_decay,
-        )
+            lr, beta1, 1 - beta1, beta2, 1 - beta2, 1 - beta1**step, 1 - beta2**step, eps, weight_decay
+        )  # fmt: skip
         given = parameter, first, second
         there = [self.to_device(array) for array in (parameter, gradient, first, second)]
         self.launch(

@@ -1,18 +1,18 @@
 """Neighbouring neurons side by side: vectors of `LANES` numbers that a kernel keeps in registers.
 
-A loop over neurons inside a loop over time stores its state and fetches it again at every step, and a compiler
-cannot do better by itself: it may not assume that the arrays it is given lie apart. So kernels take a block of
+A loop over neurons inside a loop over time stores its state and fetches it again at every step. The compiler cannot
+keep the state in registers by itself, because it must allow for arrays that overlap. So kernels take a block of
 `LANES` neurons at a time through all of time, and `load` and `store` are the only places that touch memory::
 
-    v = zeros(decay)
+    v = full(current.dtype.type(0))
     for t in range(n_steps):
         v = decay * v + load(current, t)
         store(membrane, t, v)
 
-What belongs to a block lies together, (R, LANES), whatever its rows are: steps, inputs or samples. A layer has
-several blocks. They lie one after the other, (K, R, LANES), where a kernel stays with one for a while, which then
-stays in the nearest caches however wide the layer is; or side by side, (R, K * LANES), where there are few rows
-(`padded`): `columns` of a wide matrix serve as a block where they are.
+A block is an array (R, LANES); its rows are steps, inputs or samples. Large arrays keep the K blocks of a layer one
+after the other, (K, R, LANES), so that the block in use stays in the nearest cache (`pack`). Small arrays keep them
+side by side, (R, K * LANES), with zeros after the last neuron (`padded`); `columns` returns one of those blocks
+without copying.
 
 Without compilation the same lines run on slices of NumPy arrays. A mask (what a comparison returns) chooses
 between two values by `where`; numbers beside lanes have the lanes' dtype. Each lane gets the additions and
@@ -35,24 +35,11 @@ from numpy.typing import NDArray
 
 from .jit import inlined, kernel
 
-__all__ = [
-    "LANES",
-    "columns",
-    "copy_in",
-    "copy_out",
-    "full",
-    "load",
-    "n_blocks",
-    "padded",
-    "root",
-    "store",
-    "unpadded",
-    "where",
-]
-
 # Two of the longest vectors in use (64 bytes of float32), four or eight of the others: as many sums at a time hide
 # what one addition takes.
 LANES = 32
+# Rows of all blocks that are copied together: what lies side by side in a wide matrix is then read and written so.
+ROWS_COPIED = 16
 
 
 def n_blocks(n: int) -> int:
@@ -91,21 +78,42 @@ def columns(values, k):
     return values[:, k * LANES : (k + 1) * LANES]
 
 
-@kernel
+@inlined
 def copy_in(block, values, k):
     """Fill a block (R, LANES) with the `k`-th of `values` (R, N), and zeros after the last neuron."""
-    start, stop = k * LANES, min((k + 1) * LANES, values.shape[1])
+    start, width = k * LANES, min(LANES, values.shape[1] - k * LANES)
     for r in range(len(block)):
-        block[r, : stop - start] = values[r, start:stop]
-        block[r, stop - start :] = 0
+        for j in range(width):
+            block[r, j] = values[r, start + j]
+        for j in range(width, LANES):
+            block[r, j] = 0
+
+
+@inlined
+def copy_out(values, block, k):
+    """Make a block (R, LANES) the `k`-th of `values` (R, N)."""
+    start, width = k * LANES, min(LANES, values.shape[1] - k * LANES)
+    for r in range(len(block)):
+        for j in range(width):
+            values[r, start + j] = block[r, j]
 
 
 @kernel
-def copy_out(values, block, k):
-    """Make a block (R, LANES) the `k`-th of `values` (R, N)."""
-    start, stop = k * LANES, min((k + 1) * LANES, values.shape[1])
-    for r in range(len(block)):
-        values[r, start:stop] = block[r, : stop - start]
+def pack(blocks, values, first, last):
+    """Rows `first` to `last` of `values` (R, N) into blocks (K, R, LANES), a few rows of all blocks at a time."""
+    for start in range(first, last, ROWS_COPIED):
+        stop = min(start + ROWS_COPIED, last)
+        for k in range(len(blocks)):
+            copy_in(blocks[k, start:stop], values[start:stop], k)
+
+
+@kernel
+def unpack(values, blocks, first, last):
+    """Rows `first` to `last` of blocks (K, R, LANES) into `values` (R, N)."""
+    for start in range(first, last, ROWS_COPIED):
+        stop = min(start + ROWS_COPIED, last)
+        for k in range(len(blocks)):
+            copy_out(values[start:stop], blocks[k, start:stop], k)
 
 
 def load(block: Any, row: int) -> Any:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
-
-__all__ = ["Workspace", "buffer"]
 
 _LINE = 64  # bytes
 
@@ -30,10 +30,21 @@ class Workspace:
         self._parts: dict[str, Workspace] = {}
         self._blocks: dict[str, NDArray[Any]] = {}
         self._arrays: dict[str, NDArray[Any]] = {}
+        self._lent: list[Workspace] = []
 
     def part(self, name: str) -> Workspace:
         """Return the workspace of one layer."""
         return self._parts.setdefault(name, Workspace())
+
+    @contextmanager
+    def lent(self) -> Iterator[Workspace]:
+        """Lend a workspace to one thread: nobody else gets it within the block."""
+        try:
+            mine = self._lent.pop()
+        except IndexError:
+            mine = type(self)()
+        yield mine
+        self._lent.append(mine)
 
     def array(self, name: str, shape: tuple[int, ...], dtype: DTypeLike) -> NDArray[Any]:
         """Return an array of that shape and dtype in the buffer `name`, grown if it is too small."""

@@ -15,24 +15,13 @@ import os
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor, wait
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import lru_cache
 from typing import Any
 
 import threadpoolctl
 
-from ..reading import checked_count
-
-__all__ = [
-    "SHARES",
-    "WORTH_WAKING",
-    "get_threads",
-    "one_blas_thread",
-    "run_rows",
-    "run_shares",
-    "set_threads",
-    "shares",
-]
+from ...reading import checked_count
 
 # Where the shares end, in 32nds of the batch: two large, two middling, two small. More would balance better,
 # but every share has a partial weight gradient of its own that must be cleared and added.
@@ -100,17 +89,21 @@ def shares(batch: int) -> list[tuple[int, int]]:
 
 def run_shares(task: Callable[[int, int, int], None], batch: int) -> None:
     """Call ``task(k, first, last)`` for every share k of the batch, on `get_threads` threads."""
+    run_shares_in_rooms(lambda _, *share: task(*share), batch, nullcontext)
+
+
+def run_shares_in_rooms(
+    task: Callable[[Any, int, int, int], None], batch: int, room: Callable[[], AbstractContextManager[Any]]
+) -> None:
+    """As `run_shares` with a room for every thread: ``task(room, k, first, last)``."""
     parts = shares(batch)
     workers = min(get_threads(), len(parts))
-    if workers == 1:
-        for k, (first, last) in enumerate(parts):
-            task(k, first, last)
-        return
     tickets = itertools.count()  # next() is atomic: whoever is free takes the next share
 
     def work() -> None:
-        while (k := next(tickets)) < len(parts):
-            task(k, *parts[k])
+        with room() as mine:
+            while (k := next(tickets)) < len(parts):
+                task(mine, k, *parts[k])
 
     futures = [_POOL.workers().submit(work) for _ in range(workers - 1)]
     try:

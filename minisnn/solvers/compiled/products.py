@@ -1,6 +1,6 @@
-"""Dense products over all steps, in fixed shares of the batch.
+"""Dense products over all steps, in fixed shares of the batch, and sums in the order of the shares.
 
-The step-by-step solvers share these, so that the compiled one gets the bits of the definition: the same
+The step-by-step solvers share the products, so that the compiled one gets the bits of the definition: the same
 NumPy calls on the same blocks with BLAS held to one thread, whoever runs them and on however many threads.
 """
 
@@ -12,23 +12,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..spikes import SpikeEvents
+from ...spikes import SpikeEvents
+from .records import Floats
 from .threads import one_blas_thread, run_rows, shares
 from .workspace import Workspace, buffer
 
-__all__ = [
-    "Run",
-    "Spikes",
-    "add_in_order",
-    "in_turn",
-    "matmul",
-    "matmul_samples",
-    "matmul_transposed",
-    "matmul_transposed_samples",
-    "share_products",
-]
-
-Floats = NDArray[np.floating[Any]]
 Spikes = NDArray[Any] | SpikeEvents
 Run = Callable[[Callable[[int, int, int], None], int], None]
 
@@ -86,6 +74,17 @@ def add_in_order(partial: Floats, workspace: Workspace | None = None) -> Floats:
 
     run_rows(task, len(total), total.size)
     return total
+
+
+def decay_row(decay: Floats, n_out: int) -> Floats:
+    """Give every neuron its decay, (N,), also if one serves them all."""
+    return np.array(np.broadcast_to(decay, (n_out,)))
+
+
+def summed_like(decay: Floats, sums: Floats) -> Floats:
+    """``gbeta`` in the shape of `decay` (in Eq. 9), from sums over time of samples or shares, (K, N)."""
+    per_neuron = sums.sum(axis=0)
+    return np.asarray(per_neuron if decay.ndim else per_neuron.sum())
 
 
 def _rows(x: Spikes, dtype: np.dtype[Any]) -> Floats:

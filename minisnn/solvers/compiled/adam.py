@@ -5,19 +5,24 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from .. import AdamRule
 from .jit import kernel
 from .lanes import LANES, load, root, store
+from .records import Floats
 from .threads import run_rows
-
-__all__ = ["adam_update"]
-
-Floats = NDArray[np.floating[Any]]
 
 
 @kernel
-def _adam(parameter, gradient, first, second, numbers, start, stop):
+def _adam(
+    parameter: Floats,
+    gradient: Floats,
+    first: Floats,
+    second: Floats,
+    numbers: tuple[Any, ...],
+    start: int,
+    stop: int,
+) -> None:
     """One step for the rows from `start` to `stop`; arrays are (R, LANES)."""
     lr, beta1, new1, beta2, new2, eps, scale1, scale2, weight_decay = numbers
     for r in range(start, stop):
@@ -30,19 +35,9 @@ def _adam(parameter, gradient, first, second, numbers, start, stop):
         store(parameter, r, p - lr * (step + weight_decay * p))
 
 
-def adam_update(
-    parameter: Floats,
-    gradient: Floats,
-    first: Floats,
-    second: Floats,
-    lr: float,
-    beta1: float,
-    beta2: float,
-    eps: float,
-    step: int,
-    weight_decay: float,
-) -> None:
-    """Change `parameter` and its two moments in place, as `minisnn.optimiser` says."""
+def adam_update(parameter: Floats, gradient: Floats, first: Floats, second: Floats, rule: AdamRule) -> None:
+    """Change `parameter` and its two moments in place, as `Solver.adam_update` says."""
+    lr, beta1, beta2, eps, step, weight_decay = rule
     numbers = (lr, beta1, 1 - beta1, beta2, 1 - beta2, eps, 1 - beta1**step, 1 - beta2**step, weight_decay)
     typed = tuple(parameter.dtype.type(number) for number in numbers)
     # Views of contiguous arrays: the update reaches the arrays themselves.
@@ -53,9 +48,9 @@ def adam_update(
     # What does not fill a row goes through one of its own.
     n_left = parameter.size - n_rows * LANES
     if n_left:
-        last_row = [np.ones((1, LANES), parameter.dtype) for _ in flat]
-        for row, array in zip(last_row, flat):
+        last_rows = np.ones((4, 1, LANES), parameter.dtype)
+        for row, array in zip(last_rows, flat):
             row[0, :n_left] = array[n_rows * LANES :]
-        _adam(*last_row, typed, 0, 1)
-        for row, array in zip(last_row, flat):
+        _adam(*last_rows, typed, 0, 1)
+        for row, array in zip(last_rows, flat):
             array[n_rows * LANES :] = row[0, :n_left]

@@ -20,13 +20,11 @@ import numba
 from numba.core.caching import CompileResultCacheImpl, FunctionCache
 from numba.core.serialize import dumps
 
-__all__ = ["cache_folder", "fetch", "inlined", "kernel"]
-
 
 def _source_stamp() -> str:
     """Digest of the solvers' source files."""
     digest = hashlib.sha256()
-    for path in sorted(Path(__file__).parent.glob("*.py")):
+    for path in sorted(Path(__file__).parents[1].rglob("*.py")):
         digest.update(path.read_bytes())
     return digest.hexdigest()
 
@@ -110,19 +108,3 @@ def kernel(function: Callable[..., Any]) -> Callable[..., Any]:
 def inlined(function: Callable[..., Any]) -> Callable[..., Any]:
     """Compile `function` into the kernels that call it: to hand over a dozen arrays takes longer than a short loop."""
     return _compiled(function, forceinline=True)
-
-
-@kernel
-def fetch(sample: Any) -> Any:
-    """Read one number of every cache line of `sample` (T, N), in order, and return their sum.
-
-    A pass from the last step to the first jumps back after every row, which memory prefetchers do not
-    follow; read forwards once, the sample waits in the cache (a third less time for the whole backward pass).
-    The sum only keeps the compiler from dropping the reads.
-    """
-    flat = sample.reshape(-1)
-    line = 64 // flat.itemsize
-    total = flat[0]
-    for k in range(line, flat.size, line):
-        total += flat[k]
-    return total

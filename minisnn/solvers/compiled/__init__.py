@@ -1,0 +1,1 @@
+"""The workshop of `numba_parallel`: read `passes` first, the others serve it."""
