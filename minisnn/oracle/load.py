@@ -84,10 +84,12 @@ def _imported(name: object, folder: Path, load: Callable[[], Any]) -> Any:
 def name_of(function: Callable[..., Any]) -> str:
     """A name by which `load_function` finds `function` again, as well as one can be told."""
     name = getattr(function, "__qualname__", type(function).__name__)
-    module = getattr(function, "__module__", "__main__")
-    if module == "__main__" or importlib.util.find_spec(module.partition(".")[0]) is None:
-        try:
-            return f"{inspect.getsourcefile(function)}:{name}"
-        except TypeError:
-            return f"{module}:{name}"
-    return f"{module}:{name}"
+    module = getattr(function, "__module__", None) or "__main__"
+    try:
+        importable = module != "__main__" and importlib.util.find_spec(module.partition(".")[0]) is not None
+    except (ImportError, ValueError):  # of a module that somebody made without a specification
+        importable = False
+    try:
+        return f"{module if importable else inspect.getsourcefile(function)}:{name}"
+    except TypeError:
+        return f"{module}:{name}"

@@ -1,10 +1,12 @@
 """What a port may return, where it may be called, and what of it counts as a finding."""
 
 import asyncio
+import functools
 import signal
 import subprocess
 import sys
 import threading
+import types
 import warnings
 
 import numpy as np
@@ -360,6 +362,15 @@ def test_a_file_that_ends_when_it_is_imported_is_wrong_use(tmp_path):
     with pytest.raises(InputError, match="cannot import .*SystemExit"):
         load_function(f"{tmp_path}/ends_0816.py:forward")
     assert "ends_0816" not in sys.modules
+
+
+def test_findings_of_a_function_from_nowhere_can_be_saved(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "made_0816", types.ModuleType("made_0816"))
+    wrong = lambda *a: (FORWARD(*a)[0], -FORWARD(*a)[1])  # noqa: E731
+    wrong.__module__ = "made_0816"  # its __spec__ is None
+    for k, port in enumerate((wrong, functools.partial(wrong), np.add)):
+        assert not check(port, save=tmp_path / str(k), **QUICK).passed
+        assert (tmp_path / str(k) / "finding_1.npz").is_file()
 
 
 def test_the_verdict_needs_no_standard_output(tmp_path):
