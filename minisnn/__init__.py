@@ -8,7 +8,8 @@ from typing import Any
 from . import solvers
 from .layers import multi_spike_backward, multi_spike_forward, single_spike_backward, single_spike_forward
 from .model import Gradients, ReadoutTrace, Trace
-from .network import Network, NetworkConfig
+from .network import Network
+from .parameters import NetworkConfig
 from .spikes import SpikeEvents
 
 __version__ = "0.1.0"

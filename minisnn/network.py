@@ -18,10 +18,7 @@ from numpy.typing import NDArray
 
 from . import solvers
 from .checks import (
-    DTYPES,
     check_overflow,
-    checked_decay,
-    checked_gradient,
     checked_labels,
     checked_parameter,
     checked_readout_trace,
@@ -29,107 +26,15 @@ from .checks import (
     checked_trace,
     made_here,
 )
-from .errors import DataError, InputError, one_line, shown
+from .errors import DataError, InputError, one_line
 from .files import read_npz, write_npz
 from .loss import softmax_cross_entropy, softmax_cross_entropy_backward
-from .model import READOUTS, Gradients, ReadoutTrace, Trace
-from .reading import checked_count, checked_flag, checked_float, checked_name, checked_type, read_array
+from .model import Gradients, ReadoutTrace, Trace
+from .parameters import NetworkConfig, Parameters, checked_parameters, initial_parameters
+from .reading import checked_count, checked_type
 from .spikes import SpikeEvents
 
-__all__ = ["Activity", "Network", "NetworkConfig", "Outcome"]
-
-Parameters = dict[str, NDArray[Any]]
-
-
-@dataclass(frozen=True)
-class NetworkConfig:
-    """Everything about a network that is not a parameter.
-
-    Parameters
-    ----------
-    sizes : tuple of int
-        Neurons of every layer: inputs, hidden layers (at least one), classes.
-    neuron : {"single-spike", "multi-spike"}
-        Kind of the hidden layers.
-    gradient : {"straight-through", "gated"}
-        Choice of g' (Eq. 6); single-spike only.
-    surrogate_scale : float
-        Steepness s of the surrogate derivative, per threshold.
-    detach_reset : bool
-        Leave the reset out of the gradient (Eq. 16); multi-spike only.
-    readout : {"sum", "max"}
-        How the readout's potential becomes a logit (Eq. 17).
-    logit_scale : float
-        Constant factor of the logits.
-    threshold : float
-        Firing threshold of the hidden neurons.
-    hidden_decay, readout_decay : float
-        Decays at the start, ``exp(-dt / tau)``; 10 and 20 steps by default.
-    learn_decay : bool
-        One learned decay per neuron, clipped to [0, 1] after every step; otherwise all stay as they start.
-    hidden_gain : float
-        Factor on the initial weights of the first hidden layer.
-    dtype : {"float32", "float64"}
-        Working precision.
-    """
-
-    sizes: tuple[int, ...]
-    neuron: str = "single-spike"
-    gradient: str = "straight-through"
-    surrogate_scale: float = 10.0
-    detach_reset: bool = False
-    readout: str = "sum"
-    logit_scale: float = 1.0
-    threshold: float = 1.0
-    hidden_decay: float = math.exp(-1 / 10)
-    readout_decay: float = math.exp(-1 / 20)
-    learn_decay: bool = True
-    hidden_gain: float = 1.0
-    dtype: str = "float32"
-
-    def __post_init__(self) -> None:
-        try:
-            sizes = tuple(checked_count("sizes", n, low=1) for n in self.sizes)
-        except (TypeError, InputError):
-            sizes = ()
-        if len(sizes) < 3:
-            raise InputError(
-                "sizes must be at least (inputs, hidden, classes), whole numbers >= 1, "
-                f"got {shown(self.sizes)}"
-            )
-        dtype = self.dtype if isinstance(self.dtype, (str, np.ndarray)) else _dtype_name(self.dtype)
-        # What is checked is kept: Python's own numbers and strings, which a file can hold.
-        checked = {
-            "sizes": sizes,
-            "neuron": checked_name("neuron", self.neuron, solvers.NEURONS),
-            "gradient": checked_gradient(self.gradient),
-            "surrogate_scale": checked_float("surrogate_scale", self.surrogate_scale, low=0),
-            "detach_reset": checked_flag("detach_reset", self.detach_reset),
-            "readout": checked_name("readout", self.readout, READOUTS),
-            "logit_scale": checked_float("logit_scale", self.logit_scale, low=0, open_low=True),
-            "threshold": checked_float("threshold", self.threshold, low=0, open_low=True),
-            "hidden_decay": checked_float("hidden_decay", self.hidden_decay, low=0, high=1),
-            "readout_decay": checked_float("readout_decay", self.readout_decay, low=0, high=1),
-            "learn_decay": checked_flag("learn_decay", self.learn_decay),
-            "hidden_gain": checked_float("hidden_gain", self.hidden_gain, low=0),
-            "dtype": checked_name("dtype", dtype, [d.name for d in DTYPES]),
-        }
-        for name, value in checked.items():
-            object.__setattr__(self, name, value)
-
-    @property
-    def layers(self) -> tuple[str, ...]:
-        """Names of the layers with parameters: hidden1, hidden2, ..., readout."""
-        return (*(f"hidden{k}" for k in range(1, len(self.sizes) - 1)), "readout")
-
-    def shapes(self) -> dict[str, tuple[int, ...]]:
-        """Shape of every parameter, by name."""
-        shapes: dict[str, tuple[int, ...]] = {}
-        for name, n_in, n_out in zip(self.layers, self.sizes[:-1], self.sizes[1:]):
-            shapes |= {f"{name}.weight": (n_in, n_out), f"{name}.bias": (n_out,), f"{name}.decay": (n_out,)}
-            if not self.learn_decay:
-                shapes[f"{name}.decay"] = ()
-        return shapes
+__all__ = ["Activity", "Network", "Outcome"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -186,14 +91,6 @@ class Outcome:
         return np.array([(times < self.n_steps).sum() for times in self.spike_times], dtype=np.int64)
 
 
-def _dtype_name(dtype: Any) -> Any:
-    """Name of a NumPy dtype, or of the type of its scalars; anything else as it is."""
-    try:
-        return np.dtype(dtype).name if dtype is not None else None
-    except TypeError:
-        return dtype
-
-
 def _count_spikes(trace: Trace) -> int:
     if trace.neuron == "single-spike":
         return int((trace.spike_times < trace.shape[1]).sum())
@@ -233,13 +130,14 @@ class Network:
     def __post_init__(self) -> None:
         checked_type("config", self.config, NetworkConfig)
         if isinstance(self.parameters, dict) and not self.parameters:
-            self.parameters = _initial_parameters(self.config, seed=0)
+            self.parameters = initial_parameters(self.config, seed=0)
         self._owned = {}, {}
         self.own_parameters()
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         # A copy must not share arrays, and what joblib unpickles may be mapped from a file and read-only.
         self.config, self.parameters, self._owned = state["config"], state["parameters"], ({}, {})
+        self._on_device = state.get("_on_device", False)
         self.own_parameters()
 
     def own_parameters(self) -> Parameters:
@@ -253,29 +151,8 @@ class Network:
         if self._on_device:  # checked before they were moved there
             return self.parameters
         mine, last = self._owned
-        given, dtype, shapes = self.parameters, np.dtype(self.config.dtype), self.config.shapes()
-        checked_type("parameters", given, dict)
-        if set(given) != set(shapes):
-            odd = ", ".join(sorted(map(str, set(given) ^ set(shapes))))
-            raise InputError(f"parameters must be {', '.join(shapes)}; missing or unknown: {odd}")
-        checked: Parameters = {}
-        for name, shape in shapes.items():
-            is_decay, array = name.endswith(".decay"), given[name]
-            if not (is_decay and isinstance(array, (int, float))):  # a Python number takes the dtype
-                array = read_array(name, array)
-                if (array.dtype.newbyteorder("="), array.shape) != (dtype, shape):
-                    raise InputError(
-                        f"{name} must be {dtype} of shape {shape}, got {array.dtype} of shape {array.shape}"
-                    )
-            # Whoever holds an array can still change its shape, and lock it.
-            flags = array.flags if array is last.get(name) else None
-            owned = flags is None or not (flags.c_contiguous and flags.writeable)
-            if is_decay:
-                checked[name] = checked_decay(array, dtype, shape, name=name, owned=owned)
-            else:
-                checked[name] = checked_parameter(name, array, dtype, shape, owned=owned)
         # The dictionary stays the same too: an optimiser holds it.
-        mine.update(checked)
+        mine.update(checked_parameters(self.config, self.parameters, last))
         self.parameters = mine
         self._owned = mine, dict(mine)
         return mine
@@ -284,7 +161,7 @@ class Network:
     def random(cls, config: NetworkConfig, seed: int = 0) -> Network:
         """Fresh network: weights uniform in +-1/sqrt(n_in), biases 0, decays as configured."""
         checked_type("config", config, NetworkConfig)
-        return cls(config, _initial_parameters(config, checked_count("seed", seed)))
+        return cls(config, initial_parameters(config, checked_count("seed", seed)))
 
     @property
     def n_parameters(self) -> int:
@@ -603,16 +480,3 @@ def _check_logits(logits: NDArray[Any]) -> None:
 
 def _named(layer: str, gradients: Gradients) -> Parameters:
     return {f"{layer}.{part}": getattr(gradients, part) for part in ("weight", "bias", "decay")}
-
-
-def _initial_parameters(config: NetworkConfig, seed: int) -> Parameters:
-    rng = np.random.default_rng(seed)
-    parameters: Parameters = {}
-    for name, n_in, n_out in zip(config.layers, config.sizes[:-1], config.sizes[1:]):
-        limit = (config.hidden_gain if name == "hidden1" else 1.0) / math.sqrt(n_in)
-        decay = config.readout_decay if name == "readout" else config.hidden_decay
-        parameters[f"{name}.weight"] = rng.uniform(-limit, limit, (n_in, n_out)).astype(config.dtype)
-        parameters[f"{name}.bias"] = np.zeros(n_out, dtype=config.dtype)
-        shape = (n_out,) if config.learn_decay else ()
-        parameters[f"{name}.decay"] = np.full(shape, decay, dtype=config.dtype)
-    return parameters

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from .. import solvers
 from ..errors import InputError, unknown_name
-from ..network import Network, NetworkConfig
+from ..network import Network
+from ..parameters import NetworkConfig
 from ..spikes import SpikeEvents
 
 __all__ = ["RULES", "WORKLOADS", "Workload", "make_batch", "make_network", "median_peak", "workload"]

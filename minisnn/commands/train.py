@@ -8,7 +8,7 @@ from typing import Any
 
 from .. import datasets, solvers
 from ..errors import InputError, import_extra, unknown_name
-from ..network import NetworkConfig
+from ..parameters import NetworkConfig
 from ..reading import checked_count
 from ..solvers.settings import settings
 from ..streams import say

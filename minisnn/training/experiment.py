@@ -16,7 +16,8 @@ from typing import Any
 from ..datasets import Dataset, load_dataset
 from ..datasets.samples import folds, split
 from ..errors import DataError, InputError, one_line
-from ..network import Network, NetworkConfig
+from ..network import Network
+from ..parameters import NetworkConfig
 from ..reading import checked_count
 from ..streams import say
 from ..table import table as text_table

@@ -6,6 +6,8 @@ from typing import Any
 
 import numpy as np
 
+from ...errors import InputError
+from ...reading import kernel_array
 from .. import AdamRule
 from .jit import kernel
 from .lanes import LANES, load, root, store
@@ -37,11 +39,19 @@ def _adam(
 
 def adam_update(parameter: Floats, gradient: Floats, first: Floats, second: Floats, rule: AdamRule) -> None:
     """Change `parameter` and its two moments in place, as `Solver.adam_update` says."""
+    for array in (parameter, first, second):  # a view that is no row of memory would be updated beside itself
+        if kernel_array(array, parameter.dtype) is not array or array.shape != gradient.shape:
+            raise InputError(
+                "parameter and moments are changed in place: they must be C-contiguous and writable, of one dtype and "
+                f"the shape of the gradient, {gradient.shape}, got {array.dtype} of shape {array.shape}"
+            )
     lr, beta1, beta2, eps, step, weight_decay = rule
     numbers = (lr, beta1, 1 - beta1, beta2, 1 - beta2, eps, 1 - beta1**step, 1 - beta2**step, weight_decay)
     typed = tuple(parameter.dtype.type(number) for number in numbers)
     # Views of contiguous arrays: the update reaches the arrays themselves.
-    flat = [array.reshape(-1) for array in (parameter, np.ascontiguousarray(gradient), first, second)]
+    flat = [
+        array.reshape(-1) for array in (parameter, kernel_array(gradient, parameter.dtype), first, second)
+    ]
     n_rows = parameter.size // LANES
     whole = [array[: n_rows * LANES].reshape(n_rows, LANES) for array in flat]
     run_rows(lambda _, start, stop: _adam(*whole, typed, start, stop), n_rows, parameter.size)
