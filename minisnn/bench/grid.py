@@ -1,13 +1,13 @@
 """``minisnn bench grid``: the paper's figure, one layer against stepping over time, layer size and batch.
 
-Input are Poisson spikes on 1000 inputs, at three densities. ``dense``: every input of a sample has the
-rate u / 1000 per step, u uniform in 0 ... 200, which with steps of 1 ms is 0 ... 200 spikes a second, and 10 %
-of all cells on average. ``sparse``: a sample has u events in all over its T steps, u uniform in 0 ... 200.
-``half`` has the rate u / 200 per step, 50 % on average, where both layers need BLAS.
+Inputs are Poisson spikes on 1000 inputs, at three densities. For each sample u is drawn uniformly from 0 ... 200.
+``dense``: every input has the rate u / 1000 per step. With steps of 1 ms that is 0 ... 200 spikes a second, and 10 %
+of all cells on average. ``sparse``: the sample has u events in all over its T steps. ``half``: every input has the rate
+u / 200 per step, 50 % on average; there both layers need BLAS.
 
-The conventional layer steps through time on a float32 raster with BLAS (`numba-sequential`); the single-spike layer
-is `numba-parallel`, which is given events or the raster, whichever its density rule picks; both forms are made
-before the clock starts. The gradient that arrives at the spikes is the same dense array for both.
+The conventional layer (`numba-sequential`) steps through time on a float32 raster with BLAS. The single-spike layer
+(`numba-parallel`) is given events or the raster, as its density rule says. Both forms are made before the clock starts.
+The gradient that arrives at the spikes is the same dense array for both.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ _FEW_STEPS = 8
 
 @dataclass(frozen=True)
 class Cell:
-    """One cell of the grid; times in ms, ratios conventional over single-spike. No times where `fault` is set."""
+    """One cell of the grid; times in ms, ratios conventional over single-spike. No times if `fault` is set."""
 
     density: str
     batch: int

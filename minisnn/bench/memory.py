@@ -1,8 +1,8 @@
 """Peak memory of warm training steps, measured in a process of their own.
 
-The child builds network and input, takes one step with two time steps (which loads the compiled code), notes its
-resident memory as idle, resets the kernel's high-water mark, and takes steps. The peak above idle is what a
-training loop needs beside its data; the input is in the idle part already. Needs Linux; None elsewhere.
+The child builds network and input, and takes a step of two time steps, which loads the compiled code. It notes its
+resident memory as idle, resets the kernel's high-water mark, and takes steps. The peak above idle is the memory that a
+training loop needs apart from its data; the input is in the idle part already. Needs Linux; None elsewhere.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ def _measure(what: Workload, rule: str, contestant: Contestant, n_steps: int) ->
         try:
             _CLEAR.write_text("5")  # the high-water mark starts from here
         except OSError:
-            if _field("VmHWM") > idle:  # and where it cannot be reset, it may lie above everything to come
+            if _field("VmHWM") > idle:  # a mark that cannot be reset may lie above all that is to come
                 return None
         for _ in range(n_steps):
             runner.step()

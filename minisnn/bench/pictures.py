@@ -21,18 +21,14 @@ def draw_steps(lines: Sequence[StepLine]) -> Figure:
     figure = Figure(figsize=(10, 2.6 * len(groups)), layout="constrained")
     panels = figure.subplots(len(groups), 1, squeeze=False)[:, 0]
     for axes, group in zip(panels, groups):
-        shown = [one for one in lines if (one.workload, one.rule) == group and one.median_ms is not None]
+        here = [one for one in lines if (one.workload, one.rule) == group]
+        shown = [one for one in here if one.fault is None]
         labels = [f"{one.contestant.label} ({one.contestant.threads})" for one in shown]
-        medians = [one.median_ms or 0.0 for one in shown]
-        spread = [
-            [m - (one.min_ms or m) for m, one in zip(medians, shown)],
-            [(one.max_ms or m) - m for m, one in zip(medians, shown)],
-        ]
-        axes.errorbar(medians, labels, xerr=spread, fmt="o", color="#0072b2", ecolor="0.5", capsize=3)
-        for one in lines:
-            if (one.workload, one.rule) == group:
-                axes.axvline(one.gemm_floor_ms, color="#d55e00", linestyle="--", label="gemm floor")
-                break
+        times = [(one.min_ms, one.median_ms, one.max_ms) for one in shown]
+        low, median, high = np.array(times, dtype=float).reshape(-1, 3).T
+        spread = [median - low, high - median]
+        axes.errorbar(median, labels, xerr=spread, fmt="o", color="#0072b2", ecolor="0.5", capsize=3)
+        axes.axvline(here[0].gemm_floor_ms, color="#d55e00", linestyle="--", label="gemm floor")
         axes.set(xscale="log", title=f"{group[0]}, rules {group[1]}", xlabel="ms per training step")
         axes.invert_yaxis()
         axes.grid(axis="x", which="both", alpha=0.3)

@@ -23,7 +23,7 @@ _CHECKED_SAMPLES = 2
 class Series:
     """Times of a training step along one axis; `fitted` is the exponent p of time ~ size^p.
 
-    No times and no exponent where `fault` says that the answers differ.
+    No times and no exponent if the answers differ: then `fault` says where.
     """
 
     workload: str

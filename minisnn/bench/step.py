@@ -35,7 +35,7 @@ _CHECKED_SAMPLES = 4
 class StepLine:
     """One line of the table: a contestant on a workload under one paper's rules; times in ms.
 
-    `fault` says where the answers differ; then there are no times.
+    If the answers differ, `fault` says where, and there are no times.
     """
 
     workload: str
@@ -62,20 +62,18 @@ class StepLine:
 def contestants(n_threads: int, only: Sequence[str] = ()) -> list[Contestant]:
     """The ways to compute a step, from how such networks are trained today to all ideas together.
 
-    The NumPy and the GPU solvers take part only where `only` names them.
+    The NumPy and the GPU solvers take part only if `only` names them.
     """
+    stepped, fused, single = "numba-sequential", "numba-parallel", "single-spike"
     ways = [
-        Contestant("numba-sequential", "multi-spike", "dense", n_threads, "conventional, stepped, dense"),
-        Contestant("numba-sequential", "multi-spike", "events", n_threads, "conventional, stepped, events"),
-        Contestant("numba-sequential", "single-spike", "dense", n_threads, "single-spike, stepped, dense"),
-        Contestant("numba-sequential", "single-spike", "events", n_threads, "single-spike, stepped, events"),
-        Contestant("numba-parallel", "single-spike", "dense", n_threads, "single-spike, fused, dense"),
+        Contestant(stepped, "multi-spike", "dense", n_threads, "conventional, stepped, dense"),
+        Contestant(stepped, "multi-spike", "events", n_threads, "conventional, stepped, events"),
+        Contestant(stepped, single, "dense", n_threads, "single-spike, stepped, dense"),
+        Contestant(stepped, single, "events", n_threads, "single-spike, stepped, events"),
+        Contestant(fused, single, "dense", n_threads, "single-spike, fused, dense"),
     ]
-    if n_threads > 1:
-        ways.append(Contestant("numba-parallel", "single-spike", "auto", 1, "single-spike, fused, events"))
-    ways.append(
-        Contestant("numba-parallel", "single-spike", "auto", n_threads, "single-spike, fused, events")
-    )
+    for n in sorted({1, n_threads}):
+        ways.append(Contestant(fused, single, "auto", n, "single-spike, fused, events"))
     if not only:
         return ways
     for name in only:

@@ -142,7 +142,7 @@ class StepRunner:
 
 
 class GemmFloor:
-    """The dense float32 matrix products a dense implementation of a training step needs, and nothing else.
+    """The dense float32 matrix products that a dense implementation of a training step needs, and nothing else.
 
     Forward and weight gradient of both layers, input gradient of the readout; contiguous arrays, NumPy's
     BLAS with `n_threads` threads.

@@ -66,7 +66,7 @@ RULES: dict[str, dict[str, Any]] = {
 
 
 def workload(name: str, **sizes: Any) -> Workload:
-    """Return the workload of that name, with other sizes where given.
+    """The workload of that name, with the given sizes in place of its own.
 
     Examples
     --------

@@ -14,7 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..model import Gradients, ReadoutTrace, Trace
-from ..network import Activity, NetworkConfig, Parameters
+from ..network import Activity
+from ..parameters import NetworkConfig, Parameters
 from . import bounds
 from .cases import Case
 from .judge import compare, wrong_value

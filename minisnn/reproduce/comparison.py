@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -98,7 +97,7 @@ class Comparison:
 
     @property
     def accuracy_key(self) -> str:
-        """Which accuracy counts: that on the held-out folds, where there are folds."""
+        """Which accuracy counts: if there are folds, that on the held-out folds."""
         return "validation_accuracy" if self.folds else "test_accuracy"
 
     @property
@@ -147,14 +146,13 @@ def compare(
     *,
     data_dir: Path | None = None,
     quiet: bool = False,
-    say: Callable[[str], None] = print,
 ) -> Comparison:
     """Train both networks of a recipe, going on with what `folder` holds of them, and time a step of each.
 
     Returns
     -------
     comparison : Comparison
-        With `absent` where the files of the data set are not there.
+        With `absent` if the files of the data set are not there.
 
     Raises
     ------
@@ -172,7 +170,7 @@ def compare(
         experiment = of_recipe.fitted(data, 0 if budget.folds else recipe.held_out(len(data.train)))
         sizes = experiment.network.sizes
         if not quiet:
-            say(f"{dataset}, recipe {name}: {neuron}, {'-'.join(map(str, sizes))}")
+            print(f"{dataset}, recipe {name}: {neuron}, {'-'.join(map(str, sizes))}")
         path = folder / f"{name}-{neuron}"
         started = (path / "config.json").exists()
         root = RunFolder.open(path) if started else RunFolder.create(experiment.to_json(), path)

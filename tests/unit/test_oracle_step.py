@@ -5,9 +5,8 @@ import dataclasses
 import numpy as np
 import pytest
 
-from minisnn import solvers
+from minisnn import Network, NetworkConfig, solvers
 from minisnn.loss import softmax_cross_entropy, softmax_cross_entropy_backward
-from minisnn.network import Network, NetworkConfig
 from minisnn.oracle.bounds import cross_entropy_bounds
 from minisnn.oracle.reference import reference_cross_entropy
 from minisnn.oracle.step import step_fault
