@@ -207,7 +207,9 @@ def test_low_precision_is_named():
     assert finding.rule == "precision"
     assert "float16" in finding.diagnosis.text
     single = _found(
-        lambda *a: tuple(np.float64(v) for v in FORWARD(*(np.asarray(x, np.float32) for x in a[:4]), a[4])),
+        lambda *a: tuple(
+            np.asarray(v, np.float64) for v in FORWARD(*(np.asarray(x, np.float32) for x in a[:4]), a[4])
+        ),
         dtype="float64",
     )
     assert "float32" in single.diagnosis.text
