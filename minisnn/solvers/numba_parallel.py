@@ -31,9 +31,9 @@ from .compiled.products import (
     matmul_transposed_samples,
     share_products,
 )
-from .compiled.records import Floats, Rule, Upstream
+from .compiled.records import Floats, Rule, Scratch, Upstream
 from .compiled.step import predict, training_step
-from .compiled.threads import one_blas_thread, run_shares, set_threads, shares
+from .compiled.threads import one_blas_thread, run_shares, run_shares_in_rooms, set_threads, shares
 from .compiled.tiles import backward_tiles, forward_tiles, tiles_for
 from .compiled.traces import BlockReadoutTrace, BlockTrace, in_blocks, packed
 from .compiled.upstream import BY_BLAS, GIVEN, PROJECTED, RECURSION, onward_of
@@ -114,29 +114,29 @@ def single_spike_backward(
     group = events.group_size(len(weight), n_steps) if by_events else 1
     longest = events.most_events(incoming, n_steps)
 
-    def upstream() -> Upstream:
-        """What arrives, with room for a group of samples."""
+    def room(worker: int) -> tuple[Upstream, Any]:
+        """What arrives, with room for a group of samples, and the scratch of one thread."""
         projected = np.empty((group, n_steps, n_out if arriving.onward.source == BY_BLAS else 0), dtype)
-        return arriving._replace(projected=projected, reached=np.empty((group, n_steps), np.bool_))
+        mine = arriving._replace(projected=projected, reached=np.empty((group, n_steps), np.bool_))
+        if not by_events:
+            return mine, tiles_for(n_out, dtype)
+        rows, on_membrane = _blocks(workspace, worker, n_steps, dtype)
+        return mine, events.group_scratch(rows, on_membrane, group, len(weight), longest)
 
-    def from_events(share: int, first: int, last: int) -> None:
-        with (workspace or Workspace()).lent() as mine:
-            rows, on_membrane = mine.array("blocks", (2, n_steps, LANES), dtype)
-            scratch = events.group_scratch(rows, on_membrane, group, len(weight), longest)
+    def task(room: tuple[Upstream, Any], share: int, first: int, last: int) -> None:
+        upstream, scratch = room
+        if by_events:
             layer.backward_share(
-                potential, times, incoming, parameters, rule, upstream(), partial, current,
-                scratch, share, first, last,
+                potential, times, incoming, parameters, rule, upstream, partial, current, scratch, share, first, last
             )  # fmt: skip
-
-    def from_products(share: int, first: int, last: int) -> None:
-        backward_tiles(
-            potential, times, parameters, rule, upstream(), partial, current,
-            tiles_for(n_out, dtype), share, first, last,
-        )  # fmt: skip
-        matmul_transposed_samples(signal, current, products[share], first, last)
+        else:
+            backward_tiles(
+                potential, times, parameters, rule, upstream, partial, current, scratch, share, first, last
+            )
+            matmul_transposed_samples(signal, current, products[share], first, last)
 
     with one_blas_thread():
-        run_shares(from_events if by_events else from_products, batch)
+        run_shares_in_rooms(task, batch, room)
     if by_events:
         grad_weight = events.add_partials(partial.weight, n_out, workspace)
     else:
@@ -198,15 +198,16 @@ def readout_backward(
     )
     group, longest = events.group_size(len(weight), n_steps), events.most_events(incoming, n_steps)
 
-    def task(share: int, first: int, last: int) -> None:
-        with (workspace or Workspace()).lent() as mine:
-            rows = mine.array("rows", (n_steps, LANES), dtype)
-            layer.backward_readout_share(
-                membrane, values, reached, incoming, parameters, partial, current,
-                events.group_scratch(rows, rows[:0], group, len(weight), longest), use_max, share, first, last,
-            )  # fmt: skip
+    def room(worker: int) -> Scratch:
+        rows, _ = _blocks(workspace, worker, n_steps, dtype)
+        return events.group_scratch(rows, rows[:0], group, len(weight), longest)
 
-    run_shares(task, batch)
+    def task(scratch: Scratch, share: int, first: int, last: int) -> None:
+        layer.backward_readout_share(
+            membrane, values, reached, incoming, parameters, partial, current, scratch, use_max, share, first, last
+        )  # fmt: skip
+
+    run_shares_in_rooms(task, batch, room)
     if by_events:
         grad_weight = events.add_partials(partial.weight, n_out, workspace)
     else:
@@ -215,6 +216,12 @@ def readout_backward(
     if trace.decay.ndim:
         return Gradients(*common)
     return ReadoutGradients(*common, trace.decay[()], grad_value, peaks)
+
+
+def _blocks(workspace: Workspace | None, worker: int, n_steps: int, dtype: np.dtype[Any]) -> Floats:
+    """Two blocks (2, T, LANES) of one thread."""
+    mine = None if workspace is None else workspace.part(f"thread {worker}")
+    return buffer(mine, "blocks", (2, n_steps, LANES), dtype)
 
 
 @dataclass(frozen=True, eq=False)

@@ -13,11 +13,20 @@ import numpy as np
 
 from .events import add_sample_gradient, group_by_input, of_samples, weight_blocks
 from .jit import inlined, kernel
-from .lanes import LANES, copy_out, n_blocks
+from .lanes import LANES, columns, copy_in, copy_out, n_blocks
 from .passes import BIAS, DECAY, STATE, backward_pass, forward_pass, readout_backward_pass, readout_pass
 from .products import summed_like
 from .records import Events, Floats, Gradient, Ints32, Layer, Rule, Scratch, Span, Upstream
-from .upstream import begin_group, membrane_rows, upstream_of, upstream_rows
+from .upstream import (
+    BY_BLAS,
+    PROJECTED,
+    RECURSION,
+    begin_group,
+    membrane_rows,
+    projection_rows,
+    recursion_rows,
+    upstream_of,
+)
 from .workspace import Workspace, buffer
 
 
@@ -80,18 +89,23 @@ def backward_layer(
     for b in range(len(potential)):
         group_by_input(events, b, n_steps, scratch, n_in)
     begin_group(upstream)
+    source, weight, rows = upstream.onward.source, upstream.onward.weight, scratch.rows
+    grad = upstream.projected if source == BY_BLAS else upstream.grad
     for k in range(len(gradient.weight)):
         if is_first:  # here, while it is in cache
             gradient.weight[k] = 0
         for b in range(len(potential)):
-            upstream_rows(scratch.rows, upstream, b, k, span)
+            if source == PROJECTED:
+                projection_rows(rows, grad[b], columns(weight, k))
+            elif source == RECURSION:
+                recursion_rows(rows, upstream, b, k, span)
+            else:
+                copy_in(rows, grad[b], k)
             on_membrane = membrane_rows(scratch.on_membrane, upstream.grad_membrane, b, k)
-            backward_pass(
-                scratch.rows, on_membrane, potential[b, k], times, b, span, layer, k, rule, gradient
-            )
+            backward_pass(rows, on_membrane, potential[b, k], times, b, span, layer, k, rule, gradient)
             add_sample_gradient(gradient.weight[k], scratch, events, b)
             if len(current) > 0:
-                copy_out(current[b], scratch.rows, k)
+                copy_out(current[b], rows, k)
 
 
 @kernel

@@ -9,8 +9,8 @@ compiled code's exponential.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -224,8 +224,9 @@ def _results(network: Network, batch: int, dtype: np.dtype[Any]) -> Results:
     )
 
 
-def _room(mine: Workspace, network: Network, group: int, dtype: np.dtype[Any]) -> Room:
-    """Room for a group of samples on its way through the network, from a workspace of its own."""
+def _room(workspace: Workspace, worker: int, network: Network, group: int, dtype: np.dtype[Any]) -> Room:
+    """Room of one thread, for a group of samples on its way through the network."""
+    mine = workspace.part(f"thread {worker}")
     n_steps, sizes, sources = network.n_steps, network.sizes, [o.source for o in network.onwards]
     # The layers whose gI is kept for a product, and the first one if its gS is formed by one.
     kept = [sources[0] == BY_BLAS, *[True] * (len(sources) - 1), sources[-1] != RECURSION]
@@ -276,15 +277,10 @@ def predict(
     results = _results(network, batch, dtype)
     group = group_size(max(len(weight) for weight, _, _ in layers), n_steps)
 
-    @contextmanager
-    def room() -> Iterator[Room]:
-        with workspace.lent() as mine:
-            yield _room(mine, network, group, dtype)
-
     def task(room: Room, _: int, first: int, last: int) -> None:
         _predict_share(incoming, network, results, room, first, last)
 
-    run_shares_in_rooms(task, batch, room)
+    run_shares_in_rooms(task, batch, lambda worker: _room(workspace, worker, network, group, dtype))
     np.multiply(results.logits, dtype.type(logit_scale), out=results.logits)
     return _step(network, results, None, ())
 
@@ -337,11 +333,9 @@ def training_step(
         for k, (weight, _, _) in enumerate(layers)
     )
 
-    @contextmanager
-    def room() -> Iterator[tuple[Room, Scratch]]:
-        with workspace.lent() as mine:
-            room = _room(mine, network, group, dtype)
-            yield room, group_scratch(room.rows, room.rows[:0], group, widest, longest)
+    def room(worker: int) -> tuple[Room, Scratch]:
+        room = _room(workspace, worker, network, group, dtype)
+        return room, group_scratch(room.rows, room.rows[:0], group, widest, longest)
 
     def task(room: tuple[Room, Scratch], share: int, first: int, last: int) -> None:
         _step_share(incoming, network, loss, results, partial, *room, share, first, last)

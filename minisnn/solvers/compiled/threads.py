@@ -15,7 +15,7 @@ import os
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor, wait
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import contextmanager
 from functools import lru_cache
 from typing import Any
 
@@ -89,25 +89,28 @@ def shares(batch: int) -> list[tuple[int, int]]:
 
 def run_shares(task: Callable[[int, int, int], None], batch: int) -> None:
     """Call ``task(k, first, last)`` for every share k of the batch, on `get_threads` threads."""
-    run_shares_in_rooms(lambda _, *share: task(*share), batch, nullcontext)
+    run_shares_in_rooms(lambda _, *share: task(*share), batch, lambda _: None)
 
 
 def run_shares_in_rooms(
-    task: Callable[[Any, int, int, int], None], batch: int, room: Callable[[], AbstractContextManager[Any]]
+    task: Callable[[Any, int, int, int], None], batch: int, room: Callable[[int], Any]
 ) -> None:
-    """As `run_shares` with a room for every thread: ``task(room, k, first, last)``."""
+    """As `run_shares` with a room for every thread: ``task(room(number of the thread), k, first, last)``.
+
+    The calling thread is always number 0, so that it finds its room in its caches.
+    """
     parts = shares(batch)
     workers = min(get_threads(), len(parts))
     tickets = itertools.count()  # next() is atomic: whoever is free takes the next share
 
-    def work() -> None:
-        with room() as mine:
-            while (k := next(tickets)) < len(parts):
-                task(mine, k, *parts[k])
+    def work(worker: int) -> None:
+        mine = room(worker)
+        while (k := next(tickets)) < len(parts):
+            task(mine, k, *parts[k])
 
-    futures = [_POOL.workers().submit(work) for _ in range(workers - 1)]
+    futures = [_POOL.workers().submit(work, worker) for worker in range(1, workers)]
     try:
-        work()
+        work(0)
     finally:
         wait(futures)  # so that nobody writes to these arrays any more, after an error either
     for future in futures:

@@ -16,7 +16,7 @@ from .lanes import LANES, columns, copy_in, copy_out, n_blocks
 from .layer import of_share
 from .passes import STATE, backward_pass, forward_pass
 from .records import Events, Floats, Gradient, Ints32, Layer, Rule, Span, Upstream
-from .upstream import begin_group, upstream_of, upstream_rows
+from .upstream import BY_BLAS, PROJECTED, RECURSION, begin_group, projection_rows, recursion_rows, upstream_of
 
 # Numbers of one matrix in a tile, and at least so many steps: three tiles fit the second cache of a core, and there
 # are not more rows side by side than a processor reads ahead in at once.
@@ -96,10 +96,12 @@ def backward_tiles(
 ) -> None:
     """`backward_pass` for samples `first` to `last`, a share of a batch; gI into `current` (B, T, N)."""
     total = of_share(gradient, share)
+    source, weight = upstream.onward.source, upstream.onward.weight
     n_steps, height = potential.shape[1], tiles.padding.shape[1]
     for b in range(first, last):
         mine = upstream_of(upstream, b, b + 1)
         begin_group(mine)
+        grad = mine.projected[0] if source == BY_BLAS else mine.grad[0]
         for stop in range(n_steps, 0, -height):
             start = max(stop - height, 0)
             for k in range(len(tiles.states)):
@@ -107,7 +109,12 @@ def backward_tiles(
                 tile = _part(potential[b], start, stop, k, tiles.padding[0])
                 rows = _part(current[b], start, stop, k, tiles.padding[1])
                 on_membrane = _membrane_part(mine.grad_membrane, start, stop, k, tiles.padding[2])
-                upstream_rows(rows, mine, 0, k, span)
+                if source == PROJECTED:
+                    projection_rows(rows, grad[start:stop], columns(weight, k))
+                elif source == RECURSION:
+                    recursion_rows(rows, mine, 0, k, span)
+                else:
+                    copy_in(rows, grad[start:stop], k)
                 backward_pass(rows, on_membrane, tile, times, b, span, layer, k, rule, total)
                 if (k + 1) * LANES > potential.shape[2]:
                     copy_out(current[b, start:stop], rows, k)

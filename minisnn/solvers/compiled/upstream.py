@@ -73,21 +73,7 @@ def membrane_rows(on_membrane: Floats, grad_membrane: Floats | None, b: int, k: 
 
 
 @inlined
-def upstream_rows(rows: Floats, upstream: Upstream, b: int, k: int, span: Span) -> None:
-    """Make `rows` gS of sample `b` and block `k` for the steps of `span`."""
-    source, start, stop = upstream.onward.source, span.start, span.start + len(rows)
-    if source == GIVEN:
-        copy_in(rows, upstream.grad[b, start:stop], k)
-    elif source == BY_BLAS:
-        copy_in(rows, upstream.projected[b, start:stop], k)
-    elif source == PROJECTED:
-        _projection_rows(rows, upstream.grad[b, start:stop], columns(upstream.onward.weight, k))
-    else:
-        _recursion_rows(rows, upstream, b, k, span)
-
-
-@inlined
-def _projection_rows(rows: Floats, factors: Floats, weight: Floats) -> None:
+def projection_rows(rows: Floats, factors: Floats, weight: Floats) -> None:
     """``rows = factors @ weight`` for factors (T, O) and weight (O, LANES): two steps at a time share the weights."""
     n_steps, n_next = factors.shape
     nothing = full(rows.dtype.type(0))
@@ -103,7 +89,7 @@ def _projection_rows(rows: Floats, factors: Floats, weight: Floats) -> None:
 
 
 @inlined
-def _recursion_rows(rows: Floats, upstream: Upstream, b: int, k: int, span: Span) -> None:
+def recursion_rows(rows: Floats, upstream: Upstream, b: int, k: int, span: Span) -> None:
     """``gS[t] = beta gS[t+1] + sum_o W[:, o] gvalue_o [o is reached in step t]`` (`ReadoutGradients`), from the end."""
     weight, recursion = columns(upstream.onward.weight, k), upstream.onward.recursion
     peak_times, reached, value = upstream.peak_times, upstream.reached, upstream.grad_value[b]

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -30,21 +28,10 @@ class Workspace:
         self._parts: dict[str, Workspace] = {}
         self._blocks: dict[str, NDArray[Any]] = {}
         self._arrays: dict[str, NDArray[Any]] = {}
-        self._lent: list[Workspace] = []
 
     def part(self, name: str) -> Workspace:
-        """Return the workspace of one layer."""
+        """Return the workspace of one layer, or of one thread."""
         return self._parts.setdefault(name, Workspace())
-
-    @contextmanager
-    def lent(self) -> Iterator[Workspace]:
-        """Lend a workspace to one thread: nobody else gets it within the block."""
-        try:
-            mine = self._lent.pop()
-        except IndexError:
-            mine = type(self)()
-        yield mine
-        self._lent.append(mine)
 
     def array(self, name: str, shape: tuple[int, ...], dtype: DTypeLike) -> NDArray[Any]:
         """Return an array of that shape and dtype in the buffer `name`, grown if it is too small."""
