@@ -484,7 +484,6 @@ def test_gradcheck_takes_real_numbers_only(name, wrong):
         {"backward": lambda *a: {"weights": np.ones((4, 2))}},
         {"backward": lambda *a: None},
     ],
-    ids=str,
 )
 def test_gradcheck_arguments_that_make_no_sense(options):
     with pytest.raises(InputError) as caught:
