@@ -20,6 +20,7 @@ __all__ = [
     "checked_name",
     "checked_type",
     "kernel_array",
+    "plain",
     "read_array",
     "whole_number",
 ]
@@ -169,6 +170,27 @@ def checked_name(what: str, value: Any, known: Iterable[str]) -> str:
     if not isinstance(value, str) or value not in known:
         raise unknown_name(what, value, known)
     return str(value)
+
+
+def plain(name: str, value: Any) -> Any:
+    """`value` as JSON gives it back: a Python number, text, True, False or None, or a list of these.
+
+    Examples
+    --------
+    >>> plain("augment", (np.str_("flip"), np.array(2)))
+    ['flip', 2]
+    """
+    if isinstance(value, np.ndarray):
+        value = read_array(name, value)  # refuses a masked one
+        value = value.item() if value.size == 1 else value
+    if isinstance(value, (list, tuple, np.ndarray)):
+        return [plain(name, part) for part in value]
+    if value is None or isinstance(value, (bool, np.bool_)):
+        return None if value is None else bool(value)
+    if isinstance(value, str):
+        return str(value)
+    number = whole_number(value)
+    return checked_float(name, value) if number is None else number
 
 
 def checked_type(name: str, value: Any, kind: type) -> None:

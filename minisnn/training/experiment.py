@@ -18,7 +18,7 @@ from ..datasets.samples import folds, split
 from ..errors import DataError, InputError, one_line
 from ..network import Network
 from ..parameters import NetworkConfig
-from ..reading import checked_count
+from ..reading import checked_count, checked_type, plain
 from ..streams import say
 from ..table import table as text_table
 from .loop import TrainingConfig, train
@@ -58,6 +58,15 @@ class Experiment:
     split: dict[str, int] = field(default_factory=dict)
     product: str = "auto"
     series: dict[str, int] | None = None
+
+    def __post_init__(self) -> None:
+        # As in the two configurations: what a file can hold, and gives back equal.
+        for name in ("data", "split", "series"):
+            value = getattr(self, name)
+            if value is not None:
+                checked_type(name, value, dict)
+                kept = {str(key): plain(f"{name}: {key}", entry) for key, entry in value.items()}
+                object.__setattr__(self, name, kept)
 
     @classmethod
     def of_recipe(
@@ -108,7 +117,12 @@ class Experiment:
             inspect.signature(load_dataset).bind(config["dataset"], None, **config["data"])
         except TypeError as error:
             raise DataError(f"{path}: the entry data has no options of a data set: {error}") from None
-        return cls(config["dataset"], training, network, config["data"], held_out, config["product"], series)
+        try:
+            return cls(
+                config["dataset"], training, network, config["data"], held_out, config["product"], series
+            )
+        except InputError as error:
+            raise DataError(f"{path} is damaged: {error}") from None
 
     def to_json(self) -> dict[str, Any]:
         """Contents of ``config.json``."""

@@ -4,6 +4,7 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from minisnn import NetworkConfig, TrainingConfig, load_dataset
@@ -35,6 +36,25 @@ def test_through_json_and_back(experiment):
     assert Experiment.from_json(config, PLACE) != replace(experiment, product="events")
     order = ["dataset", "data", "split", "product", "training", "network", "series"]
     assert list(config) == order[: len(config)]
+
+
+def test_options_of_the_data_are_kept_as_a_file_gives_them_back():
+    options = {"augment": ("flip", np.str_("shift")), "n_steps": np.int64(20), "dt": np.float32(0.5)}
+    options |= {
+        "counts": np.bool_(True),
+        "train_samples": np.array([90]),
+        "encoding": np.array("sparse"),
+        "download": None,
+    }
+    experiment = Experiment("mnist", TrainingConfig(), NetworkConfig((1, 2, 1)), options)
+    assert Experiment.from_json(json.loads(json.dumps(experiment.to_json())), PLACE) == experiment
+    assert experiment.data["augment"] == ["flip", "shift"]
+    for value in (np.nan, object(), 1j, {"a": 1}, b"x", np.ma.masked):
+        with pytest.raises(InputError, match="data: dt must"):
+            replace(experiment, data={"dt": value})
+    config = experiment.to_json() | {"data": {"dt": {"a": 1}}}
+    with pytest.raises(DataError, match="config.json is damaged: data: dt must be a number"):
+        Experiment.from_json(config, PLACE)
 
 
 def test_a_file_from_before_there_was_a_split():
