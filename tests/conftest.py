@@ -20,6 +20,8 @@ def cache_of_its_own(tmp_path_factory):
     """Tests neither read nor fill the user's cache; commands that tests start inherit this."""
     before = os.environ.get("MINISNN_CACHE")
     os.environ["MINISNN_CACHE"] = str(tmp_path_factory.mktemp("cache"))
+    # Coverage follows the processes of the tests, not the commands that they start, interrupt and starve.
+    os.environ.pop("COVERAGE_PROCESS_CONFIG", None)
     yield
     del os.environ["MINISNN_CACHE"]
     if before is not None:
