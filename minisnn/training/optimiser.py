@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from ..checks import checked_parameter
 from ..errors import InputError, shown, unknown_name
-from ..reading import checked_float
+from ..reading import checked_float, checked_type
 from ..solvers import AdamRule, Solver
 from ..solvers import get as get_solver
 
@@ -46,6 +46,7 @@ class Adam:
         solver: Solver | None = None,
         weight_decay: float = 0.0,
     ) -> None:
+        checked_type("parameters", parameters, dict)
         self.parameters = parameters
         self.names = [name for name in parameters if learns(name)]
         self.first = {name: np.zeros_like(parameters[name]) for name in self.names}
@@ -56,6 +57,8 @@ class Adam:
 
     def step(self, gradients: Parameters, lr: float) -> None:
         """Change the parameters in place, one step against `gradients`."""
+        checked_type("gradients", gradients, dict)
+        lr = checked_float("lr", lr, low=0)
         checked: dict[str, Any] = {name: gradients.get(name) for name in self.names}
         if self.solver.on_host:
             checked = {name: _checked_gradient(name, g, self.parameters[name]) for name, g in checked.items()}

@@ -253,6 +253,14 @@ def test_an_optimiser_asks_for_arrays_that_it_can_change():
     for gradient in (np.ones((4, 64)), np.ones((64, 4), np.float32), None):
         with pytest.raises(InputError, match="a.weight"):
             adam.step({"a.weight": gradient}, 0.1)
+    for wrong in ([np.ones((64, 4))], None):
+        with pytest.raises(InputError, match="gradients must be a dict"):
+            adam.step(wrong, 0.1)
+        with pytest.raises(InputError, match="parameters must be a dict"):
+            Adam(wrong)
+    for lr in ("0.1", np.nan, -1.0):
+        with pytest.raises(InputError, match="lr must be a"):
+            adam.step({"a.weight": np.ones((64, 4))}, lr)
     assert adam.steps == 0
 
 
