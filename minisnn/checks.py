@@ -46,7 +46,7 @@ def checked_gradient(gradient: Any) -> str:
 
 
 def _check_finite(name: str, array: NDArray[Any]) -> None:
-    # One sum tells of almost every array that all is finite, in a third of the time.
+    # One sum tells of almost every array that all is finite, without an array of answers.
     with np.errstate(over="ignore", invalid="ignore"):
         if np.isfinite(array.sum()):
             return
@@ -54,6 +54,14 @@ def _check_finite(name: str, array: NDArray[Any]) -> None:
     if not finite.all():
         place = tuple(int(k) for k in np.unravel_index(int(np.argmin(finite)), array.shape))
         raise InputError(f"{name} must be finite, got {array[place]} at {place}")
+
+
+def _of_dtype(name: str, value: Any, dtype: np.dtype[Any]) -> NDArray[Any]:
+    """`value` as an array of `dtype`, in any byte order."""
+    array = read_array(name, value)
+    if array.dtype.newbyteorder("=") != dtype:
+        raise InputError(f"{name} must have the dtype of weight, {dtype}, got {array.dtype}")
+    return array
 
 
 def checked_parameter(
@@ -66,9 +74,7 @@ def checked_parameter(
     finite: bool = True,
 ) -> Floats:
     """`value` as an array of `dtype` and `shape` for compiled code; a copy in any case if `owned`."""
-    array = read_array(name, value)
-    if array.dtype.newbyteorder("=") != dtype:
-        raise InputError(f"{name} must have the dtype of weight, {dtype}, got {array.dtype}")
+    array = _of_dtype(name, value, dtype)
     if array.shape != shape:
         raise InputError(f"{name} must have shape {shape}, got {array.shape}")
     array = kernel_array(array, owned=owned)
@@ -84,9 +90,7 @@ def checked_decay(
     if isinstance(decay, (int, float)):
         with np.errstate(over="ignore"):  # what is too large for the dtype, or for any, is refused below
             decay = np.asarray(max(-(2**64), min(decay, 2**64)) if decay == decay else decay, dtype=dtype)
-    array = read_array(name, decay)
-    if array.dtype.newbyteorder("=") != dtype:
-        raise InputError(f"{name} must have the dtype of weight, {dtype}, got {array.dtype}")
+    array = _of_dtype(name, decay, dtype)
     if array.shape not in shapes:
         expected = " or have shape ".join("be a scalar" if not shape else str(shape) for shape in shapes)
         expected = expected if () in shapes else f"have shape {expected}"
@@ -116,8 +120,8 @@ def checked_spikes(spikes: Any, n_in: int, dtype: np.dtype[Any], fit: str = "") 
 
 def checked_events(events: SpikeEvents) -> SpikeEvents:
     """`events` for compiled code; an error if their arrays were changed, and now lead out of memory."""
-    n_steps, n, counts = events.n_steps, events.n_neurons, events.counts
-    indptr, indices = kernel_array(events.indptr, np.int64), kernel_array(events.indices, np.int32)
+    n, indptr, indices = events.n_neurons, events.indptr, events.indices
+    indptr, indices = kernel_array(indptr, np.int64), kernel_array(indices, np.int32)
     if len(events) == 0:
         raise InputError("spikes must have at least one sample, got none")
     rises = indptr[0] == 0 and indptr[-1] == len(indices) and not (indptr[1:] < indptr[:-1]).any()
@@ -125,9 +129,8 @@ def checked_events(events: SpikeEvents) -> SpikeEvents:
         raise InputError("the arrays of these events were changed after they were made: make them anew")
     if indptr is events.indptr and indices is events.indices:
         return events
-    return SpikeEvents._unchecked(
-        indptr, indices, n_steps, n, counts
-    )  # unpickled from a mapped file, or locked
+    # Unpickled from a mapped file, or locked.
+    return SpikeEvents._unchecked(indptr, indices, events.n_steps, n, events.counts)
 
 
 def checked_layer(
@@ -152,14 +155,20 @@ def made_here(trace: Trace | ReadoutTrace) -> None:
     _MADE_HERE.add(trace)
 
 
+def _was_made_here(trace: Trace | ReadoutTrace) -> bool:
+    """Whether `made_here` remembers the trace; its events may have been changed since, and are looked at."""
+    known = trace in _MADE_HERE
+    if known and isinstance(trace.input, SpikeEvents):
+        checked_events(trace.input)
+    return known
+
+
 def checked_trace(trace: Any, neuron: str) -> Trace:
     """`trace` if a forward pass of that neuron made it here; read anew, and made right, if it is foreign."""
     if not isinstance(trace, Trace) or trace.neuron != neuron:
         came = f"a {trace.neuron} trace" if isinstance(trace, Trace) else type(trace).__name__
         raise InputError(f"trace must come from {neuron.replace('-', '_')}_forward, got {came}")
-    if trace in _MADE_HERE:
-        if isinstance(trace.input, SpikeEvents):
-            checked_events(trace.input)
+    if _was_made_here(trace):
         return trace
     spikes, weight, bias, decay = checked_layer(trace.input, trace.weight, trace.bias, trace.decay)
     shape = (*spikes.shape[:2], weight.shape[1])
@@ -178,9 +187,7 @@ def checked_readout_trace(trace: Any) -> ReadoutTrace:
     """`trace` if a network made it here; read anew, and made right, if it is foreign."""
     if not isinstance(trace, ReadoutTrace):
         raise InputError(f"the readout of an activity must be a ReadoutTrace, got {type(trace).__name__}")
-    if trace in _MADE_HERE:
-        if isinstance(trace.input, SpikeEvents):
-            checked_events(trace.input)
+    if _was_made_here(trace):
         return trace
     spikes, weight, bias, decay = checked_layer(trace.input, trace.weight, trace.bias, trace.decay)
     shape = (*spikes.shape[:2], weight.shape[1])
