@@ -26,3 +26,12 @@ def test_example(name, arguments, picture, tmp_path, capsys):
     load(name).main([*arguments, "--out", str(tmp_path)])
     assert (tmp_path / picture).read_bytes()[:4] == b"\x89PNG"
     assert str(tmp_path / picture) in capsys.readouterr().out
+
+
+def test_digits_beside_an_mlp(capsys):
+    load("31_digits_beside_an_mlp").main(["--folds", "2", "--epochs", "5", "--hidden", "30"])
+    single, other = (
+        float(line.split("accuracy ")[1].split()[0]) for line in capsys.readouterr().out.splitlines()[1:3]
+    )
+    assert single > 60
+    assert other > 60

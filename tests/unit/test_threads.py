@@ -88,6 +88,14 @@ def test_wrong_settings():
         event_products.set_product("event")
 
 
+def test_processes_of_joblib_start_with_the_threads_they_were_given(monkeypatch):
+    monkeypatch.delenv("NUMBA_NUM_THREADS", raising=False)
+    cores = threads._cores()
+    for asked, expected in (("1", 1), ("100000", cores), ("0", cores), ("many", cores), ("", cores)):
+        monkeypatch.setenv("NUMBA_NUM_THREADS", asked)
+        assert threads._cores() == expected
+
+
 def test_blas_is_held_to_one_thread():
     import threadpoolctl
 
