@@ -14,6 +14,7 @@ from ..errors import InputError, unknown_name
 from ..network import Network
 from ..parameters import NetworkConfig
 from ..spikes import SpikeEvents
+from ..training.recipes import RULES
 
 __all__ = ["RULES", "WORKLOADS", "Workload", "make_batch", "make_network", "median_peak", "workload"]
 
@@ -56,12 +57,6 @@ WORKLOADS = {
         Workload("nmnist", 2312, 200, 10, 300, n_events=4000),
         Workload("shd", 700, 200, 20, 500, n_events=8000),
     )
-}
-
-# What the two versions of the paper do in the backward pass and the readout.
-RULES: dict[str, dict[str, Any]] = {
-    "v1": {"gradient": "gated", "surrogate_scale": 100.0, "readout": "max", "learn_decay": False},
-    "v2": {"gradient": "straight-through", "surrogate_scale": 10.0, "readout": "sum", "learn_decay": True},
 }
 
 

@@ -171,11 +171,8 @@ def compare(
         sizes = experiment.network.sizes
         if not quiet:
             print(f"{dataset}, recipe {name}: {neuron}, {'-'.join(map(str, sizes))}")
-        path = folder / f"{name}-{neuron}"
-        started = (path / "config.json").exists()
-        root = RunFolder.open(path) if started else RunFolder.create(experiment.to_json(), path)
-        if started and Experiment.from_json(root.config(), path) != experiment:
-            raise DataError(f"{path} holds trainings of another configuration: give --out another folder")
+        refusal = "holds trainings of another configuration: give --out another folder"
+        root = experiment.run_folder(folder / f"{name}-{neuron}", refusal)
         with settings(_PRODUCTS[neuron], get_threads()):
             outcomes[neuron] = run_all(root, experiment, data, quiet=quiet)
     speed = _measure(outcomes, data, experiment.training.batch_size)
