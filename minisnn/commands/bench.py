@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 from typing import Any
 
 from ..bench import grid, scaling, step
 from ..bench.workloads import RULES, WORKLOADS, Workload, workload
 from ..errors import InputError, import_extra
 from ..solvers.compiled.threads import get_threads
-from .options import add_json, write_json
+from .options import FOLDER, WHOLE, add_json, write_json
 
 __all__ = ["add_bench_parser"]
 
@@ -35,17 +34,16 @@ def add_bench_parser(subparsers: Any) -> argparse.ArgumentParser:
         kind = kinds.add_parser(name, help=text, description=text[0].upper() + text[1:] + ".")
         add = kind.add_argument
         add_json(add)
-        add("--plot", type=Path, metavar="DIR", help="draw them into this folder")
+        add("--plot", **FOLDER, help="draw them into this folder")
         add("--quick", action="store_true", help="fewer sizes and repeats")
-        add("--threads", type=int, metavar="N", help="threads (default: the cores)")
-        add("--repeats", type=int, metavar="N", help=f"timed repeats of each (default {repeats})")
+        add("--threads", **WHOLE, help="threads (default: the cores)")
+        add("--repeats", **WHOLE, help=f"timed repeats of each (default {repeats})")
         if name == "grid":
-            add(
-                "--density", action="append", choices=grid.DENSITIES, help="of the input (default: all three)"
-            )
-            add("--batch", type=int, action="append", metavar="B", help="batch size (default 32, 64, 128)")
-            add("--neurons", type=int, action="append", metavar="N", help="default 100, 200, 500, 1000")
-            add("--n-steps", type=int, action="append", metavar="T", help="default 8, 16, ... 2048")
+            which = "of the input (default: all three)"
+            add("--density", action="append", choices=grid.DENSITIES, help=which)
+            add("--batch", **WHOLE, action="append", help="batch size (default 32, 64, 128)")
+            add("--neurons", **WHOLE, action="append", help="default 100, 200, 500, 1000")
+            add("--n-steps", **WHOLE, action="append", help="default 8, 16, ... 2048")
             add("--gpu", action="store_true", help="both layers on the GPU: cupy-sequential, cupy-parallel")
             continue
         add("--workload", action="append", metavar="NAME", help="only this workload (may be repeated)")
@@ -53,8 +51,8 @@ def add_bench_parser(subparsers: Any) -> argparse.ArgumentParser:
         if name == "scaling":
             add("--solver", default="numba-parallel", metavar="NAME", help="default numba-parallel")
         else:
-            help_ = "only this solver; may add a NumPy or GPU one"
-            add("--solver", action="append", metavar="NAME", help=help_)
+            which = "only this solver; may add a NumPy or GPU one"
+            add("--solver", action="append", metavar="NAME", help=which)
             add("--no-memory", action="store_true", help="do not measure peak memory")
     parser.set_defaults(run=_run)
     return parser
