@@ -26,7 +26,7 @@ from .metrics import EpochMetrics, chosen_epoch, mean_and_sd
 from .recipes import Recipe
 from .runs import RunFolder
 
-__all__ = ["Experiment", "outcome", "run_all", "table"]
+__all__ = ["Experiment", "moments", "outcome", "run_all", "table"]
 
 _EPOCH = (
     "epoch", "train_loss", "train_accuracy", "validation_accuracy", "test_accuracy", "spikes_per_sample", "seconds",
@@ -251,9 +251,15 @@ def outcome(outcomes: list[dict[str, Any]], experiment: Experiment) -> dict[str,
         return outcomes[0]
     result = {key: outcomes[0][key] for key in ("dataset", "neuron", "solver", "n_parameters")}
     result |= experiment.series | {"runs": outcomes}
-    for key in ("test_accuracy", "validation_accuracy", "spikes_per_sample", "seconds_per_epoch"):
-        result[f"{key}_mean"], result[f"{key}_sd"] = mean_and_sd([run[key] for run in outcomes])
+    for key, (mean, sd) in moments(outcomes).items():
+        result[f"{key}_mean"], result[f"{key}_sd"] = mean, sd
     return result
+
+
+def moments(outcomes: list[dict[str, Any]]) -> dict[str, tuple[float | None, float | None]]:
+    """Mean and s.d. over trainings of accuracies, spikes and time; None if there is none."""
+    keys = ("test_accuracy", "validation_accuracy", "spikes_per_sample", "seconds_per_epoch")
+    return {key: mean_and_sd([run[key] for run in outcomes]) for key in keys}
 
 
 def table(outcomes: list[dict[str, Any]]) -> str:
