@@ -16,15 +16,7 @@ class Three(enum.IntEnum):
 
 @pytest.mark.parametrize(
     "three",
-    [
-        3,
-        Three.THREE,
-        np.uint64(3),
-        np.int8(3),
-        np.array(3),
-        np.array([3]),
-        np.array([[3]], dtype=">i2"),
-    ],
+    [3, Three.THREE, np.uint64(3), np.int8(3), np.array(3), np.array([3]), np.array([[3]], dtype=">i2")],
     ids=repr,
 )
 def test_a_count_becomes_a_python_int(three):

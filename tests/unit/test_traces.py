@@ -127,9 +127,5 @@ def test_an_overflow_is_seen_without_forming_the_potential():
     raster[0, :2, 0] = 1
     with pytest.raises(OverflowError, match="the potential left the range of float32"):
         minisnn.single_spike_forward(
-            raster,
-            np.full((2, 3), 3e38, np.float32),
-            np.zeros(3, np.float32),
-            0.5,
-            solver="numba-parallel",
+            raster, np.full((2, 3), 3e38, np.float32), np.zeros(3, np.float32), 0.5, solver="numba-parallel"
         )
