@@ -13,7 +13,7 @@ EXAMPLES = Path(__file__).parents[1] / "examples"
 @contextmanager
 def one_line(error, message=""):
     """The block raises `error` with a message of one line, in which the pattern `message` is found."""
-    with pytest.raises(error, match=message) as caught:
+    with pytest.raises(error, match=message or None) as caught:
         yield caught
     text = str(caught.value)
     del caught  # whose traceback refers to this frame: sockets and files in it are closed at once
