@@ -3,6 +3,7 @@ import os
 import hypothesis
 import pytest
 
+from minisnn import load_dataset
 from minisnn.solvers.compiled import events, threads
 
 # Derandomised: a red run is red again on the next machine. MINISNN_EXAMPLES raises the effort.
@@ -42,6 +43,12 @@ def data_dir():
     if not folder:
         pytest.skip("needs real data: set MINISNN_DATA to the folder with the data sets")
     return folder
+
+
+@pytest.fixture(scope="session")
+def data():
+    """Few samples of the smallest data set."""
+    return load_dataset("yin-yang", n_steps=20, train_samples=300, test_samples=100)
 
 
 @pytest.fixture

@@ -7,6 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from minisnn.commands.main import main
+
+RUN_ENTRIES = {"dataset": "yin-yang", "data": {}, "product": "auto", "training": {}, "network": {}}
 EXAMPLES = Path(__file__).parents[1] / "examples"
 
 
@@ -47,3 +50,8 @@ def example(name):
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
+
+
+def run(line, *more):
+    """Exit code of the command with the words of a line, and more words."""
+    return main([*line.split(), *more])

@@ -3,14 +3,14 @@
 import numpy as np
 import pytest
 
-from minisnn import Network, NetworkConfig, datasets, solvers
+from minisnn import Network, NetworkConfig, solvers
 from minisnn.bench.timing import Contestant, StepRunner
 from minisnn.bench.workloads import make_batch, make_network, workload
 from minisnn.commands.main import main
 from minisnn.training import TrainingConfig, evaluate, train
 from minisnn.training.optimiser import Adam
 from minisnn.training.runs import RunFolder
-from tests.helpers import bits
+from tests.helpers import RUN_ENTRIES, bits
 
 pytestmark = pytest.mark.usefixtures("cupy")
 PAIRS = pytest.mark.parametrize(
@@ -21,11 +21,6 @@ PAIRS = pytest.mark.parametrize(
         ("multi-spike", "cupy-sequential", "numba-sequential"),
     ],
 )
-
-
-@pytest.fixture(scope="module")
-def data():
-    return datasets.load_dataset("yin-yang", n_steps=20, train_samples=200, test_samples=80)
 
 
 def start(neuron):
@@ -83,8 +78,7 @@ def test_resuming_gives_the_bits_of_an_uninterrupted_run(data, tmp_path):
     def stop(metrics):
         raise KeyboardInterrupt
 
-    config = {"dataset": "yin-yang", "data": {}, "product": "auto", "training": {}, "network": {}}
-    folders = [RunFolder.create(config, tmp_path / name) for name in ("whole", "part")]
+    folders = [RunFolder.create(RUN_ENTRIES, tmp_path / name) for name in ("whole", "part")]
     whole, _ = run(data, "single-spike", "cupy-parallel", folders[0])
     with pytest.raises(KeyboardInterrupt):
         run(data, "single-spike", "cupy-parallel", folders[1], on_epoch=stop)
