@@ -15,7 +15,8 @@ import minisnn
 from minisnn.commands import main as cli
 
 SIZES = "--train-samples 100 --test-samples 50 --epochs 2 --n-steps 10 --hidden 8"
-SMALL = f"train {SIZES} --out run --json result.json"
+# Streams, homes and rights are the same whoever computes, and NumPy need not load compiled code.
+SMALL = f"train {SIZES} --solver numpy-parallel --out run --json result.json"
 PORT = """
 def forward(spikes, weight, bias, decay, threshold):
     import minisnn
@@ -89,7 +90,9 @@ def test_training_from_python_without_streams(shell):
 
 def test_a_path_that_the_terminal_cannot_print(shell, tmp_path):
     name = os.fsdecode(b"run-\xff-\xc3\xa9")  # no UTF-8, and then a letter that ASCII has not
-    codes, out, error = shell(f"LC_ALL=C PYTHONIOENCODING=ascii {PYTHON} train {SIZES} --quiet --out {name}")
+    codes, out, error = shell(
+        f"LC_ALL=C PYTHONIOENCODING=ascii {PYTHON} train {SIZES} --solver numpy-parallel --quiet --out {name}"
+    )
     assert codes == [0], error
     assert "run folder run-\\udcff-\\xe9\n" in out
     assert (tmp_path / name / "checkpoint.npz").exists()
@@ -108,7 +111,7 @@ def test_an_interruption_while_it_starts(tmp_path):
     """Whatever is being imported or compiled: exit code 130, no traceback."""
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path), "NUMBA_CACHE_DIR": str(tmp_path)}
     process = subprocess.Popen(
-        [sys.executable, "-m", "minisnn", *SMALL.split()], cwd=tmp_path, env=environment,
+        [sys.executable, "-m", "minisnn", "train", *SIZES.split()], cwd=tmp_path, env=environment,
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )  # fmt: skip
@@ -178,7 +181,7 @@ def test_names_without_a_place_for_compiled_code(nobody):
 
 
 def test_training_without_a_home(nobody):
-    done = nobody(f"{SMALL} --quiet --solver numpy-parallel")
+    done = nobody(f"{SMALL} --quiet")
     assert done.returncode == 0, done.stderr
     assert "run folder run" in done.stdout
     done = nobody(f"train {SIZES} --out run2 --quiet", place=".")
