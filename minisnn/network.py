@@ -17,84 +17,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import solvers
-from .checks import (
-    check_overflow,
-    checked_labels,
-    checked_parameter,
-    checked_readout_trace,
-    checked_spikes,
-    checked_trace,
-    made_here,
-)
-from .errors import DataError, InputError, one_line
+from .activity import Activity, Outcome, checked_activity
+from .checks import check_overflow, checked_labels, checked_parameter, checked_spikes, made_here
+from .errors import DataError, one_line
 from .files import read_npz, write_npz
 from .loss import softmax_cross_entropy, softmax_cross_entropy_backward
-from .model import Gradients, ReadoutTrace, Trace
+from .model import Gradients, Trace
 from .parameters import NetworkConfig, Parameters, checked_parameters, initial_parameters
 from .reading import checked_count, checked_type
 from .spikes import SpikeEvents
 
 __all__ = ["Activity", "Network", "Outcome"]
-
-
-@dataclass(frozen=True, eq=False)
-class Activity:
-    """What a forward pass through a network leaves behind: the trace of every layer.
-
-    Parameters
-    ----------
-    hidden : list of Trace
-        One for every hidden layer, in order.
-    readout : ReadoutTrace
-        With ``.logits`` (B, n_classes) and ``.membrane`` (B, T, n_classes).
-    """
-
-    hidden: list[Trace]
-    readout: ReadoutTrace
-
-    @property
-    def logits(self) -> NDArray[Any]:
-        """(B, n_classes)."""
-        logits: NDArray[Any] = self.readout.logits
-        return logits
-
-    def spike_counts(self) -> NDArray[np.int64]:
-        """(n_hidden_layers,) number of spikes of every hidden layer, summed over the batch."""
-        return np.array([_count_spikes(trace) for trace in self.hidden], dtype=np.int64)
-
-
-@dataclass(frozen=True, eq=False)
-class Outcome:
-    """What is left of an `Activity` where a solver keeps no trace.
-
-    Parameters
-    ----------
-    logits : (B, n_classes)
-        Of Eq. 17.
-    spike_times : tuple of (B, N) int32
-        Of every hidden layer, the first of every neuron; ``n_steps`` is never.
-    n_steps : int
-        T.
-    counts : (n_hidden_layers,) int64, optional
-        Spikes, if neurons may fire more than once.
-    """
-
-    logits: NDArray[Any]
-    spike_times: tuple[NDArray[np.int32], ...]
-    n_steps: int
-    counts: NDArray[np.int64] | None = None
-
-    def spike_counts(self) -> NDArray[np.int64]:
-        """(n_hidden_layers,) number of spikes of every hidden layer, summed over the batch."""
-        if self.counts is not None:
-            return self.counts
-        return np.array([(times < self.n_steps).sum() for times in self.spike_times], dtype=np.int64)
-
-
-def _count_spikes(trace: Trace) -> int:
-    if trace.neuron == "single-spike":
-        return int((trace.spike_times < trace.shape[1]).sum())
-    return int((trace.potential > trace.threshold).sum())
 
 
 @dataclass(eq=False)
@@ -240,10 +173,9 @@ class Network:
             config.logit_scale,
             workspace=_part(workspace, "readout"),
         )
-        for trace in (*hidden, readout):
-            check_overflow(trace.last_potential[:, None])
-        _check_logits(readout.logits)
-        for trace in (*hidden, readout):
+        traces = *hidden, readout
+        check_overflow((trace.last_potential for trace in traces), readout.logits)
+        for trace in traces:
             made_here(trace)
         return Activity(hidden, readout)
 
@@ -267,28 +199,32 @@ class Network:
         if not checked:
             self.own_parameters()
             spikes = self.checked_input(spikes)
-        config, module = self.config, self._solver(solver)
-        if config.neuron == "single-spike":
-            step = module.predict(
-                spikes,
-                [self._layer(name) for name in config.layers],
-                threshold=config.threshold,
-                readout=config.readout,
-                logit_scale=config.logit_scale,
-                workspace=workspace,
-            )
-            if step is not None:
-                return self._outcome(step, spikes.shape[1])
+        at_once = self._at_once(spikes, None, solver, workspace)
+        if at_once is not None:
+            return at_once[0]
         activity = self.forward(spikes, solver=solver, workspace=workspace, checked=True)
         times = tuple(trace.spike_times for trace in activity.hidden)
         return Outcome(activity.logits, times, spikes.shape[1], activity.spike_counts())
 
-    def _outcome(self, step: Any, n_steps: int) -> Outcome:
-        """What a solver left of a whole network, if nothing left the range of the dtype."""
-        for potential in step.last_potential:
-            check_overflow(potential[:, None])
-        _check_logits(step.logits)
-        return Outcome(step.logits, step.spike_times, n_steps)
+    def _at_once(
+        self, signal: Any, labels: NDArray[np.int64] | None, solver: str, workspace: Any
+    ) -> tuple[Outcome, float, list[Gradients]] | None:
+        """What the solver makes of the whole network at once; None if it wants that layer by layer."""
+        config = self.config
+        if config.neuron != "single-spike":
+            return None
+        result: tuple[Outcome, float, list[Gradients]] | None = self._solver(solver).run_network(
+            signal,
+            labels,
+            [self._layer(name) for name in config.layers],
+            threshold=config.threshold,
+            surrogate_scale=config.surrogate_scale,
+            gradient=config.gradient,
+            readout=config.readout,
+            logit_scale=config.logit_scale,
+            workspace=workspace,
+        )
+        return result
 
     def backward(
         self,
@@ -313,7 +249,7 @@ class Network:
             `activity` and `grad_logits` were made by minisnn just now: do not read them again.
         """
         if not (checked or self._on_device):
-            activity = self._checked_activity(activity)
+            activity = checked_activity(activity, self.config.neuron, self.config.sizes)
             shape, dtype = activity.readout.logits.shape, np.dtype(self.config.dtype)
             grad_logits = checked_parameter("grad_logits", grad_logits, dtype, shape)
         config, module = self.config, self._solver(solver)
@@ -373,26 +309,14 @@ class Network:
         A solver may take a whole network at once and keep no trace of it (`minisnn.solvers.compiled.step`).
         """
         signal, labels = (spikes, labels) if checked else self._checked_batch(spikes, labels, solver)
-        config, module = self.config, self._solver(solver)
-        if config.neuron == "single-spike":
-            step = module.training_step(
-                signal,
-                labels,
-                [self._layer(name) for name in config.layers],
-                threshold=config.threshold,
-                surrogate_scale=config.surrogate_scale,
-                gradient=config.gradient,
-                readout=config.readout,
-                logit_scale=config.logit_scale,
-                workspace=workspace,
-            )
-            if step is not None:
-                outcome = self._outcome(step, signal.shape[1])
-                gradients: Parameters = {}
-                for name, values in zip(config.layers, step.gradients):
-                    gradients |= _named(name, Gradients(*values))
-                return step.loss, gradients, outcome
-        return self._layered_step(signal, labels, solver, workspace)
+        at_once = self._at_once(signal, labels, solver, workspace)
+        if at_once is None:
+            return self._layered_step(signal, labels, solver, workspace)
+        outcome, loss, by_layer = at_once
+        gradients: Parameters = {}
+        for name, values in zip(self.config.layers, by_layer):
+            gradients |= _named(name, values)
+        return loss, gradients, outcome
 
     # ---- files ----------------------------------------------------------------------------------
 
@@ -453,29 +377,9 @@ class Network:
         signal = self.checked_input(spikes)
         return signal, checked_labels(labels, len(signal), self.config.sizes[-1])
 
-    def _checked_activity(self, activity: Any) -> Activity:
-        """`activity` with traces that fit the network, each as its solver made it or read anew."""
-        checked_type("activity", activity, Activity)
-        readout = checked_readout_trace(activity.readout)
-        hidden = [checked_trace(trace, self.config.neuron) for trace in activity.hidden]
-        batch, n_steps = readout.membrane.shape[:2]
-        traces: list[Trace | ReadoutTrace] = [*hidden, readout]
-        sizes = [trace.weight.shape for trace in traces]
-        inputs = [trace.input.shape[:2] for trace in traces]
-        if sizes != list(zip(self.config.sizes, self.config.sizes[1:])) or set(inputs) != {(batch, n_steps)}:
-            raise InputError(
-                f"activity must be of a network of sizes {self.config.sizes} and one batch, got layers of {sizes}"
-            )
-        return Activity(hidden, readout)
-
 
 def _part(workspace: Any, name: str) -> Any:
     return None if workspace is None else workspace.part(name)
-
-
-def _check_logits(logits: NDArray[Any]) -> None:
-    if not np.isfinite(logits).all():
-        raise OverflowError(f"the logits left the range of {logits.dtype}: scale weights down")
 
 
 def _named(layer: str, gradients: Gradients) -> Parameters:

@@ -32,7 +32,7 @@ from .compiled.products import (
     share_products,
 )
 from .compiled.records import Floats, Rule, Scratch, Upstream
-from .compiled.step import predict, training_step
+from .compiled.step import run_network
 from .compiled.threads import one_blas_thread, run_shares, run_shares_in_rooms, set_threads, shares
 from .compiled.tiles import backward_tiles, forward_tiles, tiles_for
 from .compiled.traces import BlockReadoutTrace, BlockTrace, in_blocks, packed
@@ -42,13 +42,12 @@ from .compiled.workspace import Workspace, buffer
 __all__ = [
     "adam_update",
     "next_input",
-    "predict",
     "readout_backward",
     "readout_forward",
+    "run_network",
     "set_threads",
     "single_spike_backward",
     "single_spike_forward",
-    "training_step",
 ]
 
 
@@ -76,7 +75,7 @@ def single_spike_forward(
     theta, group = dtype.type(threshold), events.group_size(n_in, n_steps)
 
     def from_events(_: int, first: int, last: int) -> None:
-        layer.forward_share(potential, times, incoming, parameters, theta, group, first, last)
+        layer.forward_layer(potential, times, incoming, parameters, theta, group, first, last)
 
     def from_products(_: int, first: int, last: int) -> None:
         matmul_samples(signal, weight, potential, first, last)
@@ -124,15 +123,13 @@ def single_spike_backward(
         return mine, events.group_scratch(rows, on_membrane, group, len(weight), longest)
 
     def task(room: tuple[Upstream, Any], share: int, first: int, last: int) -> None:
-        upstream, scratch = room
+        (upstream, scratch), mine = room, layer.of_share(partial, share)
         if by_events:
-            layer.backward_share(
-                potential, times, incoming, parameters, rule, upstream, partial, current, scratch, share, first, last
+            layer.backward_layer(
+                potential, times, incoming, parameters, rule, upstream, mine, current, scratch, True, first, last
             )  # fmt: skip
         else:
-            backward_tiles(
-                potential, times, parameters, rule, upstream, partial, current, scratch, share, first, last
-            )
+            backward_tiles(potential, times, parameters, rule, upstream, mine, current, scratch, first, last)
             matmul_transposed_samples(signal, current, products[share], first, last)
 
     with one_blas_thread():
@@ -203,8 +200,9 @@ def readout_backward(
         return events.group_scratch(rows, rows[:0], group, len(weight), longest)
 
     def task(scratch: Scratch, share: int, first: int, last: int) -> None:
-        layer.backward_readout_share(
-            membrane, values, reached, incoming, parameters, partial, current, scratch, use_max, share, first, last
+        mine = layer.of_share(partial, share)
+        layer.backward_readout(
+            membrane, values, reached, incoming, parameters, mine, current, scratch, use_max, True, first, last
         )  # fmt: skip
 
     run_shares_in_rooms(task, batch, room)

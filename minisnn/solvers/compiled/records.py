@@ -100,13 +100,6 @@ class Network(NamedTuple):
     n_steps: int
     rule: Rule
     use_max: bool  # the readout takes the maximum over time, otherwise the sum (Eq. 17)
-
-
-class Loss(NamedTuple):
-    """The loss of a batch, and how the readout makes its logits."""
-
-    labels: Ints64  # (B,)
-    batch: Any  # B, in the dtype of the logits
     logit_scale: Any
 
 
@@ -127,3 +120,12 @@ class Room(NamedTuple):
     potentials: tuple[Floats, ...]  # (G, K, T, LANES) of every layer, the readout last
     currents: tuple[Floats, ...]  # (G, T, N) gI of every layer, if the layer before takes all of it at once
     rows: Floats  # (T, LANES), see `Scratch`
+
+
+class Learning(NamedTuple):
+    """What a training step takes beyond the forward pass."""
+
+    labels: Ints64  # (B,)
+    batch: Any  # B, in the dtype of the logits
+    gradients: tuple[Gradient, ...]  # of every layer, the readout last, with a sum of its own for every share
+    scratch: Scratch
