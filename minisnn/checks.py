@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from .errors import InputError
 from .model import GRADIENTS, READOUTS, ReadoutTrace, Trace, first_spike_times
-from .reading import checked_count, checked_float, checked_name, kernel_array, read_array
+from .reading import check_within, checked_count, checked_float, checked_name, kernel_array, read_array
 from .spikes import SpikeEvents, check_raster
 
 __all__ = [
@@ -222,6 +222,5 @@ def checked_labels(labels: Any, n_samples: int, n_classes: int, name: str = "lab
     array = read_array(name, labels)
     if array.dtype.kind not in "iu" or array.shape != (n_samples,):
         raise InputError(f"{name} must be {n_samples} integers, got {array.dtype} of shape {array.shape}")
-    if n_samples and (int(array.min()) < 0 or int(array.max()) >= n_classes):
-        raise InputError(f"{name} must lie in 0 ... {n_classes - 1}, got {array.min()} ... {array.max()}")
+    check_within(name, array, n_classes)
     return array.astype(np.int64)

@@ -1,4 +1,4 @@
-"""Layers in a stack with a readout; parameters and gradients as plain named arrays; save and load.
+"""Layers in a stack with a readout: forward, backward, prediction and training steps.
 
 A network is its configuration and a dictionary of parameters: ``hidden1.weight``, ``hidden1.bias``,
 ``hidden1.decay``, ``hidden2.weight``, ..., ``readout.weight``, ``readout.bias``, ``readout.decay``.
@@ -7,10 +7,6 @@ A network is its configuration and a dictionary of parameters: ``hidden1.weight`
 from __future__ import annotations
 
 import copy
-import json
-import math
-from dataclasses import asdict, dataclass, field
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,19 +15,16 @@ from numpy.typing import NDArray
 from . import solvers
 from .activity import Activity, Outcome, checked_activity
 from .checks import check_overflow, checked_labels, checked_parameter, checked_spikes, made_here
-from .errors import DataError, one_line
-from .files import read_npz, write_npz
 from .loss import softmax_cross_entropy, softmax_cross_entropy_backward
 from .model import Gradients, Trace
-from .parameters import NetworkConfig, Parameters, checked_parameters, initial_parameters
-from .reading import checked_count, checked_type
+from .parameters import OwnParameters, Parameters
+from .solvers.compiled.workspace import part
 from .spikes import SpikeEvents
 
 __all__ = ["Activity", "Network", "Outcome"]
 
 
-@dataclass(eq=False)
-class Network:
+class Network(OwnParameters):
     """A stack of spiking layers with a leaky readout.
 
     A network owns its parameters: it copies what it is given, so that no two networks share an array. They may be
@@ -46,64 +39,14 @@ class Network:
 
     Examples
     --------
-    >>> network = Network.random(NetworkConfig(sizes=(4, 120, 3)), seed=1)
+    >>> import minisnn
+    >>> network = Network.random(minisnn.NetworkConfig(sizes=(4, 120, 3)), seed=1)
     >>> network.parameters["hidden1.weight"].shape, network.n_parameters
     ((4, 120), 1086)
     >>> spikes = SpikeEvents.from_spike_times(np.array([[0, 3, 9, 6]]), n_steps=10)
     >>> network.forward(spikes).logits.shape
     (1, 3)
     """
-
-    config: NetworkConfig
-    parameters: Parameters = field(default_factory=dict)
-    # The dictionary handed out as `parameters`, and the arrays that were in it when it was last checked.
-    _owned: tuple[Parameters, Parameters] = field(default=({}, {}), init=False, repr=False)
-    _on_device: bool = field(default=False, init=False, repr=False)
-
-    def __post_init__(self) -> None:
-        checked_type("config", self.config, NetworkConfig)
-        if isinstance(self.parameters, dict) and not self.parameters:
-            self.parameters = initial_parameters(self.config, seed=0)
-        self._owned = {}, {}
-        self.own_parameters()
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        # A copy must not share arrays, and what joblib unpickles may be mapped from a file and read-only.
-        self.config, self.parameters, self._owned = state["config"], state["parameters"], ({}, {})
-        self._on_device = state.get("_on_device", False)
-        self.own_parameters()
-
-    def own_parameters(self) -> Parameters:
-        """The parameters, checked; what was assigned since the last use is copied first.
-
-        Raises
-        ------
-        InputError
-            If a parameter is missing, or is not finite numbers of its shape and dtype. Nothing is changed then.
-        """
-        if self._on_device:  # checked before they were moved there
-            return self.parameters
-        mine, last = self._owned
-        # The dictionary stays the same too: an optimiser holds it.
-        mine.update(checked_parameters(self.config, self.parameters, last))
-        self.parameters = mine
-        self._owned = mine, dict(mine)
-        return mine
-
-    @classmethod
-    def random(cls, config: NetworkConfig, seed: int = 0) -> Network:
-        """Fresh network: weights uniform in +-1/sqrt(n_in), biases 0, decays as configured."""
-        checked_type("config", config, NetworkConfig)
-        return cls(config, initial_parameters(config, checked_count("seed", seed)))
-
-    @property
-    def n_parameters(self) -> int:
-        """Number of learned parameters."""
-        return sum(math.prod(shape) for name, shape in self.config.shapes().items() if self.learns(name))
-
-    def learns(self, name: str) -> bool:
-        """Whether training changes the parameter of that name."""
-        return self.config.learn_decay or not name.endswith(".decay")
 
     def on_device(self, solver: str) -> Network:
         """Copy of the network whose parameters are where the solver computes; itself where that is the CPU.
@@ -163,7 +106,7 @@ class Network:
         )
         hidden: list[Trace] = []
         for name in config.layers[:-1]:
-            trace = run_layer(signal, *self._layer(name), config.threshold, workspace=_part(workspace, name))
+            trace = run_layer(signal, *self._layer(name), config.threshold, workspace=part(workspace, name))
             hidden.append(trace)
             signal = module.next_input(trace)
         readout = module.readout_forward(
@@ -171,7 +114,7 @@ class Network:
             *self._layer("readout"),
             config.readout,
             config.logit_scale,
-            workspace=_part(workspace, "readout"),
+            workspace=part(workspace, "readout"),
         )
         traces = *hidden, readout
         check_overflow((trace.last_potential for trace in traces), readout.logits)
@@ -191,7 +134,8 @@ class Network:
 
         Examples
         --------
-        >>> network = Network.random(NetworkConfig(sizes=(4, 120, 3)), seed=1)
+        >>> import minisnn
+        >>> network = Network.random(minisnn.NetworkConfig(sizes=(4, 120, 3)), seed=1)
         >>> spikes = SpikeEvents.from_spike_times(np.array([[0, 3, 9, 6]]), n_steps=10)
         >>> network.predict(spikes).logits.shape
         (1, 3)
@@ -254,7 +198,7 @@ class Network:
             grad_logits = checked_parameter("grad_logits", grad_logits, dtype, shape)
         config, module = self.config, self._solver(solver)
         upstream: Gradients = module.readout_backward(
-            activity.readout, grad_logits, workspace=_part(workspace, "readout")
+            activity.readout, grad_logits, workspace=part(workspace, "readout")
         )
         gradients = _named("readout", upstream)
         choice: str | bool  # the argument in which the two kinds of backward pass differ
@@ -270,7 +214,7 @@ class Network:
                 config.surrogate_scale,
                 choice,
                 keep_current=k > 0,  # nobody asks for the gradient by the network's input
-                workspace=_part(workspace, name),
+                workspace=part(workspace, name),
             )
             gradients |= _named(name, upstream)
         return gradients
@@ -318,43 +262,6 @@ class Network:
             gradients |= _named(name, values)
         return loss, gradients, outcome
 
-    # ---- files ----------------------------------------------------------------------------------
-
-    def save(self, path: str | Path) -> None:
-        """Write configuration and parameters to an ``.npz`` file (no pickle); whole or not at all."""
-        write_npz(path, self.to_arrays())
-
-    def to_arrays(self) -> dict[str, NDArray[Any]]:
-        """The network as arrays for an ``.npz`` file: ``config`` (JSON text) and ``parameters/<name>``."""
-        text = json.dumps(asdict(self.config), sort_keys=True)
-        return {"config": np.array(text)} | {f"parameters/{k}": v for k, v in self.own_parameters().items()}
-
-    @classmethod
-    def load(cls, path: str | Path) -> Network:
-        """Read a network written by `save` (or a training checkpoint), every shape checked.
-
-        Raises
-        ------
-        DataError
-            If the file is missing, damaged, or does not hold a network.
-        """
-        return cls.from_arrays(read_npz(path), path)
-
-    @classmethod
-    def from_arrays(cls, arrays: dict[str, NDArray[Any]], path: str | Path) -> Network:
-        """Build a network from the arrays of `to_arrays`; `path` is named in errors."""
-        try:
-            values = json.loads(str(arrays["config"]))
-            config = NetworkConfig(**{**values, "sizes": tuple(values["sizes"])})
-            parameters = {
-                name[11:]: array for name, array in arrays.items() if name.startswith("parameters/")
-            }
-            return cls(config, parameters)
-        except KeyError as error:
-            raise DataError(f"{path} holds no minisnn network: entry {error} is missing") from None
-        except (TypeError, ValueError) as error:
-            raise DataError(f"{path} holds no valid minisnn network: {one_line(error)}") from None
-
     # ---- helpers --------------------------------------------------------------------------------
 
     def _solver(self, name: str) -> solvers.Solver:
@@ -376,10 +283,6 @@ class Network:
         self.own_parameters()
         signal = self.checked_input(spikes)
         return signal, checked_labels(labels, len(signal), self.config.sizes[-1])
-
-
-def _part(workspace: Any, name: str) -> Any:
-    return None if workspace is None else workspace.part(name)
 
 
 def _named(layer: str, gradients: Gradients) -> Parameters:

@@ -37,7 +37,7 @@ from .compiled.threads import one_blas_thread, run_shares, run_shares_in_rooms, 
 from .compiled.tiles import backward_tiles, forward_tiles, tiles_for
 from .compiled.traces import BlockReadoutTrace, BlockTrace, in_blocks, packed
 from .compiled.upstream import BY_BLAS, GIVEN, PROJECTED, RECURSION, onward_of
-from .compiled.workspace import Workspace, buffer
+from .compiled.workspace import Workspace, buffer, part
 
 __all__ = [
     "adam_update",
@@ -119,8 +119,8 @@ def single_spike_backward(
         mine = arriving._replace(projected=projected, reached=np.empty((group, n_steps), np.bool_))
         if not by_events:
             return mine, tiles_for(n_out, dtype)
-        rows, on_membrane = _blocks(workspace, worker, n_steps, dtype)
-        return mine, events.group_scratch(rows, on_membrane, group, len(weight), longest)
+        own = part(workspace, f"thread {worker}")
+        return mine, events.group_scratch(own, dtype, n_steps, group, len(weight), longest)
 
     def task(room: tuple[Upstream, Any], share: int, first: int, last: int) -> None:
         (upstream, scratch), mine = room, layer.of_share(partial, share)
@@ -196,8 +196,8 @@ def readout_backward(
     group, longest = events.group_size(len(weight), n_steps), events.most_events(incoming, n_steps)
 
     def room(worker: int) -> Scratch:
-        rows, _ = _blocks(workspace, worker, n_steps, dtype)
-        return events.group_scratch(rows, rows[:0], group, len(weight), longest)
+        own = part(workspace, f"thread {worker}")
+        return events.group_scratch(own, dtype, n_steps, group, len(weight), longest)
 
     def task(scratch: Scratch, share: int, first: int, last: int) -> None:
         mine = layer.of_share(partial, share)
@@ -214,12 +214,6 @@ def readout_backward(
     if trace.decay.ndim:
         return Gradients(*common)
     return ReadoutGradients(*common, trace.decay[()], grad_value, peaks)
-
-
-def _blocks(workspace: Workspace | None, worker: int, n_steps: int, dtype: np.dtype[Any]) -> Floats:
-    """Two blocks (2, T, LANES) of one thread."""
-    mine = None if workspace is None else workspace.part(f"thread {worker}")
-    return buffer(mine, "blocks", (2, n_steps, LANES), dtype)
 
 
 @dataclass(frozen=True, eq=False)

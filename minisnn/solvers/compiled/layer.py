@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from .events import add_sample_gradient, group_by_input, of_samples, weight_blocks
-from .jit import inlined, kernel
+from .jit import kernel
 from .lanes import LANES, columns, copy_in, copy_out, n_blocks
 from .passes import BIAS, DECAY, STATE, backward_pass, forward_pass, readout_backward_pass, readout_pass
 from .products import summed_like
@@ -47,7 +47,6 @@ def partial_gradients(n_shares: int, weight: Floats, workspace: Workspace | None
     return Gradient(buffer(workspace, name, shape, weight.dtype), sums)
 
 
-@inlined
 def of_share(partial: Gradient, share: int) -> Gradient:
     """The gradients of one share."""
     return Gradient(partial.weight[share], partial.sums[share])

@@ -40,13 +40,6 @@ class Rule(NamedTuple):
     gated: bool  # choice of g' (Eq. 6)
 
 
-class SampleSums(NamedTuple):
-    """Sums over time of every sample, of which the batch's gradients by bias and decay are made."""
-
-    bias: Floats  # (B, N)
-    decay: Floats  # (B, N)
-
-
 class Span(NamedTuple):
     """The steps that a pass takes, from `start` on, and what it carries from some steps to the next."""
 
@@ -119,7 +112,10 @@ class Room(NamedTuple):
 
     potentials: tuple[Floats, ...]  # (G, K, T, LANES) of every layer, the readout last
     currents: tuple[Floats, ...]  # (G, T, N) gI of every layer, if the layer before takes all of it at once
-    rows: Floats  # (T, LANES), see `Scratch`
+    between: (
+        Events  # spikes of the hidden layers, a row for each: (depth, G * T + 1), (depth, G * most neurons)
+    )
+    reached: Bools  # (G, T), see `Upstream`
 
 
 class Learning(NamedTuple):
@@ -127,5 +123,5 @@ class Learning(NamedTuple):
 
     labels: Ints64  # (B,)
     batch: Any  # B, in the dtype of the logits
-    gradients: tuple[Gradient, ...]  # of every layer, the readout last, with a sum of its own for every share
+    gradients: tuple[Gradient, ...]  # of every layer, the readout last
     scratch: Scratch

@@ -33,7 +33,7 @@ from .layer import (
     sums_of_shares,
 )
 from .products import Spikes
-from .records import Bools, Events, Floats, Learning, Network, Results, Room, Rule, Upstream
+from .records import Events, Floats, Learning, Network, Results, Room, Rule, Scratch, Upstream
 from .threads import one_blas_thread, run_shares_in_rooms, shares
 from .upstream import BY_BLAS, PROJECTED, RECURSION, onward_of
 from .workspace import Workspace
@@ -57,19 +57,17 @@ def _between(events: Events, k: int) -> Events:
 
 @kernel
 def _forward_group(
-    incoming: Events, network: Network, results: Results, room: Room, between: Events, start: int, stop: int
+    incoming: Events, network: Network, results: Results, room: Room, start: int, stop: int
 ) -> None:
-    """Forward for samples `start` to `stop`; potentials stay in `room`, spikes in `between`."""
-    depth, n_steps = len(network.sizes) - 1, network.n_steps
+    """Forward for samples `start` to `stop`; potentials and spikes stay in `room`."""
+    depth, n_steps, n = len(network.sizes) - 1, network.n_steps, stop - start
     for k in range(depth):
-        potential, times = room.potentials[k][: stop - start], results.times[k][start:stop]
-        signal = incoming if k == 0 else _between(between, k - 1)
-        forward_layer(
-            potential, times, signal, network.layers[k], network.rule.theta, len(times), 0, len(times)
-        )
-        events_of_times(_between(between, k), times, network.sizes[k], n_steps)
+        potential, times = room.potentials[k][:n], results.times[k][start:stop]
+        signal = incoming if k == 0 else _between(room.between, k - 1)
+        forward_layer(potential, times, signal, network.layers[k], network.rule.theta, n, 0, n)
+        events_of_times(_between(room.between, k), times, network.sizes[k], n_steps)
         _keep_last(results.last[k][start:stop], potential)
-    membrane, signal = room.potentials[depth][: stop - start], _between(between, depth - 1)
+    membrane, signal = room.potentials[depth][:n], _between(room.between, depth - 1)
     logits, peaks = results.logits[start:stop], results.peaks[start:stop]
     forward_readout(membrane, logits, peaks, signal, network.layers[depth], network.use_max)
     logits *= network.logit_scale
@@ -77,13 +75,12 @@ def _forward_group(
 
 
 @kernel
-def _loss_and_gradient(
-    results: Results, label: int, batch: Any, logit_scale: Any, b: int, n_classes: int
-) -> None:
+def _loss_and_gradient(network: Network, results: Results, learning: Learning, b: int) -> None:
     """Cross-entropy of sample `b`, and the gradient of the batch's mean by the readout's value.
 
     That is ``(p - onehot(label)) / B``, scaled.
     """
+    n_classes, label = network.sizes[-1], learning.labels[b]
     logits, grad = results.logits[b], results.grad_logits[b]
     total = grad.dtype.type(0)
     peak = logits[0]
@@ -96,7 +93,7 @@ def _loss_and_gradient(
         share = grad[o] / total
         if o == label:
             share -= grad.dtype.type(1)
-        grad[o] = logit_scale * (share / batch)
+        grad[o] = network.logit_scale * (share / learning.batch)
     results.losses[b] = np.log(total) - (logits[label] - peak)
 
 
@@ -106,46 +103,31 @@ def _backward_group(
     network: Network,
     results: Results,
     room: Room,
-    between: Events,
     learning: Learning,
-    reached: Bools,
-    share: int,
     start: int,
     stop: int,
     is_first: bool,
 ) -> None:
-    """Loss and backward for samples `start` to `stop` of a share, as `_forward_group` left them."""
-    depth, n, scratch = len(network.sizes) - 1, stop - start, learning.scratch
+    """Loss and backward for samples `start` to `stop`, as `_forward_group` left them."""
+    depth, n, gradients, scratch = len(network.sizes) - 1, stop - start, learning.gradients, learning.scratch
     for b in range(start, stop):
-        _loss_and_gradient(
-            results, learning.labels[b], learning.batch, network.logit_scale, b, network.sizes[depth]
-        )
+        _loss_and_gradient(network, results, learning, b)
     grad_value, peaks = results.grad_logits[start:stop], results.peaks[start:stop]
     backward_readout(
-        room.potentials[depth], grad_value, peaks, _between(between, depth - 1), network.layers[depth],
-        of_share(learning.gradients[depth], share), room.currents[depth], scratch, network.use_max, is_first, 0, n,
+        room.potentials[depth], grad_value, peaks, _between(room.between, depth - 1), network.layers[depth],
+        gradients[depth], room.currents[depth], scratch, network.use_max, is_first, 0, n,
     )  # fmt: skip
     used = peaks if network.use_max else peaks[:0]
     for k in range(depth - 1, -1, -1):
         current = room.currents[k]
         upstream = Upstream(
-            network.onwards[k], room.currents[k + 1], current, grad_value, used, reached, None
+            network.onwards[k], room.currents[k + 1], current, grad_value, used, room.reached, None
         )
         backward_layer(
-            room.potentials[k], results.times[k][start:stop], incoming if k == 0 else _between(between, k - 1),
-            network.layers[k], network.rule, upstream, of_share(learning.gradients[k], share),
-            current if k > 0 else current[:0], scratch, is_first, 0, n,
+            room.potentials[k], results.times[k][start:stop],
+            incoming if k == 0 else _between(room.between, k - 1), network.layers[k], network.rule, upstream,
+            gradients[k], current if k > 0 else current[:0], scratch, is_first, 0, n,
         )  # fmt: skip
-
-
-@kernel
-def _room_between(network: Network, group: int) -> Events:
-    """Room for the spikes of all hidden layers."""
-    depth, widest = len(network.sizes) - 1, 0
-    for k in range(depth):
-        widest = max(widest, network.sizes[k])
-    indptr = np.empty((depth, group * network.n_steps + 1), np.int64)
-    return Events(indptr, np.empty((depth, group * widest), np.int32))
 
 
 @kernel
@@ -155,31 +137,17 @@ def _share(
     results: Results,
     room: Room,
     learning: Learning | None,
-    share: int,
     first: int,
     last: int,
 ) -> None:
     """Forward and, if there is anything to learn, loss and backward for samples `first` to `last` of the batch."""
     group = len(room.potentials[0])
-    between, reached = _room_between(network, group), np.empty((group, network.n_steps), np.bool_)
     for start in range(first, last, group):
         stop = min(start + group, last)
         incoming = of_samples(events, start, stop, network.n_steps)
-        _forward_group(incoming, network, results, room, between, start, stop)
+        _forward_group(incoming, network, results, room, start, stop)
         if learning is not None:
-            _backward_group(
-                incoming,
-                network,
-                results,
-                room,
-                between,
-                learning,
-                reached,
-                share,
-                start,
-                stop,
-                start == first,
-            )
+            _backward_group(incoming, network, results, room, learning, start, stop, start == first)
 
 
 def _network(
@@ -231,7 +199,11 @@ def _room(workspace: Workspace, worker: int, network: Network, group: int, dtype
             mine.array(f"current{k}", (group if keep else 0, n_steps, n), dtype)
             for k, (keep, n) in enumerate(zip(kept, sizes))
         ),
-        mine.array("rows", (n_steps, LANES), dtype),
+        Events(
+            np.empty((len(sizes) - 1, group * n_steps + 1), np.int64),
+            np.empty((len(sizes) - 1, group * max(sizes[:-1])), np.int32),
+        ),
+        np.empty((group, n_steps), np.bool_),
     )
 
 
@@ -295,15 +267,16 @@ def run_network(
         )
     )
 
-    def room(worker: int) -> tuple[Room, Learning | None]:
+    def room(worker: int) -> tuple[Room, Scratch]:
         room = _room(workspace, worker, network, group, dtype)
-        if labels is None:
-            return room, None
-        scratch = group_scratch(room.rows, room.rows[:0], group, widest, longest)
-        return room, Learning(labels, dtype.type(batch), partial, scratch)
+        mine = workspace.part(f"thread {worker}")
+        return room, group_scratch(mine, dtype, n_steps, group, widest, longest)
 
-    def task(room: tuple[Room, Learning | None], share: int, first: int, last: int) -> None:
-        _share(incoming, network, results, *room, share, first, last)
+    def task(mine: tuple[Room, Scratch], share: int, first: int, last: int) -> None:
+        room, scratch = mine
+        gradients = tuple(of_share(sums, share) for sums in partial)
+        learning = None if labels is None else Learning(labels, dtype.type(batch), gradients, scratch)
+        _share(incoming, network, results, room, learning, first, last)
 
     by_blas = labels is not None and any(onward.source == BY_BLAS for onward in network.onwards)
     with one_blas_thread() if by_blas else nullcontext():
