@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 from ..checks import checked_labels
 from ..errors import InputError, unknown_name
-from ..reading import checked_count, read_array
-from ..spikes import LARGEST, SpikeEvents, checked_indices
+from ..reading import checked_count, checked_indices, read_array
+from ..spikes import LARGEST, SpikeEvents
 from .encoding import pixel_times
 
 __all__ = ["AUGMENTATIONS", "ImageSamples", "augment_images", "checked_augment"]

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from ..checks import checked_labels
 from ..errors import InputError, shown
-from ..reading import checked_count, checked_type, read_array, whole_number
-from ..spikes import LARGEST, SpikeEvents, checked_indices
+from ..reading import checked_count, checked_indices, checked_type, read_array, whole_number
+from ..spikes import LARGEST, SpikeEvents
 
 __all__ = ["Dataset", "EventSamples", "Samples", "Subset", "encode_events", "folds", "split"]
 
