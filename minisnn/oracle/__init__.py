@@ -9,6 +9,7 @@ from .check import assert_right, check
 from .gradcheck import GradcheckResult, gradcheck
 from .load import load_function
 from .report import Finding, Report
+from .step_check import check_step
 
 __all__ = [
     "Case",
@@ -17,6 +18,7 @@ __all__ = [
     "Report",
     "assert_right",
     "check",
+    "check_step",
     "gradcheck",
     "load_function",
 ]

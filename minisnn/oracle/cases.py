@@ -71,6 +71,10 @@ class Case:
         values = {name: _TYPES.get(name, lambda v: np.asarray(v, dtype))(arrays[name]) for name in names}
         return cls(**({"id": "saved"} | about | values))
 
+    def smaller(self) -> Iterator[Case]:
+        """Candidates that are simpler, the boldest first."""
+        return _smaller(self)
+
     def text(self) -> str:
         """The inputs as lines that can be worked by hand."""
         lines = [f"batch, steps, inputs, neurons = {(*self.spikes.shape, self.shape[2])}, {self.dtype}"]
@@ -155,7 +159,7 @@ def reduce_case(case: Case, fails: Callable[[Case], bool], budget: Callable[[], 
     first, progress = case, True
     while progress:
         progress = False
-        for candidate in _smaller(case):
+        for candidate in case.smaller():
             if not budget():
                 break
             if fails(candidate):

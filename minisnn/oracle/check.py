@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,19 +16,19 @@ from ..files import checked_folder, read_npz
 from ..reading import checked_name
 from . import batteries
 from .cases import Case, reduce_case
-from .diagnosis import Record, diagnose
+from .diagnosis import Diagnosis, Record, diagnose
 from .judge import Judge, Verdict
 from .load import name_of
 from .port import Output, Port, Violation
 from .report import Finding, Report
 
-__all__ = ["assert_right", "check"]
+__all__ = ["DTYPES", "Run", "assert_right", "check"]
 
 _GRADIENTS = {
     "single-spike": ("gated", "straight-through"),
     "multi-spike": ("through-reset", "detached-reset"),
 }
-_DTYPES = {"both": ("float32", "float64"), "float32": ("float32",), "float64": ("float64",)}
+DTYPES = {"both": ("float32", "float64"), "float32": ("float32",), "float64": ("float64",)}
 _REDUCE_SECONDS = 6.0
 
 
@@ -110,7 +110,7 @@ def check(
     choices = _GRADIENTS[neuron]
     gradient = checked_name("gradient", gradient, ("both", *choices))
     both = choices if neuron == "single-spike" else choices[:1]  # a port has one of the two resets
-    dtype = checked_name("dtype", dtype, _DTYPES)
+    dtype = checked_name("dtype", dtype, DTYPES)
     examples = checked_count("examples", examples, low=1)
     seed = checked_count("seed", seed)
     try:
@@ -120,7 +120,7 @@ def check(
     judge = Judge(bound, convention)
     settings = {
         "neuron": neuron,
-        "dtypes": list(_DTYPES[dtype]),
+        "dtypes": list(DTYPES[dtype]),
         "gradients": [] if backward is None else list(both) if gradient == "both" else [gradient],
         "examples": examples,
         "seed": seed,
@@ -128,9 +128,9 @@ def check(
         "convention": list(judge.convention),
     }
     port = Port(forward, backward, checked_float("timeout", timeout, low=0, open_low=True))
-    run = _Run(port, judge, settings)
+    run = Run(port, judge, settings)
     try:
-        report = run.report()
+        report = run.report(_batteries(settings, judge))
     finally:
         port.close()
     if folder is not None:
@@ -138,21 +138,33 @@ def check(
     return report
 
 
-class _Run:
+Batteries = Iterable[tuple[str, Iterable[Case]]]  # cases by the name of their battery
+
+
+def _batteries(settings: dict[str, Any], judge: Judge) -> Iterator[tuple[str, Batteries]]:
+    """What a layer is tried on, by direction."""
+    for dtype in settings["dtypes"]:
+        cases = (settings["neuron"], dtype, settings["examples"], settings["seed"])
+        yield "forward", batteries.forward(*cases)
+        if settings["gradients"]:
+            yield "backward", batteries.backward(*cases, tuple(settings["gradients"]), judge)
+
+
+class Run:
     """One check: the cases tried so far, and what came of them."""
 
-    def __init__(self, port: Port, judge: Judge, settings: dict[str, Any]) -> None:
-        self.port, self.judge, self.settings = port, judge, settings
-        self.records: dict[str, list[Record]] = {"forward": [], "backward": []}
+    def __init__(
+        self, port: Port, judge: Judge, settings: dict[str, Any], diagnose: Callable[..., Diagnosis] = diagnose
+    ) -> None:
+        self.port, self.judge, self.settings, self.diagnose = port, judge, settings, diagnose
+        self.records: dict[str, list[Record]] = {}
         self.tried: dict[str, int] = {}
 
-    def report(self) -> Report:
+    def report(self, tries: Iterable[tuple[str, Batteries]]) -> Report:
+        """Try the batteries of every direction."""
         started, asked = time.monotonic(), self.settings
-        for dtype in asked["dtypes"]:
-            cases = (asked["neuron"], dtype, asked["examples"], asked["seed"])
-            self.through("forward", batteries.forward(*cases))
-            if asked["gradients"]:
-                self.through("backward", batteries.backward(*cases, tuple(asked["gradients"]), self.judge))
+        for direction, cases in tries:
+            self.through(direction, cases)
         findings = [self.finding(d) for d, records in self.records.items() if any(r.kinds for r in records)]
         if len(findings) == 2:
             findings[1] = replace(findings[1], diagnosis=findings[1].diagnosis.after_forward())
@@ -164,7 +176,7 @@ class _Run:
                 "the port answers rightly only in the thread that loaded it: called there, where a call that "
                 "never ends cannot be a finding"
             )
-        forward, backward = self.records.values()
+        forward = [record for d, records in self.records.items() if d != "backward" for record in records]
         return Report(
             tuple(findings),
             asked,
@@ -172,12 +184,12 @@ class _Run:
             sum(int(np.prod(record.case.shape)) for record in forward if record.readable),
             sum(record.verdict.judged for record in forward),
             sum(record.verdict.undecided for record in forward),
-            _largest_ratios([*forward, *backward]),
+            _largest_ratios(record for records in self.records.values() for record in records),
             time.monotonic() - started,
             tuple(notes),
         )
 
-    def through(self, direction: str, cases: Iterable[tuple[str, Iterable[Case]]]) -> None:
+    def through(self, direction: str, cases: Batteries) -> None:
         """Try batteries one after the other; where the fixed ones failed, or five drawn cases did, that will do."""
         failed = 0
         for battery, members in cases:
@@ -188,7 +200,7 @@ class _Run:
                 if self.port.dead or (failed >= 5 and not fixed):
                     break
                 record = self.record(case, repeat=fixed)
-                self.records[direction].append(record)
+                self.records.setdefault(direction, []).append(record)
                 self.tried[battery] = self.tried.get(battery, 0) + 1
                 failed += bool(record.kinds)
 
@@ -210,7 +222,7 @@ class _Run:
     def finding(self, direction: str) -> Finding:
         failing = [record for record in self.records[direction] if record.kinds]
         passing = [record for record in self.records[direction] if not record.kinds]
-        diagnosis = diagnose(failing, passing, self.judge)
+        diagnosis = self.diagnose(failing, passing, self.judge)
         telling = [r for r in failing if diagnosis.rule in r.kinds] or [r for r in failing if r.readable]
         smallest = min(telling or failing, key=lambda record: record.case.size)
         kinds = {diagnosis.rule} if diagnosis.rule in smallest.kinds else set(smallest.kinds)
@@ -249,7 +261,7 @@ def _largest_ratios(records: Iterable[Record]) -> dict[str, float]:
     largest: dict[str, float] = {}
     for record in records:
         for name, ratio in record.verdict.ratios.items():
-            key = f"{record.case.dtype} {name if name == 'membrane' else 'gradient of ' + name}"
+            key = f"{record.case.dtype} {name if name in ('membrane', 'logits', 'loss') else 'gradient of ' + name}"
             largest[key] = max(largest.get(key, 0.0), ratio)
     return dict(sorted(largest.items()))
 
