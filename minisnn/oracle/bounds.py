@@ -490,7 +490,9 @@ def cross_entropy_bounds(
     `loss` (B,), `probabilities` and `gradient` (B, n_classes), by sample, are those of the reference.
     """
     farthest, unit, off = np.ptp(logits, axis=1), _unit(dtype), 2 * error.max(axis=-1)
-    share = unit * (2 * farthest + logits.shape[1] + 24) + off  # the logarithm of a probability may be off by that
+    share = (
+        unit * (2 * farthest + logits.shape[1] + 24) + off
+    )  # the logarithm of a probability may be off by that
     of_loss = share + gamma(len(loss) + 16, dtype) * (np.abs(loss) + farthest + np.log(logits.shape[1]))
     of_share = np.where(share[:, None] < 1, np.expm1(np.minimum(share, 1))[:, None] * probabilities, 1)
     of_gradient = of_share + 3 * unit * np.abs(gradient) + 2 * _eta(dtype)

@@ -154,7 +154,11 @@ class Run:
     """One check: the cases tried so far, and what came of them."""
 
     def __init__(
-        self, port: Port, judge: Judge, settings: dict[str, Any], diagnose: Callable[..., Diagnosis] = diagnose
+        self,
+        port: Port,
+        judge: Judge,
+        settings: dict[str, Any],
+        diagnose: Callable[..., Diagnosis] = diagnose,
     ) -> None:
         self.port, self.judge, self.settings, self.diagnose = port, judge, settings, diagnose
         self.records: dict[str, list[Record]] = {}
@@ -205,6 +209,7 @@ class Run:
                 failed += bool(record.kinds)
 
     def record(self, case: Case, repeat: bool) -> Record:
+        """What came of a case; it is asked again if it is to `repeat`, or fails."""
         output, verdict = _tried(self.port, self.judge, case)
         if (repeat or verdict.violations) and not output.violations:
             again = self.port.call(case)
@@ -220,6 +225,7 @@ class Run:
     # ---- the finding --------------------------------------------------------------------------------
 
     def finding(self, direction: str) -> Finding:
+        """The broken rule, and the smallest case found that breaks it."""
         failing = [record for record in self.records[direction] if record.kinds]
         passing = [record for record in self.records[direction] if not record.kinds]
         diagnosis = self.diagnose(failing, passing, self.judge)

@@ -19,7 +19,7 @@ from .golden import flags, mistakes
 from .judge import Judge, Verdict
 from .port import GRADIENT_NAMES, Output
 
-__all__ = ["Diagnosis", "Record", "accident", "diagnose"]
+__all__ = ["Diagnosis", "Record", "accident", "diagnose", "gradient_precision"]
 
 Floats = NDArray[Any]
 
@@ -124,7 +124,7 @@ def diagnose(failing: Sequence[Record], passing: Sequence[Record], judge: Judge)
                 ("if time is convolved by FFT, --bound fft judges it by its own bound",),
             )
     if backward:
-        return _gradient_precision(readable) or _symptom(readable)
+        return gradient_precision(readable) or _symptom(readable)
     return _precision(readable, judge) or _in_parts(judged) or _symptom(readable)
 
 
@@ -242,8 +242,8 @@ def _precision(failing: Sequence[Record], judge: Judge) -> Diagnosis | None:
     return None
 
 
-def _gradient_precision(failing: Sequence[Record]) -> Diagnosis | None:
-    """The same for gradients, whose bounds grow with the unit of rounding."""
+def gradient_precision(failing: Sequence[Record]) -> Diagnosis | None:
+    """The same for quantities whose bounds grow with the unit of rounding, such as gradients."""
     dtype = failing[0].case.dtype
     # Error over bound, times the unit of the record's own precision: the unit that would explain the error.
     explaining = max(

@@ -61,5 +61,5 @@ def mistakes() -> tuple[dict[str, Any], ...]:
 
 @functools.cache
 def step_mistakes() -> tuple[dict[str, Any], ...]:
-    """Known mistakes of a training step: ``rule``, ``says``, ``look``, and how its numbers follow from the right ones."""
+    """Known mistakes of a training step: ``rule``, ``says``, ``look``, and how they change the right numbers."""
     return tuple(read_list(SHIPPED / "steps.json", "mistakes"))

@@ -21,7 +21,16 @@ from .cases import Case
 from .judge import Judge, compare, wrong_value
 from .reference import Forward, reference_backward, reference_cross_entropy, reference_forward
 
-__all__ = ["Expected", "Layer", "expected_step", "layer_fault", "peaks", "run_layer", "shared_by_all", "step_fault"]
+__all__ = [
+    "Expected",
+    "Layer",
+    "expected_step",
+    "layer_fault",
+    "peaks",
+    "run_layer",
+    "shared_by_all",
+    "step_fault",
+]
 
 Floats = NDArray[Any]
 Expected = dict[str, tuple[Any, Any]]  # value and bound, by name
@@ -49,7 +58,7 @@ def run_layer(
     judge: Judge = _STANDARD,
     fired: NDArray[np.bool_] | None = None,
 ) -> Layer:
-    """A layer of the `neuron` or ``"readout"``; `parameters` are weight, bias, decay; `fired` are spikes to take over."""
+    """A layer of `neuron` or ``"readout"``, given weight, bias and decay; `fired` are spikes to take over."""
     weight, bias, decay = parameters
     each = np.broadcast_to(decay, bias.shape)
     case = Case(name, neuron, np.asarray(spikes), weight, bias, each, threshold=threshold)
@@ -112,7 +121,8 @@ def step_fault(
     """
     layers: list[Layer] = []
     faults: list[str] = []
-    for k, trace in enumerate((*activity.hidden, activity.readout), start=1):
+    traces: list[Trace | ReadoutTrace] = [*activity.hidden, activity.readout]
+    for k, trace in enumerate(traces, start=1):
         name = "hidden layer" if len(activity.hidden) == 1 else f"hidden layer {k}"
         layers.append(_traced("readout" if isinstance(trace, ReadoutTrace) else name, trace, spikes))
         faults += _wrong_trace(layers[-1], trace)

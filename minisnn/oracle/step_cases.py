@@ -33,6 +33,7 @@ _SHAPES = (
     ((4, 3, 2), 2, 1),
     ((2, 3, 4), 4, 30),
 )
+_AT_THE_START = ("hidden_decay", "readout_decay", "hidden_gain")  # of training, and so not of a step
 _MOODS = ("general", "exact", "silent", "strong")
 
 
@@ -60,7 +61,7 @@ class StepCase:
     @property
     def size(self) -> int:
         """How much there is to look at."""
-        return len(self.labels) * self.spikes.shape[1] * sum(self.network.config.sizes)
+        return int(np.prod(self.shape)) + int(self.spikes.size)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -75,7 +76,8 @@ class StepCase:
 
     def text(self) -> str:
         """The inputs as lines."""
-        about = ", ".join(f"{name} = {value!r}" for name, value in asdict(self.network.config).items())
+        fields = asdict(self.network.config).items()
+        about = ", ".join(f"{name} = {value!r}" for name, value in fields if name not in _AT_THE_START)
         lines = [f"batch, steps = {self.spikes.shape[0]}, {self.spikes.shape[1]}", about]
         lines += [f"{name} = {array.tolist()}" for name, array in self.network.parameters.items()]
         lines += [f"spikes[{b}] = {sample.astype(int).tolist()}" for b, sample in enumerate(self.spikes)]
@@ -90,7 +92,7 @@ class StepCase:
         for until in {n_steps // 2, n_steps - 1} - {0}:
             yield replace(self, spikes=self.spikes[:, :until])
         for name, array in self.network.parameters.items():
-            rounded = np.round(array * 4) / 4
+            rounded = np.round(array * 4) / 4 + 0.0
             if not np.array_equal(rounded, array):
                 yield replace(self, network=_changed(self.network, name, rounded))
         for k in np.flatnonzero(self.spikes).tolist() if self.spikes.size <= 48 else ():
@@ -135,7 +137,9 @@ def settled(case: StepCase, judge: Judge, rng: np.random.Generator | None = None
                 break
             if rng is None or attempt == 80:
                 return None
-            bias = layer.case.bias + np.where(undecided, rng.normal(0, 0.02 * 1.1**attempt, len(undecided)), 0)
+            bias = layer.case.bias + np.where(
+                undecided, rng.normal(0, 0.02 * 1.1**attempt, len(undecided)), 0
+            )
             case = replace(case, network=_changed(case.network, f"{name}.bias", bias))
         layers.append(layer)
     return case
@@ -156,10 +160,15 @@ def _undecided(layer: Layer, readout: str) -> NDArray[np.bool_]:
 # ---- drawn cases --------------------------------------------------------------------------------------
 
 
-def drawn_steps(dtype: str, examples: int, seed: int, judge: Judge) -> Iterator[tuple[str, Iterator[StepCase]]]:
+def drawn_steps(
+    dtype: str, examples: int, seed: int, judge: Judge
+) -> Iterator[tuple[str, Iterator[StepCase]]]:
     """Batteries by mood, of networks of every kind, each `examples` times."""
     for mood in _MOODS:
-        yield mood, _battery(mood, dtype, examples, np.random.default_rng([seed, 4, _MOODS.index(mood)]), judge)
+        yield (
+            mood,
+            _battery(mood, dtype, examples, np.random.default_rng([seed, 4, _MOODS.index(mood)]), judge),
+        )
 
 
 def _battery(
@@ -202,7 +211,9 @@ def _drawn(config: NetworkConfig, mood: str, shape: tuple[int, int], rng: np.ran
             array = array - 3 * theta * (mood == "silent" and first) * np.arange(1, 1 + wanted[0])
         else:
             gain = 1.0 if readout else theta * (3.0 if mood == "strong" else 1.5)
-            array = rng.normal(0.3 * gain, gain, wanted) * (2000 / shape[1] if mood == "strong" and readout else 1)
+            array = rng.normal(0.3 * gain, gain, wanted) * (
+                2000 / shape[1] if mood == "strong" and readout else 1
+            )
         parameters[name] = np.asarray(array, config.dtype)
     spikes = rng.random((*shape, config.sizes[0])) < rng.choice([0.2, 0.5, 0.8], (batch, 1, 1))
     labels = rng.integers(config.sizes[-1], size=batch)
@@ -212,7 +223,7 @@ def _drawn(config: NetworkConfig, mood: str, shape: tuple[int, int], rng: np.ran
 def steps_of(
     network: Network, batch: tuple[Any, Any], dtype: str, examples: int, seed: int, judge: Judge
 ) -> Iterator[tuple[str, Iterator[StepCase]]]:
-    """Batteries of a given network, with its own parameters and with others near them, on a given batch or drawn ones."""
+    """Batteries of a given network, with its own parameters and others near them, on a given batch or drawn ones."""
     rng, config = np.random.default_rng([seed, 5]), replace(network.config, dtype=dtype)
 
     def case(name: str, noise: float) -> StepCase:
