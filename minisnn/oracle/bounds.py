@@ -489,7 +489,7 @@ def cross_entropy_bounds(
 
     `loss` (B,), `probabilities` and `gradient` (B, n_classes), by sample, are those of the reference.
     """
-    farthest, unit, off = np.ptp(logits, axis=1), _unit(dtype), 2 * error.max(axis=-1)
+    farthest, unit, off = np.ptp(logits, axis=1), _unit(dtype), 2 * error.max(axis=-1) * (logits.shape[1] > 1)
     share = (
         unit * (2 * farthest + logits.shape[1] + 24) + off
     )  # the logarithm of a probability may be off by that

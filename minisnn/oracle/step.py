@@ -24,6 +24,7 @@ from .reference import Forward, reference_backward, reference_cross_entropy, ref
 __all__ = [
     "Expected",
     "Layer",
+    "backward_rule",
     "expected_step",
     "layer_fault",
     "peaks",
@@ -227,13 +228,17 @@ def expected_step(
     share = scale / len(labels) * (np.ones_like(potential) if reached is None else reached)
     gradient, incoming = share * by_logits[:, None], share * of_logits[:, None]
     for name, layer in reversed(list(zip(config.layers, layers))):
-        rule = config.gradient if config.neuron == "single-spike" else "through-reset"
-        if layer.case.neuron == "readout" or (config.neuron == "multi-spike" and config.detach_reset):
-            rule = "detached-reset"
-        surrogate_scale = 0.0 if layer.case.neuron == "readout" else config.surrogate_scale
-        parts, gradient, incoming = _gradients(layer, gradient, incoming, (surrogate_scale, rule), how)
+        parts, gradient, incoming = _gradients(layer, gradient, incoming, backward_rule(config, name), how)
         expected |= {f"{name}.{part}": value for part, value in parts.items()}
     return expected
+
+
+def backward_rule(config: NetworkConfig, name: str) -> tuple[float, str]:
+    """The surrogate's scale in a layer, and the rule by which the gradient goes on, as in `Case`."""
+    if name == "readout":
+        return 0.0, "detached-reset"
+    rule = "detached-reset" if config.detach_reset else "through-reset"
+    return config.surrogate_scale, config.gradient if config.neuron == "single-spike" else rule
 
 
 def _gradients(

@@ -20,7 +20,7 @@ from . import bounds
 from .judge import Judge
 from .step import Layer, peaks, run_layer
 
-__all__ = ["StepCase", "drawn_steps", "layers_of", "settled", "steps_of"]
+__all__ = ["AT_THE_START", "StepCase", "drawn_steps", "layers_of", "settled", "steps_of"]
 
 Floats = NDArray[Any]
 _MARGIN = 8.0  # bounds that a potential keeps from the threshold, and from the maximum
@@ -33,7 +33,7 @@ _SHAPES = (
     ((4, 3, 2), 2, 1),
     ((2, 3, 4), 4, 30),
 )
-_AT_THE_START = ("hidden_decay", "readout_decay", "hidden_gain")  # of training, and so not of a step
+AT_THE_START = ("hidden_decay", "readout_decay", "hidden_gain")  # of training, and so not of a step
 _MOODS = ("general", "exact", "silent", "strong")
 
 
@@ -77,7 +77,7 @@ class StepCase:
     def text(self) -> str:
         """The inputs as lines."""
         fields = asdict(self.network.config).items()
-        about = ", ".join(f"{name} = {value!r}" for name, value in fields if name not in _AT_THE_START)
+        about = ", ".join(f"{name} = {value!r}" for name, value in fields if name not in AT_THE_START)
         lines = [f"batch, steps = {self.spikes.shape[0]}, {self.spikes.shape[1]}", about]
         lines += [f"{name} = {array.tolist()}" for name, array in self.network.parameters.items()]
         lines += [f"spikes[{b}] = {sample.astype(int).tolist()}" for b, sample in enumerate(self.spikes)]
