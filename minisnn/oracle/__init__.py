@@ -8,6 +8,7 @@ from .cases import Case
 from .check import assert_right, check
 from .gradcheck import GradcheckResult, gradcheck
 from .load import load_function
+from .process import Program
 from .report import Finding, Report
 from .step_check import check_step
 
@@ -15,6 +16,7 @@ __all__ = [
     "Case",
     "Finding",
     "GradcheckResult",
+    "Program",
     "Report",
     "assert_right",
     "check",

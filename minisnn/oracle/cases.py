@@ -54,6 +54,27 @@ class Case:
         return self.grad_spikes is not None
 
     @property
+    def kind(self) -> str:
+        """Which function is asked."""
+        return "backward" if self.backward else "forward"
+
+    def request(self) -> dict[str, Any]:
+        """The arguments of that function by name, in their order."""
+        parts = {name: getattr(self, name) for name in ("spikes", "weight", "bias", "decay")}
+        parts["threshold"] = np.float64(self.threshold)
+        if self.backward:
+            parts |= {"surrogate_scale": np.float64(self.surrogate_scale), "gradient": self.gradient}
+            parts["grad_spikes"] = self.grad_spikes
+        return parts
+
+    def shapes(self) -> dict[str, list[tuple[int, ...]]]:
+        """What an answer may hold, and in which shapes."""
+        if self.backward:
+            return {name: [getattr(self, name).shape] for name in ("spikes", "weight", "bias", "decay")}
+        times = [(self.shape[0], self.shape[2])] if self.neuron == "single-spike" else []
+        return {"spikes": [self.shape, *times], "membrane": [self.shape]}
+
+    @property
     def size(self) -> int:
         """How much there is to look at: the measure by which a case is made smaller."""
         batch, n_steps, n_out = self.shape

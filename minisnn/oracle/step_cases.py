@@ -41,7 +41,7 @@ _MOODS = ("general", "exact", "silent", "strong")
 class StepCase:
     """Inputs of one training step; what it offers beside them is as in `Case`."""
 
-    backward = True  # reduced only to cases that are decided
+    kind, backward = "step", True  # like backward cases, they are all decided
 
     id: str
     network: Network
@@ -63,12 +63,25 @@ class StepCase:
         """How much there is to look at."""
         return int(np.prod(self.shape)) + int(self.spikes.size)
 
-    @property
-    def names(self) -> tuple[str, ...]:
-        """What a step may return, in the order of a backward pass."""
-        parts = ("weight", "bias", "decay")
-        layers = reversed(self.network.config.layers)
-        return ("logits", "loss", *(f"{layer}.{part}" for layer in layers for part in parts))
+    def request(self) -> dict[str, Any]:
+        """The arguments of the step, members of a mapping behind its name."""
+        config = asdict(self.network.config) | {"sizes": np.array(self.network.config.sizes)}
+        parts = {"spikes": self.spikes, "labels": self.labels}
+        parts |= {f"parameters/{name}": array for name, array in self.network.parameters.items()}
+        return parts | {f"config/{k}": v if isinstance(v, str) else np.asarray(v) for k, v in config.items()}
+
+    def shapes(self) -> dict[str, list[tuple[int, ...]]]:
+        """What an answer may hold, in the order of a backward pass, and in which shape."""
+        config = self.network.config
+        shapes: dict[str, list[tuple[int, ...]]] = {
+            "logits": [(len(self.labels), config.sizes[-1])],
+            "loss": [()],
+        }
+        of = config.shapes()
+        names = (
+            f"{layer}.{part}" for layer in reversed(config.layers) for part in ("weight", "bias", "decay")
+        )
+        return shapes | {name: [of[name]] for name in names}
 
     def arrays(self) -> dict[str, Floats]:
         """Named arrays, for an .npz file: those of a network file, and the batch."""

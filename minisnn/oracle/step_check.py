@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -11,16 +11,17 @@ from typing import Any
 import numpy as np
 
 from ..checks import checked_labels
-from ..errors import InputError, one_line, shown
+from ..errors import InputError
 from ..files import read_npz
 from ..network import Network
-from ..reading import checked_count, checked_name
 from ..spikes import SpikeEvents
-from .check import DTYPES, Run
+from .check import judged
 from .diagnosis import ACCIDENTS, Diagnosis, accident, gradient_precision
 from .golden import step_mistakes
 from .judge import Judge, Verdict, compare, wrong_value
-from .port import Output, Violation, real_array
+from .plan import checked_settings
+from .port import Output, Port, Violation
+from .process import Program
 from .report import Report
 from .step import Expected, expected_step
 from .step_cases import StepCase, drawn_steps, layers_of, settled, steps_of
@@ -43,7 +44,7 @@ _LOOK = {
 
 
 def check_step(
-    step: Callable[..., Any],
+    step: Callable[..., Any] | str | Program,
     network: Network | str | Path | None = None,
     spikes: Any = None,
     labels: Any = None,
@@ -51,16 +52,20 @@ def check_step(
     dtype: str = "both",
     examples: int = 2,
     seed: int = 0,
+    timeout: float = 10.0,
+    first_timeout: float = 120.0,
+    memory: int | None = None,
     bound: str = "standard",
 ) -> Report:
     """Try a whole training step on networks of every kind, or on one, and judge every number by its derived bound.
 
     Parameters
     ----------
-    step : callable
-        ``step(spikes, labels, parameters, config) -> mapping`` with any of ``"logits"`` (B, n_classes), ``"loss"`` and
-        the gradients by the names of the parameters. `spikes` (B, T, n_inputs) are 0 or 1, `labels` (B,) classes,
-        `parameters` a dict of arrays such as ``"hidden1.weight"``, `config` a dict of the fields of `NetworkConfig`.
+    step : callable, str or Program
+        ``step(spikes, labels, parameters, config) -> mapping``, given as in `check`. `spikes` (B, T, n_inputs) are 0 or
+        1, `labels` (B,) classes, `parameters` a dict of arrays by the names of the network's, such as
+        ``"hidden1.weight"``, `config` a dict of the fields of `NetworkConfig`. It returns any of ``"logits"`` (B,
+        n_classes), ``"loss"`` and the gradients by the names of the parameters.
     network : Network or path, optional
         The architecture and its parameters; further cases have parameters near them. Without it: small networks of
         both neurons and readouts, with one to three hidden layers, learned and fixed decays.
@@ -72,7 +77,7 @@ def check_step(
         Cases for every dtype and kind of network.
     seed : int
         Of the drawn cases.
-    bound : {"standard", "fft"}
+    timeout, first_timeout, memory, bound
         As in `check`.
 
     Returns
@@ -90,7 +95,7 @@ def check_step(
     >>> from minisnn import NetworkConfig
     >>> def step(spikes, labels, parameters, config):
     ...     network = Network(NetworkConfig(**config), parameters)
-    ...     loss, gradients, activity = network.loss_and_gradients(spikes, labels)
+    ...     loss, gradients, activity = network.loss_and_gradients(spikes, labels, solver="numpy-sequential")
     ...     return {"logits": activity.logits, "loss": loss} | gradients
     >>> check_step(step, examples=1, dtype="float64").passed
     True
@@ -98,29 +103,26 @@ def check_step(
     >>> check_step(summed, examples=1, dtype="float64").findings[0].diagnosis.text
     'the loss is summed over the batch; expected its mean'
     """
-    if not callable(step):
-        raise InputError(f"step must be a function, got {shown(step)}")
     judge = StepJudge(bound)
-    settings: dict[str, Any] = {
-        "neuron": "training step",
-        "dtypes": list(DTYPES[checked_name("dtype", dtype, DTYPES)]),
-        "gradients": [],
-        "examples": checked_count("examples", examples, low=1),
-        "seed": checked_count("seed", seed),
-        "bound": judge.bound,
-        "convention": [],
-    }
-    run = Run(_StepPort(step), judge, settings, _diagnose)  # type: ignore[arg-type]
-    report = run.report(_steps(network, spikes, labels, settings, judge))
-    records: list[Any] | None = run.records.get("step")
-    if not records:
+    settings = checked_settings(
+        judge, neuron="single-spike", gradient=None, dtype=dtype, examples=examples, seed=seed
+    ) | {"neuron": "training step"}
+    port = Port(step, None, timeout, first_timeout, memory, kind="step")
+    tries = _steps(network, spikes, labels, settings, judge)
+    report = judged(port, judge, settings, tries, _diagnose)
+    if not report.tried:
         raise InputError(
             "no batch was found in which every hidden spike is decided: give fewer samples or steps"
         )
-    came = set[str]().union(*(record.output.gradients or () for record in records))
-    missing = [name for name in records[0].case.names if name not in came]
-    if missing and came:
-        report = replace(report, notes=(*report.notes, f"not returned, so not judged: {', '.join(missing)}"))
+    missing = [
+        p
+        for p in ("logits", "loss", "weight", "bias", "decay")
+        if not any(k.endswith(p) for k in report.ratios)
+    ]
+    if missing and report.ratios:
+        report = replace(
+            report, notes=(*report.notes, f"not returned, and so not judged: {', '.join(missing)}")
+        )
     return report
 
 
@@ -220,7 +222,7 @@ def _diagnose(failing: Sequence[Any], passing: Sequence[Any], judge: StepJudge) 
     precision = gradient_precision(failing)
     if precision is not None and all(_near(record, judge.expected(record.case)) for record in failing):
         return precision
-    wrong = [name for name in failing[0].case.names if any(name in record.kinds for record in failing)]
+    wrong = [name for name in failing[0].case.shapes() if any(name in record.kinds for record in failing)]
     first, *later = dict.fromkeys(name.partition(".")[0] for name in wrong)
     text = ", ".join(name for name in wrong if name.partition(".")[0] == first)
     text = f"wrong by more than any rounding explains: {text}"
@@ -240,42 +242,3 @@ def _unlike(record: Any, mistake: Mapping[str, Any], judge: StepJudge) -> set[st
     """In which quantities an answer is not as the mistake makes it."""
     expected, came = judge.expected(record.case, mistake), record.output.gradients or {}
     return {name for name in came if compare(came[name], *expected[name])[0].any()}
-
-
-class _StepPort:
-    """Stage 1: called here."""
-
-    dead = in_callers_thread = False
-
-    def __init__(self, step: Callable[..., Any]) -> None:
-        self.step = step
-
-    def call(self, case: StepCase) -> Output:
-        config = asdict(case.network.config)
-        parameters = {name: array.copy() for name, array in case.network.parameters.items()}
-        try:
-            answer = self.step(case.spikes.copy(), case.labels.copy(), parameters, config)
-            try:
-                answer = {name: real_array(name, value) for name, value in answer.items()}
-            except (InputError, AttributeError) as error:
-                return Output((Violation("answer", one_line(error)),))
-        except Exception as error:
-            return Output((Violation("exception", f"{type(error).__name__}: {one_line(error)}"),))
-        odd = answer.keys() - set(case.names)
-        if odd or not answer:
-            return Output(
-                (Violation("answer", f"expected any of {', '.join(case.names)}, got {', '.join(odd)}"),)
-            )
-        shapes = {"logits": (len(case.labels), case.network.config.sizes[-1]), "loss": ()}
-        shapes |= case.network.config.shapes()
-        for name, array in answer.items():
-            if array.shape != shapes[name]:
-                return Output(
-                    (Violation("shape", f"{name} must have shape {shapes[name]}, got {array.shape}"),)
-                )
-            if not np.isfinite(array).all():
-                return Output((Violation("nan", f"{name} is not finite"),))
-        return Output(gradients=answer)
-
-    def retried(self, case: StepCase, wrong: Output, right: Any) -> Output:
-        return wrong

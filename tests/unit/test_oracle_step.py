@@ -315,10 +315,26 @@ def test_a_saved_case_can_be_tried_again(tmp_path):
     assert check_step(Step(), tmp_path / "case.npz", examples=1).passed
 
 
+def test_a_step_that_is_named_runs_in_a_process_of_its_own(tmp_path):
+    """It may crash there, and it is given plain Python: a configuration to make a network of."""
+    (tmp_path / "port.py").write_text(
+        "import os\n"
+        "from minisnn import Network, NetworkConfig\n"
+        "def step(spikes, labels, parameters, config):\n"
+        "    network = Network(NetworkConfig(**config), parameters)\n"
+        "    loss, gradients, activity = network.loss_and_gradients(spikes, labels, solver='numpy-sequential')\n"
+        "    return gradients | {'loss': loss, 'logits': activity.logits}\n"
+        "def leaves(*arguments):\n"
+        "    os._exit(0)\n"
+    )
+    assert check_step(f"{tmp_path}/port.py:step", examples=1).passed
+    assert check_step(f"{tmp_path}/port.py:leaves", examples=1).findings[0].rule == "exit"
+
+
 def test_quantities_that_are_not_returned_are_named():
     report = check_step(lambda *a: {"loss": Step()(*a)["loss"]}, examples=1, dtype="float64")
     assert report.passed
-    assert report.notes[0].startswith("not returned, so not judged: logits, readout.weight")
+    assert report.notes == ("not returned, and so not judged: logits, weight, bias, decay",)
 
 
 @pytest.mark.parametrize(
@@ -340,7 +356,7 @@ def test_accidents_are_findings(step, rule):
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        ((3,), "step must be a function"),
+        ((3,), "step must be functions, or names of functions"),
         ((Step(), None, np.zeros((1, 2, 3))), "give all three"),
         ((Step(), _network(), np.zeros((1, 2, 40))), "give all three"),
         ((Step(), _network(), np.zeros((1, 2, 3)), [0]), "40"),
