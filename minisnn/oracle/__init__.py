@@ -10,6 +10,7 @@ from .gradcheck import GradcheckResult, gradcheck
 from .load import load_function
 from .process import Program
 from .report import Finding, Report
+from .step_check import check_step
 
 __all__ = [
     "Case",
@@ -19,6 +20,7 @@ __all__ = [
     "Report",
     "assert_right",
     "check",
+    "check_step",
     "gradcheck",
     "load_function",
 ]

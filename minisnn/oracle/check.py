@@ -15,7 +15,7 @@ from ..files import checked_folder, read_npz
 from ..streams import can_say
 from . import batteries
 from .cases import Case, reduce_case
-from .diagnosis import Record, diagnose
+from .diagnosis import Diagnosis, Record, diagnose
 from .judge import Judge, Verdict
 from .load import name_of
 from .plan import Batteries, checked_settings, plan
@@ -136,7 +136,13 @@ class Interrupted(KeyboardInterrupt):
         self.report = report
 
 
-def judged(port: Port, judge: Judge, settings: dict[str, Any], plan: Iterable[Batteries]) -> Report:
+def judged(
+    port: Port,
+    judge: Judge,
+    settings: dict[str, Any],
+    plan: Iterable[Batteries],
+    diagnose: Callable[..., Diagnosis] = diagnose,
+) -> Report:
     """Try a port on all that is planned; it is closed then.
 
     Raises
@@ -145,7 +151,7 @@ def judged(port: Port, judge: Judge, settings: dict[str, Any], plan: Iterable[Ba
         With the report of what was tried until then.
     """
     try:
-        report = _Run(port, judge, settings).report(plan)
+        report = _Run(port, judge, settings, diagnose).report(plan)
     finally:
         port.close()
     if report.interrupted:
@@ -156,9 +162,11 @@ def judged(port: Port, judge: Judge, settings: dict[str, Any], plan: Iterable[Ba
 class _Run:
     """One check: the cases tried so far, and what came of them."""
 
-    def __init__(self, port: Port, judge: Judge, settings: dict[str, Any]) -> None:
-        self.port, self.judge, self.settings = port, judge, settings
-        self.records: dict[str, list[Record]] = {"forward": [], "backward": []}
+    def __init__(
+        self, port: Port, judge: Judge, settings: dict[str, Any], diagnose: Callable[..., Diagnosis]
+    ) -> None:
+        self.port, self.judge, self.settings, self.diagnose = port, judge, settings, diagnose
+        self.records: dict[str, list[Record]] = {}
         self.tried: dict[str, int] = {}
         self.wrong = 0  # cases, of both directions
 
@@ -177,7 +185,9 @@ class _Run:
         findings = [self.finding(d) for d, records in self.records.items() if any(r.kinds for r in records)]
         if len(findings) == 2:
             findings[1] = replace(findings[1], diagnosis=findings[1].diagnosis.after_forward())
-        forward, backward = self.records.values()
+        forward = [
+            r for direction, records in self.records.items() if direction != "backward" for r in records
+        ]
         return Report(
             tuple(findings),
             self.settings,
@@ -185,7 +195,7 @@ class _Run:
             sum(int(np.prod(record.case.shape)) for record in forward if record.readable),
             sum(record.verdict.judged for record in forward),
             sum(record.verdict.undecided for record in forward),
-            _largest_ratios([*forward, *backward]),
+            _largest_ratios(record for records in self.records.values() for record in records),
             time.monotonic() - started,
             tuple(self.port.notes),
             interrupted,
@@ -202,7 +212,7 @@ class _Run:
                 if self.port.dead or (failed >= 5 and not fixed):
                     break
                 record = self.record(case, repeat=fixed)
-                self.records[direction].append(record)
+                self.records.setdefault(direction, []).append(record)
                 self.tried[battery] = self.tried.get(battery, 0) + 1
                 failed += bool(record.kinds)
                 self.wrong += bool(record.kinds)
@@ -230,7 +240,7 @@ class _Run:
     def finding(self, direction: str) -> Finding:
         failing = [record for record in self.records[direction] if record.kinds]
         passing = [record for record in self.records[direction] if not record.kinds]
-        diagnosis = diagnose(failing, passing, self.judge)
+        diagnosis = self.diagnose(failing, passing, self.judge)
         telling = [r for r in failing if diagnosis.rule in r.kinds] or [r for r in failing if r.readable]
         smallest = min(telling or failing, key=lambda record: record.case.size)
         kinds = {diagnosis.rule} if diagnosis.rule in smallest.kinds else set(smallest.kinds)
@@ -269,7 +279,7 @@ def _largest_ratios(records: Iterable[Record]) -> dict[str, float]:
     largest: dict[str, float] = {}
     for record in records:
         for name, ratio in record.verdict.ratios.items():
-            key = f"{record.case.dtype} {name if name == 'membrane' else 'gradient of ' + name}"
+            key = f"{record.case.dtype} {name if name in ('membrane', 'logits', 'loss') else 'gradient of ' + name}"
             largest[key] = max(largest.get(key, 0.0), ratio)
     return dict(sorted(largest.items()))
 
