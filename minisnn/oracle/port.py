@@ -167,8 +167,10 @@ class Port:
             parts = self._transport.exchange(request_of(case, self._asked), limit)
             took = time.monotonic() - started
             self._asked += 1
-            if "import" in parts and self._asked == 1:
-                raise InputError(parts["import"])
+            if "import" in parts:
+                if self._asked == 1:
+                    raise InputError(parts["import"])
+                parts = {"exit": parts["import"]}  # it was loaded before, and cannot be started anew
             if took > self._timeout:
                 self._patience[kind] -= took
             output = read_parts(parts, case)

@@ -127,10 +127,10 @@ class Process:
             raise InputError(f"cannot run {self._command[0]}: {error.strerror}") from None
         self._process = process
         if self._memory is not None:
-            import resource
+            import resource  # which not every system has
 
-            size, hard = self._memory * 2**20, resource.prlimit(process.pid, resource.RLIMIT_AS)[1]
-            resource.prlimit(process.pid, resource.RLIMIT_AS, (size, hard))
+            with contextlib.suppress(ProcessLookupError):
+                resource.prlimit(process.pid, resource.RLIMIT_AS, (self._memory * 2**20,) * 2)
         self._selector = selectors.DefaultSelector()
         self._input, self._output, self._noise = (
             pipe.fileno() for pipe in (process.stdin, process.stdout, process.stderr) if pipe is not None
