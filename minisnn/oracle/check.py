@@ -22,6 +22,7 @@ from .plan import Batteries, checked_settings, plan
 from .port import Output, Port, Violation
 from .process import Program
 from .report import Finding, Report
+from .step_cases import StepCase, StepJudge
 
 __all__ = ["Interrupted", "assert_right", "check", "judged"]
 
@@ -179,12 +180,11 @@ class _Run:
             try:
                 for direction, cases in plan:
                     self.through(direction, cases)
+                findings = self.findings()
             except KeyboardInterrupt:
                 interrupted = True
-                self.port.give_up("interrupted: what follows is of the cases tried until then")
-        findings = [self.finding(d) for d, records in self.records.items() if any(r.kinds for r in records)]
-        if len(findings) == 2:
-            findings[1] = replace(findings[1], diagnosis=findings[1].diagnosis.after_forward())
+                self.port.give_up("interrupted: this is of the cases tried until then")
+                findings = self.findings()
         forward = [
             r for direction, records in self.records.items() if direction != "backward" for r in records
         ]
@@ -235,6 +235,13 @@ class _Run:
                 )
         return Record(case, output, verdict)
 
+    def findings(self) -> list[Finding]:
+        """One for each direction that fails, and how the second may follow from the first."""
+        findings = [self.finding(d) for d, records in self.records.items() if any(r.kinds for r in records)]
+        if len(findings) == 2:
+            findings[1] = replace(findings[1], diagnosis=findings[1].diagnosis.after_forward())
+        return findings
+
     # ---- the finding --------------------------------------------------------------------------------
 
     def finding(self, direction: str) -> Finding:
@@ -264,7 +271,7 @@ class _Run:
         return Finding(direction, diagnosis, record.case, record.verdict.violations, len(failing), tried)
 
 
-def _tried(port: Port, judge: Judge, case: Case) -> tuple[Output, Verdict]:
+def _tried(port: Port, judge: Judge, case: Any) -> tuple[Output, Verdict]:
     """What a port answers to a case, in the thread where it is right, and the verdict."""
     output = port.call(case)
     verdict = judge.verdict(case, output)
@@ -286,7 +293,7 @@ def _largest_ratios(records: Iterable[Record]) -> dict[str, float]:
 
 def assert_right(
     port: Callable[..., Any] | str | Program,
-    case: Case | str | Path,
+    case: Case | StepCase | str | Path,
     *,
     bound: str = "standard",
     convention: str | Iterable[str] | None = None,
@@ -297,22 +304,27 @@ def assert_right(
     Parameters
     ----------
     port : callable, str or Program
-        A forward or backward port, as the case demands (see `check`).
-    case : Case or path
+        A forward or backward port, or a training step, as the case demands (see `check` and `check_step`).
+    case : Case, StepCase or path
         A case, or the .npz file of one.
     bound, convention, timeout
         As in `check`.
     """
-    if not isinstance(case, Case):
+    if not isinstance(case, (Case, StepCase)):
+        arrays = read_npz(case)
         try:
-            case = Case.from_arrays(read_npz(case))
+            case = StepCase.from_arrays(arrays, case) if "labels" in arrays else Case.from_arrays(arrays)
         except KeyError as missing:
             raise DataError(
                 f"{case} is no case that minisnn check saved: it has no array {missing}"
             ) from None
-    asked = Port(port, None if isinstance(port, Program) else port, timeout)
+    step = isinstance(case, StepCase)
+    asked = Port(
+        port, None if step or isinstance(port, Program) else port, timeout, kind="step" if step else "forward"
+    )
+    judge = StepJudge(bound) if step else Judge(bound, convention)
     try:
-        _, verdict = _tried(asked, Judge(bound, convention), case)
+        _, verdict = _tried(asked, judge, case)
     finally:
         asked.close()
     if verdict.violations:

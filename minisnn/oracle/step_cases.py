@@ -1,4 +1,4 @@
-"""What a port of a whole training step is tried on: small networks of every kind, or one that is given.
+"""A case of a whole training step, and the verdict on what a port answers to it.
 
 Nobody sees the port's hidden spikes, so all of them must be decided with room to spare, and so must the steps of the
 readout's maxima. Where one is not, the bias of its neuron is moved until it is.
@@ -7,34 +7,28 @@ readout's maxima. Where one is not, the bias of its neuron is moved until it is.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ..checks import checked_labels
 from ..network import Network
 from ..parameters import NetworkConfig
 from . import bounds
-from .judge import Judge
-from .step import Layer, peaks, run_layer
+from .judge import Judge, Verdict, compare, wrong_value
+from .port import Output, Violation
+from .step import Expected, Layer, expected_step, peaks, run_layer
 
-__all__ = ["AT_THE_START", "StepCase", "drawn_steps", "layers_of", "settled", "steps_of"]
+__all__ = ["AT_THE_START", "StepCase", "StepJudge", "layers_of", "settled"]
 
 Floats = NDArray[Any]
 _MARGIN = 8.0  # bounds that a potential keeps from the threshold, and from the maximum
-# Sizes, samples, steps: few of them, because a port that is compiled is compiled anew for each.
-_SHAPES = (
-    ((3, 4, 3), 3, 8),
-    ((4, 4, 4, 4), 2, 6),
-    ((2, 3, 2, 3, 3), 1, 9),
-    ((3, 5, 1), 2, 4),
-    ((4, 3, 2), 2, 1),
-    ((2, 3, 4), 4, 30),
-)
 AT_THE_START = ("hidden_decay", "readout_decay", "hidden_gain")  # of training, and so not of a step
-_MOODS = ("general", "exact", "silent", "strong")
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,6 +80,15 @@ class StepCase:
     def arrays(self) -> dict[str, Floats]:
         """Named arrays, for an .npz file: those of a network file, and the batch."""
         return self.network.to_arrays() | {"spikes": self.spikes, "labels": self.labels}
+
+    @classmethod
+    def from_arrays(cls, arrays: dict[str, Floats], path: str | Path = "the case") -> StepCase:
+        """The case of `arrays`, in the precision of its network; `path` is named in errors."""
+        network = Network.from_arrays(arrays, path)
+        spikes = arrays["spikes"].astype(network.config.dtype)
+        return cls(
+            "saved", network, spikes, checked_labels(arrays["labels"], len(spikes), network.config.sizes[-1])
+        )
 
     def text(self) -> str:
         """The inputs as lines."""
@@ -170,86 +173,50 @@ def _undecided(layer: Layer, readout: str) -> NDArray[np.bool_]:
     return np.asarray(undecided.reshape(-1, undecided.shape[-1]).any(axis=0))
 
 
-# ---- drawn cases --------------------------------------------------------------------------------------
+# ---- the verdict ---------------------------------------------------------------------------------------
 
 
-def drawn_steps(
-    dtype: str, examples: int, seed: int, judge: Judge
-) -> Iterator[tuple[str, Iterator[StepCase]]]:
-    """Batteries by mood, of networks of every kind, each `examples` times."""
-    for mood in _MOODS:
-        yield (
-            mood,
-            _battery(mood, dtype, examples, np.random.default_rng([seed, 4, _MOODS.index(mood)]), judge),
+class StepJudge(Judge):
+    """The rules by which a training step is judged."""
+
+    def decided(self, case: Any, margin: float = 8.0) -> bool:
+        """Whether no other implementation can have other spikes, or other steps of the maxima."""
+        return settled(case, self) is not None
+
+    def verdict(self, case: Any, output: Output) -> Verdict:
+        """Judge what a step returned."""
+        if output.violations:
+            return Verdict(output.violations)
+        violations, ratios = [], dict[str, float]()
+        for name, (value, bound) in self.expected(case).items():
+            came = (output.gradients or {}).get(name)
+            if came is not None:
+                wrong, ratio = compare(came, value, bound)
+                part = name.rpartition(".")[2]
+                ratios[part] = max(ratio, ratios.get(part, 0.0))
+                if wrong.any():
+                    violations.append(Violation(name, wrong_value(name, came, value, bound, wrong)))
+        return Verdict(tuple(violations), ratios)
+
+    def expected(self, case: StepCase, mistake: Mapping[str, Any] = MappingProxyType({})) -> Expected:
+        """Values and bounds by name: the right ones, or those of a step with a known mistake."""
+        config = replace(case.network.config, **mistake.get("config", {}))
+        layers = layers_of(case, self, config)
+        potential, reached = layers[-1].forward.potential, None
+        if config.readout == "max":
+            top = potential == potential.max(axis=1, keepdims=True)
+            first, last = (np.cumsum(t, axis=1) * t == 1 for t in (top, top[:, ::-1]))
+            shares = {"every": None, "shared": top / top.sum(axis=1, keepdims=True), "last": last[:, ::-1]}
+            reached = shares.get(mistake.get("peaks", ""), first)
+        expected = expected_step(config, layers, case.labels, reached, kind=self.bound)
+        factor = {"batch": len(case.labels), "1 / logit_scale": 1 / config.logit_scale}.get(
+            mistake.get("factor", ""), mistake.get("factor", 1.0)
         )
-
-
-def _battery(
-    mood: str, dtype: str, examples: int, rng: np.random.Generator, judge: Judge
-) -> Iterator[StepCase]:
-    kinds = itertools.product(("single-spike", "multi-spike"), ("sum", "max"), (False, True), (True, False))
-    for k, (neuron, readout, other, learn) in enumerate(kinds):
-        sizes, batch, n_steps = _SHAPES[(k + k // 8) % len(_SHAPES)]
-        config = NetworkConfig(
-            sizes,
-            neuron=neuron,
-            gradient="gated" if other else "straight-through",
-            surrogate_scale=(10.0, 100.0, 0.0, 2.5, 10.0)[k % 5],
-            detach_reset=other,
-            readout=readout,
-            logit_scale=(1.0, 0.25, 3.0)[k % 3],
-            threshold=(1.0, 0.5, 1.0, 2.0, 1.0, 1.0, 0.75)[k % 7],
-            learn_decay=learn,
-            dtype=dtype,
-        )
-        for _ in range(examples):
-            drawn = (_drawn(config, mood, (batch, n_steps), rng) for _ in range(50))
-            yield from itertools.islice(filter(None, (settled(case, judge, rng) for case in drawn)), 1)
-
-
-def _drawn(config: NetworkConfig, mood: str, shape: tuple[int, int], rng: np.random.Generator) -> StepCase:
-    """Exact twins are quarters with decays 0 and 1; the strong ones have logits whose exponentials overflow."""
-    parameters, theta, batch = {}, config.threshold, shape[0]
-    for name, wanted in config.shapes().items():
-        layer, part = name.split(".")
-        readout, first = layer == "readout", layer == "hidden1"
-        if mood == "exact":
-            choices = {"weight": np.arange(-4, 7) / 4, "bias": np.arange(-1, 2) / 4, "decay": np.arange(2.0)}
-            array = rng.choice(choices[part], wanted)
-            array = array * 0 if part == "bias" and rng.random() < 0.6 else array
-        elif part == "decay":
-            array = rng.uniform(0.5 if readout else 0.2, 0.98, wanted)
-        elif part == "bias":
-            array = rng.normal(0, 0.1 * theta, wanted) * (rng.random() < 0.6)
-            array = array - 3 * theta * (mood == "silent" and first) * np.arange(1, 1 + wanted[0])
-        else:
-            gain = 1.0 if readout else theta * (3.0 if mood == "strong" else 1.5)
-            array = rng.normal(0.3 * gain, gain, wanted) * (
-                2000 / shape[1] if mood == "strong" and readout else 1
-            )
-        parameters[name] = np.asarray(array, config.dtype)
-    spikes = rng.random((*shape, config.sizes[0])) < rng.choice([0.2, 0.5, 0.8], (batch, 1, 1))
-    labels = rng.integers(config.sizes[-1], size=batch)
-    return StepCase(f"{mood}", Network(config, parameters), spikes.astype(config.dtype), labels)
-
-
-def steps_of(
-    network: Network, batch: tuple[Any, Any], dtype: str, examples: int, seed: int, judge: Judge
-) -> Iterator[tuple[str, Iterator[StepCase]]]:
-    """Batteries of a given network, with its own parameters and others near them, on a given batch or drawn ones."""
-    rng, config = np.random.default_rng([seed, 5]), replace(network.config, dtype=dtype)
-
-    def case(name: str, noise: float) -> StepCase:
-        parameters = {}
-        for part, array in network.own_parameters().items():
-            near = array * rng.normal(1, noise, array.shape)
-            parameters[part] = np.asarray(np.clip(near, 0, 1) if part.endswith("decay") else near, dtype)
-        spikes = rng.random((3, 24, config.sizes[0])) < rng.choice([0.02, 0.1, 0.3], (3, 1, 1))
-        labels = rng.integers(config.sizes[-1], size=3)
-        if batch[0] is not None:
-            spikes, labels = batch
-        return StepCase(name, Network(config, parameters), np.asarray(spikes, dtype), labels)
-
-    for name, noise in (("own parameters", 0.0), ("parameters near by", 0.1)):
-        drawn = (settled(case(name, noise), judge, rng) for _ in range(examples))
-        yield name, filter(None, drawn)
+        for name in [name for name in expected if any(map(name.endswith, mistake.get("of", ())))]:
+            value, bound = expected[name]
+            if mistake.get("summed"):
+                value, bound = value.sum() + 0 * value, bound.sum() + 0 * bound
+            if mistake.get("transposed") and len(set(value.shape)) == 1:
+                value, bound = value.T, bound.T
+            expected[name] = factor * value, abs(factor) * bound
+        return expected

@@ -25,8 +25,8 @@ from .cases import Case
 from .golden import SCHEMA, SHIPPED, flags, read_list
 from .reference import double, rational, reference_backward, reference_cross_entropy, reference_forward
 from .step import backward_rule
-from .step_cases import StepCase, drawn_steps, layers_of
-from .step_check import StepJudge
+from .step_cases import StepCase, StepJudge, layers_of
+from .step_check import drawn_steps
 
 __all__ = ["differences", "generate", "load", "write"]
 

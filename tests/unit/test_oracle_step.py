@@ -14,8 +14,8 @@ from minisnn.oracle.bounds import cross_entropy_bounds
 from minisnn.oracle.judge import Judge
 from minisnn.oracle.reference import reference_cross_entropy
 from minisnn.oracle.step import peaks, shared_by_all, step_fault
-from minisnn.oracle.step_cases import drawn_steps, layers_of, settled
-from minisnn.oracle.step_check import StepJudge
+from minisnn.oracle.step_cases import StepJudge, layers_of, settled
+from minisnn.oracle.step_check import drawn_steps
 from minisnn.spikes import SpikeEvents
 from tests.step_mutants import MUTANTS, Step
 
@@ -88,8 +88,8 @@ def test_every_gradient_of_every_layer_is_judged(neuron, layer, part):
 
 def test_a_loss_that_is_not_that_of_the_logits_is_named():
     config, *step, loss, gradients = _step()
-    assert step_fault(config, *step, {"": (loss * (1 + 1e-4), gradients)}).startswith("loss[]: expected")
-    assert step_fault(config, *step, {"": (float("nan"), gradients)}).startswith("loss[]: expected")
+    assert step_fault(config, *step, {"": (loss * (1 + 1e-4), gradients)}).startswith("loss: expected")
+    assert step_fault(config, *step, {"": (float("nan"), gradients)}).startswith("loss: expected")
 
 
 @pytest.mark.parametrize("neuron", solvers.NEURONS)
