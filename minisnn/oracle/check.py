@@ -8,19 +8,17 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from ..checks import checked_count, checked_float
 from ..errors import DataError, InputError, one_line, shown
 from ..files import checked_folder, read_npz
 from ..reading import checked_name
-from . import batteries
+from . import families
 from .cases import Case, reduce_case
 from .diagnosis import Record, diagnose
 from .judge import Judge, Verdict
 from .load import name_of
-from .port import Output, Port, Violation
-from .report import Finding, Report
+from .port import GRADIENT_NAMES, Output, Port, Violation
+from .report import Finding, Report, Tally
 
 __all__ = ["assert_right", "check"]
 
@@ -144,15 +142,14 @@ class _Run:
     def __init__(self, port: Port, judge: Judge, settings: dict[str, Any]) -> None:
         self.port, self.judge, self.settings = port, judge, settings
         self.records: dict[str, list[Record]] = {"forward": [], "backward": []}
-        self.tried: dict[str, int] = {}
 
     def report(self) -> Report:
         started, asked = time.monotonic(), self.settings
         for dtype in asked["dtypes"]:
-            cases = (asked["neuron"], dtype, asked["examples"], asked["seed"])
-            self.through("forward", batteries.forward(*cases))
+            cases = (asked["neuron"], dtype, asked["examples"], asked["seed"], self.judge)
+            self.through("forward", families.forward(*cases))
             if asked["gradients"]:
-                self.through("backward", batteries.backward(*cases, tuple(asked["gradients"]), self.judge))
+                self.through("backward", families.backward(*cases, tuple(asked["gradients"])))
         findings = [self.finding(d) for d, records in self.records.items() if any(r.kinds for r in records)]
         if len(findings) == 2:
             findings[1] = replace(findings[1], diagnosis=findings[1].diagnosis.after_forward())
@@ -165,44 +162,51 @@ class _Run:
                 "never ends cannot be a finding"
             )
         forward, backward = self.records.values()
+        if any(r.verdict.judged for r in forward) and not any(
+            "membrane" in r.verdict.ratios for r in forward
+        ):
+            notes.append("the port returns no membrane: V was judged only by the spikes that follow from it")
+        names = set[str]().union(*(record.verdict.ratios for record in backward))
+        if names and (missing := [name for name in GRADIENT_NAMES if name not in names]):
+            notes.append(f"the port returns no gradient of {', '.join(missing)}: not judged")
+        tried = {d: _tallies(records) for d, records in self.records.items() if records}
         return Report(
             tuple(findings),
             asked,
-            self.tried,
-            sum(int(np.prod(record.case.shape)) for record in forward if record.readable),
-            sum(record.verdict.judged for record in forward),
-            sum(record.verdict.undecided for record in forward),
+            tried,
             _largest_ratios([*forward, *backward]),
             time.monotonic() - started,
             tuple(notes),
         )
 
     def through(self, direction: str, cases: Iterable[tuple[str, Iterable[Case]]]) -> None:
-        """Try batteries one after the other; where the fixed ones failed, or five drawn cases did, that will do."""
-        failed = 0
-        for battery, members in cases:
-            fixed = battery in batteries.FIXED
-            if failed and not fixed:
+        """Try families one after the other; where one failed that will do, after the golden and edge cases."""
+        failed, answers = 0, dict[Case, Output]()
+        for family, members in cases:
+            first = family in ("golden", "edge")
+            if failed and not first:
                 break
             for case in members:
-                if self.port.dead or (failed >= 5 and not fixed):
+                if self.port.dead or (failed >= 5 and not first):
                     break
-                record = self.record(case, repeat=fixed)
-                self.records[direction].append(record)
-                self.tried[battery] = self.tried.get(battery, 0) + 1
+                repeated = family in families.REPEATED
+                record = self.record(case, repeated, answers.get(case))
+                if repeated:
+                    answers[case] = record.output
+                elif not record.kinds:  # the numbers are not needed any more
+                    record = replace(record, output=Output())
+                self.records[direction].append(replace(record, family=family))
                 failed += bool(record.kinds)
 
-    def record(self, case: Case, repeat: bool) -> Record:
+    def record(self, case: Case, repeat: bool, earlier: Output | None = None) -> Record:
         output, verdict = _tried(self.port, self.judge, case)
         if (repeat or verdict.violations) and not output.violations:
-            again = self.port.call(case)
-            if not again.same_as(output):
+            again = [self.port.call(case), output if earlier is None else earlier]
+            if not all(other.same_as(output) for other in again):
                 changed = Violation(
-                    "non-deterministic", "a second call with the same arguments gave another answer"
+                    "non-deterministic", "another call with the same arguments gave another answer"
                 )
-                verdict = Verdict(
-                    (changed, *verdict.violations), verdict.ratios, verdict.judged, verdict.undecided
-                )
+                verdict = replace(verdict, violations=(changed, *verdict.violations))
         return Record(case, output, verdict)
 
     # ---- the finding --------------------------------------------------------------------------------
@@ -230,8 +234,8 @@ class _Run:
         record = smallest if self.port.dead else self.record(case, "non-deterministic" in kinds)
         if not kinds & set(record.kinds):  # it came and went; show what was seen
             record = smallest
-        tried = len(self.records[direction])
-        return Finding(direction, diagnosis, record.case, record.verdict.violations, len(failing), tried)
+        seen = _tallies(self.records[direction])
+        return Finding(direction, diagnosis, record.case, record.verdict.violations, seen)
 
 
 def _tried(port: Port, judge: Judge, case: Case) -> tuple[Output, Verdict]:
@@ -242,6 +246,16 @@ def _tried(port: Port, judge: Judge, case: Case) -> tuple[Output, Verdict]:
         output = port.retried(case, output, lambda other: not judge.verdict(case, other).violations)
         verdict = judge.verdict(case, output)
     return output, verdict
+
+
+def _tallies(records: Iterable[Record]) -> dict[str, Tally]:
+    """What was tried, family by family."""
+    tallies: dict[str, Tally] = {}
+    for record in records:
+        known, verdict = tallies.get(record.family, Tally()), record.verdict
+        counts = (1, bool(record.kinds), verdict.judged, verdict.undecided)
+        tallies[record.family] = Tally(*(a + b for a, b in zip(known, counts)))
+    return tallies
 
 
 def _largest_ratios(records: Iterable[Record]) -> dict[str, float]:

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from .bounds import judge_spike_times, judge_spikes
 from .cases import Case
+from .families import FAMILIES
 from .golden import flags, mistakes
 from .judge import Judge, Verdict
 from .port import GRADIENT_NAMES, Output
@@ -64,6 +65,7 @@ class Record:
     case: Case
     output: Output
     verdict: Verdict
+    family: str = ""  # of `minisnn.oracle.families`, or "golden", "edge", "drawn"
 
     @property
     def kinds(self) -> tuple[str, ...]:
@@ -278,12 +280,21 @@ def _within(record: Record, judge: Judge, unit: float) -> bool | None:
     return bool(judge_spike_times(output.times, forward.potential, bound, case.threshold).right.all())
 
 
+def _only_in(failing: Sequence[Record]) -> tuple[str, ...]:
+    """What to look for if only some families show a mistake that golden, edge and drawn cases do not."""
+    names = {record.family for record in failing}
+    return tuple(
+        f"only the family {name!r} shows it: {FAMILIES[name][1]}" for name in names if name in FAMILIES
+    )
+
+
 def _symptom(failing: Sequence[Record]) -> Diagnosis:
     """What is wrong, where no known mistake reproduces it."""
     wrong = set[str]().union(*(record.wrong for record in failing))
     case = failing[0].case
     shared = set(case.flags).intersection(*(record.case.flags for record in failing))
     likely = tuple(text for flag, text in flags().items() if flag in shared - {"General", "Probe"})
+    likely += _only_in(failing)
     if case.backward:
         equation = {"weight": "Eq. 10", "bias": "Eq. 10", "decay": "Eq. 9", "spikes": "Eq. 11"}
         names = ", ".join(f"{_NAME[name]} ({equation[_NAME[name]]})" for name in sorted(wrong))

@@ -23,10 +23,12 @@ def _found(forward, backward=None, **options):
 def test_a_right_port_passes_and_the_report_says_what_was_tried():
     report = check(FORWARD, BACKWARD, examples=20)
     assert report.passed, str(report)
-    assert report.tried["golden"] > 40
-    assert report.tried["drawn"] == 40
-    assert report.tried["drawn gradient"] > 10
-    assert report.neuron_steps > 20_000
+    forward, backward = report.tried["forward"], report.tried["backward"]
+    assert forward["golden"].cases > 40
+    assert forward["drawn"].cases == 40
+    assert backward["drawn"].cases > 10
+    assert forward["sizes"].judged > 100_000
+    assert not any(tally.failing for tally in (*forward.values(), *backward.values()))
     assert 0.01 < report.ratios["float32 membrane"] < 1
     assert "PASS: single-spike, float32 and float64" in str(report)
     assert "undecidable" in str(report)
