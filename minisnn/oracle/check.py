@@ -180,8 +180,9 @@ class _Run:
         )
 
     def through(self, direction: str, cases: Iterable[tuple[str, Iterable[Case]]]) -> None:
-        """Try families one after the other; where one failed that will do, after the golden and edge cases."""
-        failed, answers = 0, dict[Case, Output]()
+        """Try families one after the other; once a case failed, in whichever direction, golden and edge will do."""
+        failed = sum(bool(record.kinds) for records in self.records.values() for record in records)
+        earlier: dict[Case, Record] = {}
         for family, members in cases:
             first = family in ("golden", "edge")
             if failed and not first:
@@ -190,19 +191,22 @@ class _Run:
                 if self.port.dead or (failed >= 5 and not first):
                     break
                 repeated = family in families.REPEATED
-                record = self.record(case, repeated, answers.get(case))
+                record = self.record(case, repeated, earlier.get(case))
                 if repeated:
-                    answers[case] = record.output
+                    earlier[case] = record
                 elif not record.kinds:  # the numbers are not needed any more
                     record = replace(record, output=Output())
                 self.records[direction].append(replace(record, family=family))
                 failed += bool(record.kinds)
 
-    def record(self, case: Case, repeat: bool, earlier: Output | None = None) -> Record:
-        output, verdict = _tried(self.port, self.judge, case)
+    def record(self, case: Case, repeat: bool, earlier: Record | None = None) -> Record:
+        """Try a case; twice if `repeat`, and beside the answer that came `earlier`."""
+        output, verdict = (
+            (earlier.output, earlier.verdict) if earlier else _tried(self.port, self.judge, case)
+        )
         if (repeat or verdict.violations) and not output.violations:
-            again = [self.port.call(case), output if earlier is None else earlier]
-            if not all(other.same_as(output) for other in again):
+            calls = 2 if earlier else 1
+            if not all(self.port.call(case).same_as(output) for _ in range(calls)):
                 changed = Violation(
                     "non-deterministic", "another call with the same arguments gave another answer"
                 )

@@ -101,6 +101,14 @@ class Diagnosis:
 @np.errstate(all="ignore")
 def diagnose(failing: Sequence[Record], passing: Sequence[Record], judge: Judge) -> Diagnosis:
     """Name the rule that the port breaks, from the failing (at least one) and passing cases of one direction."""
+    found, names = _rule(failing, passing, judge), dict.fromkeys(record.family for record in failing)
+    if names.keys() <= FAMILIES.keys():
+        only = (f"only the family {name!r} shows it: {FAMILIES[name][1]}" for name in names)
+        found = replace(found, likely=(*found.likely, *only))
+    return found
+
+
+def _rule(failing: Sequence[Record], passing: Sequence[Record], judge: Judge) -> Diagnosis:
     for kind in ("timeout", "changed-input", "non-deterministic", "nan"):
         if any(kind in record.kinds for record in failing):
             return _accident(kind)
@@ -280,21 +288,12 @@ def _within(record: Record, judge: Judge, unit: float) -> bool | None:
     return bool(judge_spike_times(output.times, forward.potential, bound, case.threshold).right.all())
 
 
-def _only_in(failing: Sequence[Record]) -> tuple[str, ...]:
-    """What to look for if only some families show a mistake that golden, edge and drawn cases do not."""
-    names = {record.family for record in failing}
-    return tuple(
-        f"only the family {name!r} shows it: {FAMILIES[name][1]}" for name in names if name in FAMILIES
-    )
-
-
 def _symptom(failing: Sequence[Record]) -> Diagnosis:
     """What is wrong, where no known mistake reproduces it."""
     wrong = set[str]().union(*(record.wrong for record in failing))
     case = failing[0].case
     shared = set(case.flags).intersection(*(record.case.flags for record in failing))
     likely = tuple(text for flag, text in flags().items() if flag in shared - {"General", "Probe"})
-    likely += _only_in(failing)
     if case.backward:
         equation = {"weight": "Eq. 10", "bias": "Eq. 10", "decay": "Eq. 9", "spikes": "Eq. 11"}
         names = ", ".join(f"{_NAME[name]} ({equation[_NAME[name]]})" for name in sorted(wrong))

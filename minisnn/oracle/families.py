@@ -275,7 +275,8 @@ def _gradients(
                 scale = SURROGATE_SCALES[rng.integers(len(SURROGATE_SCALES))]
                 grad = grad * case.dtype.type(2.0 ** POWERS[rng.integers(len(POWERS))])
                 back = replace(back, grad_spikes=grad, surrogate_scale=float(np.float32(scale)))
-                yield replace(back, surrogate_scale=float(np.float32(scale / case.threshold)))
+                if case.id.startswith("scale-"):  # all scaled alike, and the surrogate with them
+                    yield replace(back, surrogate_scale=float(np.float32(scale / case.threshold)))
             yield back
             if name == "calls":
                 others: list[dict[str, Any]] = [{"surrogate_scale": 3.0}, {"grad_spikes": -grad}]
