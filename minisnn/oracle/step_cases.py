@@ -196,7 +196,7 @@ class StepJudge(Judge):
                 ratios[part] = max(ratio, ratios.get(part, 0.0))
                 if wrong.any():
                     violations.append(Violation(name, wrong_value(name, came, value, bound, wrong)))
-        return Verdict(tuple(violations), ratios)
+        return Verdict(tuple(violations), ratios, sum(a.size for a in (output.gradients or {}).values()))
 
     def expected(self, case: StepCase, mistake: Mapping[str, Any] = MappingProxyType({})) -> Expected:
         """Values and bounds by name: the right ones, or those of a step with a known mistake."""
