@@ -6,7 +6,7 @@ of all cells on average. ``sparse``: the sample has u events in all over its T s
 u / 200 per step, 50 % on average; there both layers need BLAS.
 
 The conventional layer (`numba-sequential`) steps through time on a float32 raster with BLAS. The single-spike layer
-(`numba-parallel`) is given events or the raster, as its density rule says. Both forms are made before the clock starts.
+(`numba-parallel`) is given events or the raster, by its density rule. Both forms are made before the clock starts.
 The gradient that arrives at the spikes is the same dense array for both.
 """
 

@@ -1,4 +1,4 @@
-"""``minisnn bench step``: one training step on the three workloads, and what each idea contributes to it."""
+"""``minisnn bench step``: one training step on the three workloads, and the contribution of each idea."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The command ``minisnn train``: options, recipe, and what is printed and written in the end."""
+"""The command ``minisnn train``: options, recipe, and the printed and written results."""
 
 from __future__ import annotations
 

@@ -28,7 +28,7 @@ _FORMAT = 2  # 2: recordings outside the steps are refused, overflows are read
 
 
 def cache_folder() -> Path | None:
-    """Where downloads and encoded data sets are kept: ``MINISNN_CACHE``, or ``minisnn`` in the user's cache.
+    """The folder of downloads and encoded data sets: ``MINISNN_CACHE``, or ``minisnn`` in the user's cache.
 
     None if neither is known, as for a user without a home.
     """

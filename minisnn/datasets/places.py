@@ -1,4 +1,4 @@
-"""Where the files of a data set are: the folder given, ``MINISNN_DATA``, or the cache."""
+"""The folder with the files of a data set: the one given, one in ``MINISNN_DATA``, or one in the cache."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def _candidates(name: str, data_dir: str | Path | None) -> Iterator[Path]:
     for place in [Path(place) for place in places if place is not None]:
         for folder in (place / name, place, place / name / _CLASSES[name], place / _CLASSES[name]):
             yield folder
-            yield folder / "raw"  # where torchvision has them
+            yield folder / "raw"  # as torchvision makes it
 
 
 def _look(name: str, data_dir: str | Path | None) -> Path | None:
@@ -85,13 +85,13 @@ def find(name: str, data_dir: str | Path | None = None) -> Path:
         The data set.
     data_dir : path, optional
         Its folder, or the parent of that folder (or of torchvision's ``MNIST/raw`` and ``FashionMNIST/raw``);
-        without it the environment variable ``MINISNN_DATA``, then the cache, where downloads are.
+        without it the environment variable ``MINISNN_DATA``, then the cache, which has the downloads.
 
     Raises
     ------
     DataError
-        If no such folder has the files; the error names them and where to get them. Also if the labels found
-        are published as those of another data set.
+        If no such folder has the files; the error names them and their source. Also if the labels found are
+        published as those of another data set.
     """
     if name not in _HAS:
         raise unknown_name("data set with files", name, _HAS)
@@ -116,7 +116,7 @@ def download(name: str, data_dir: str | Path | None = None) -> Path:
     name : {"mnist", "fashion-mnist", "nmnist", "shd"}
         Images come by pooch (extra ``download``), recordings by tonic (extra ``data``).
     data_dir : path, optional
-        Where `find` is to look first, and where to put the files; without it the cache.
+        Folder in which `find` looks first, and for the files; without it the cache.
     """
     if name not in _HAS:
         raise unknown_name("data set to download", name, _HAS)

@@ -17,7 +17,7 @@ __all__ = ["BINNINGS", "POLARITIES", "Recording", "encode_recordings", "pixel_ne
 BINNINGS = ("floor", "round")
 POLARITIES = ("merged", "kept")
 
-# Times in microseconds and input neurons of every event, and what to call the recording in an error.
+# Times in microseconds and input neurons of all events, and the name of the recording in errors.
 Recording = tuple[NDArray[Any], NDArray[Any], str]
 
 

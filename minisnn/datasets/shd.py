@@ -44,7 +44,7 @@ def read_shd(path: str | Path) -> tuple[list[Recording], NDArray[np.int64]]:
     DataError
         If the file is missing, damaged, or has another layout.
     InputError
-        Where h5py is not installed.
+        If h5py is not installed.
     """
     h5py = import_extra("h5py", "h5py", "data", "reads Spiking Heidelberg Digits")
     try:

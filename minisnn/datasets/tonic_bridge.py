@@ -94,7 +94,7 @@ def from_tonic(
 
 
 def download_with_tonic(name: str, folder: Path) -> Path:
-    """Let tonic download and verify a data set into `folder`; returns where its files are."""
+    """Let tonic download and verify a data set into `folder`; returns the folder of its files."""
     tonic_datasets = import_extra("tonic", "tonic", "data", f"downloads {name}").datasets
     class_name = _CLASSES[name]
     folder.mkdir(parents=True, exist_ok=True)
