@@ -130,18 +130,10 @@ def checked_milestones(milestones: Iterable[float]) -> tuple[float, ...]:
 def learning_rate(
     schedule: str, lr: float, step: int, n_steps: int, milestones: tuple[float, ...] = MILESTONES
 ) -> float:
-    """Learning rate of a step.
+    """Learning rate of the step with that number, from 0, of all steps of a run.
 
-    Parameters
-    ----------
-    schedule : {"constant", "cosine", "milestones"}
-        Constant; half a cosine from `lr` down to 0; or a tenth of it after every milestone.
-    lr : float
-        At the start.
-    step, n_steps : int
-        Step to come, from 0, of all steps of the run.
-    milestones : tuple of float
-        Shares of the steps, rising.
+    The schedule is constant, half a cosine from `lr` down to 0, or a tenth after every one of the `milestones`, which
+    are rising shares of the steps.
 
     Examples
     --------
