@@ -19,7 +19,8 @@ from .encoding import latency_linear, pixel_times
 from .idx import read_images
 from .images import ImageSamples, checked_augment
 from .places import NAMES, find
-from .recordings import POLARITIES, encode_recordings
+from .pooch_download import IMAGES
+from .recordings import encode_recordings
 from .samples import Dataset, EventSamples, Samples, encode_events
 from .yin_yang import yin_yang
 
@@ -27,7 +28,6 @@ __all__ = ["load_dataset"]
 
 Sizes = dict[str, int | None]  # of each part, None for all samples
 
-_IMAGES = ("mnist", "fashion-mnist")
 _STEPS = {"nmnist": 300, "shd": 500}  # 100 for the others
 _MILLISECONDS = {"nmnist": 1.0, "shd": 2.0}
 # Options that have no meaning for a data set. They are refused, so that nobody believes they did something.
@@ -123,7 +123,7 @@ def load_dataset(
     if name == "yin-yang":
         return _load_yin_yang(sizes, n_steps)
     folder = places.download(name, data_dir) if download else find(name, data_dir)
-    if name in _IMAGES:
+    if name in IMAGES:
         return _load_images(name, folder, sizes, n_steps, encoding, augment)
     dt = _MILLISECONDS[name] if dt is None else dt
     options = {"n_steps": n_steps, "dt": dt, "binning": binning, "counts": counts}
@@ -178,8 +178,6 @@ def _load_images(
 def _load_nmnist(
     folder: Path, sizes: Sizes, polarities: str, augment: Sequence[str], options: dict[str, Any]
 ) -> Dataset:
-    if polarities not in POLARITIES:
-        raise unknown_name("choice of polarities", polarities, POLARITIES)
     n_inputs = nmnist.SIDE**2 * (2 if polarities == "kept" else 1)
     parts = []
     for part, wanted in sizes.items():

@@ -11,8 +11,8 @@ from . import nmnist, shd
 from .cache import cache_folder
 from .idx import FILES as IDX_FILES
 from .idx import check_labels, find_idx
-from .pooch_download import download_images
-from .tonic_bridge import download_with_tonic
+from .pooch_download import IMAGES, download_images
+from .tonic_bridge import TONIC_CLASSES, download_with_tonic
 
 __all__ = ["NAMES", "download", "find"]
 
@@ -26,21 +26,14 @@ _SOURCES = {
     "shd": "Spiking Heidelberg Digits, from https://zenkelab.org/datasets",
 }
 # The folders that torchvision and tonic make, named after their classes.
-_CLASSES = {"mnist": "MNIST", "fashion-mnist": "FashionMNIST", "nmnist": "NMNIST", "shd": "SHD"}
-_WANTED = dict.fromkeys(("mnist", "fashion-mnist"), f"{', '.join(_IDX)} (.gz or not)") | {
+_CLASSES = {"mnist": "MNIST", "fashion-mnist": "FashionMNIST"} | TONIC_CLASSES
+_WANTED = dict.fromkeys(IMAGES, f"{', '.join(_IDX)} (.gz or not)") | {
     "nmnist": "Train/<digit>/<number>.bin and Test/<digit>/<number>.bin",
     "shd": " and ".join(shd.FILES.values()),
 }
-
-
-def _has_idx(folder: Path) -> list[bool]:
-    return [find_idx(folder, file) is not None for file in _IDX]
-
-
 # Which files or folders of a data set a folder has. One is enough to recognise the data set, all make it complete.
 _HAS: dict[str, Callable[[Path], list[bool]]] = {
-    "mnist": _has_idx,
-    "fashion-mnist": _has_idx,
+    **dict.fromkeys(IMAGES, lambda folder: [find_idx(folder, file) is not None for file in _IDX]),
     "nmnist": lambda folder: [(folder / part).is_dir() for part in nmnist.PARTS.values()],
     "shd": lambda folder: [(folder / file).is_file() for file in shd.FILES.values()],
 }
@@ -66,7 +59,7 @@ def _look(name: str, data_dir: str | Path | None) -> Path | None:
     for folder in _candidates(name, data_dir):
         if folder.is_dir() and any(_HAS[name](folder)):
             try:
-                if _HAS[name] is _has_idx:
+                if name in IMAGES:
                     check_labels(folder, name)
                 return folder
             except DataError as error:
@@ -127,4 +120,4 @@ def download(name: str, data_dir: str | Path | None = None) -> Path:
     if parent is None:
         raise DataError(f"no home folder to download {name} to: give --data-dir DIR or set MINISNN_CACHE")
     place = parent / name
-    return download_images(name, place) if _HAS[name] is _has_idx else download_with_tonic(name, place)
+    return download_images(name, place) if name in IMAGES else download_with_tonic(name, place)
