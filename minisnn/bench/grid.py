@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import solvers
-from ..errors import unknown_name
+from ..reading import checked_name
 from ..solvers.compiled.workspace import Workspace
 from ..solvers.settings import settings
 from ..spikes import SpikeEvents
@@ -79,8 +79,7 @@ class Cell:
 
 def poisson_raster(density: str, batch: int, n_steps: int, n_in: int) -> NDArray[np.float32]:
     """Float32 raster (B, T, n_in) of the density of that name (see the module's text)."""
-    if density not in DENSITIES:
-        raise unknown_name("density", density, DENSITIES)
+    density = checked_name("density", density, DENSITIES)
     rng = np.random.default_rng([0, batch, n_steps, n_in])
     raster = np.zeros((batch, n_steps, n_in), dtype=np.float32)
     for sample in raster:

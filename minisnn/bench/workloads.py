@@ -11,9 +11,10 @@ from numpy.typing import NDArray
 
 from .. import solvers
 from ..datasets import latency_log
-from ..errors import InputError, unknown_name
+from ..errors import InputError
 from ..network import Network
 from ..parameters import NetworkConfig
+from ..reading import checked_name
 from ..spikes import SpikeEvents
 from ..training.recipes import RULES
 
@@ -52,9 +53,7 @@ def workload(name: str, **sizes: Any) -> Workload:
     >>> workload("shd", batch=4).batch
     4
     """
-    if name not in WORKLOADS:
-        raise unknown_name("workload", name, WORKLOADS)
-    return replace(WORKLOADS[name], **sizes)
+    return replace(WORKLOADS[checked_name("workload", name, WORKLOADS)], **sizes)
 
 
 def make_batch(what: Workload, seed: int = 0) -> tuple[SpikeEvents, NDArray[np.int64]]:
@@ -83,12 +82,11 @@ def make_network(what: Workload, rule: str, neuron: str, events: SpikeEvents) ->
     pairs of the largest potential puts the threshold at that median. Up to its first spike a neuron of the conventional
     layer has the same potential, so the share is the same there.
     """
-    if rule not in RULES:
-        raise unknown_name("rule", rule, RULES)
+    rules = RULES[checked_name("rule", rule, RULES)]
     sizes = (what.n_inputs, what.n_hidden, what.n_classes)
     # A sum over hundreds of steps would saturate the softmax, and subnormal gradients would be timed.
-    logit_scale = 1 / what.n_steps if RULES[rule]["readout"] == "sum" else 1.0
-    config = NetworkConfig(sizes=sizes, neuron=neuron, logit_scale=logit_scale, **RULES[rule])
+    logit_scale = 1 / what.n_steps if rules["readout"] == "sum" else 1.0
+    config = NetworkConfig(sizes=sizes, neuron=neuron, logit_scale=logit_scale, **rules)
     network = Network.random(config, seed=0)
     weight, bias, decay = (network.parameters[f"hidden1.{part}"] for part in ("weight", "bias", "decay"))
     median = median_peak(events, weight, bias, decay)

@@ -6,9 +6,9 @@ import argparse
 from typing import Any
 
 from .. import datasets, solvers
-from ..errors import InputError, unknown_name
+from ..errors import InputError
 from ..parameters import NetworkConfig
-from ..reading import checked_count
+from ..reading import checked_count, checked_name
 from ..solvers.settings import settings
 from ..streams import say
 from ..training import RunFolder, TrainingConfig
@@ -129,8 +129,7 @@ def _refuse_changes(args: argparse.Namespace) -> None:
 
 def _experiment(args: argparse.Namespace) -> Experiment:
     """The experiment of the data set's recipe and the given options."""
-    if args.dataset not in RECIPES:
-        raise unknown_name("data set", args.dataset, datasets.NAMES)
+    checked_name("data set", args.dataset, datasets.NAMES)
     checked_count("--seeds", args.seeds, low=1)
     if args.folds is not None:
         checked_count("--folds", args.folds, low=2)

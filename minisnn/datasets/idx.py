@@ -12,7 +12,8 @@ from typing import Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import DataError, unknown_name
+from ..errors import DataError
+from ..reading import checked_name
 
 __all__ = ["check_labels", "find_idx", "read_idx", "read_images"]
 
@@ -141,10 +142,8 @@ def read_images(
 
     With the `name` of a data set, files that are published as those of another are refused.
     """
-    if part not in FILES:
-        raise unknown_name("part", part, FILES)
     folder, paths, contents = Path(folder), [], []
-    for file in FILES[part]:
+    for file in FILES[checked_name("part", part, FILES)]:
         path = find_idx(folder, file)
         if path is None:
             raise DataError(f"{folder} has no file {file} or {file}.gz")

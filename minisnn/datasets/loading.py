@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import DataError, InputError, unknown_name
-from ..reading import checked_count, checked_flag, checked_float
+from ..errors import DataError, InputError
+from ..reading import checked_count, checked_flag, checked_float, checked_name
 from ..spikes import LARGEST
 from . import nmnist, places, shd
 from .cache import cached
@@ -102,8 +102,7 @@ def load_dataset(
     >>> len(data.train), len(data.test), data.n_inputs, data.n_classes, data.n_steps
     (100, 50, 4, 3, 100)
     """
-    if name not in NAMES:
-        raise unknown_name("data set", name, NAMES)
+    name = checked_name("data set", name, NAMES)
     wanted = {"train": train_samples, "test": test_samples}
     sizes = {p: None if n is None else checked_count(f"{p}_samples", n) for p, n in wanted.items()}
     default = _STEPS.get(name, 100)

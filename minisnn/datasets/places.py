@@ -6,7 +6,8 @@ import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from ..errors import DataError, unknown_name
+from ..errors import DataError
+from ..reading import checked_name
 from . import nmnist, shd
 from .cache import cache_folder
 from .idx import FILES as IDX_FILES
@@ -86,8 +87,7 @@ def find(name: str, data_dir: str | Path | None = None) -> Path:
         If no such folder has the files; the error names them and their source. Also if the labels found are
         published as those of another data set.
     """
-    if name not in _HAS:
-        raise unknown_name("data set with files", name, _HAS)
+    name = checked_name("data set with files", name, _HAS)
     found = _look(name, data_dir)
     if found is not None:
         return found
@@ -111,8 +111,7 @@ def download(name: str, data_dir: str | Path | None = None) -> Path:
     data_dir : path, optional
         Folder in which `find` looks first, and for the files; without it the cache.
     """
-    if name not in _HAS:
-        raise unknown_name("data set to download", name, _HAS)
+    name = checked_name("data set to download", name, _HAS)
     folder = _look(name, data_dir)
     if folder is not None and all(_HAS[name](folder)):  # an interrupted download leaves only some
         return folder

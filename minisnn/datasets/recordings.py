@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import DataError, InputError, shown, unknown_name
-from ..reading import checked_count, checked_flag, checked_float, read_array
+from ..errors import DataError, InputError, shown
+from ..reading import checked_count, checked_flag, checked_float, checked_name, read_array
 from ..spikes import LARGEST, SpikeEvents
 
 __all__ = ["BINNINGS", "POLARITIES", "Recording", "encode_recordings", "pixel_neurons"]
@@ -70,8 +70,7 @@ def encode_recordings(
     [[0, 1, 0], [1, 0, 1], [0, 0, 0]]
     [[0, 1, 0], [1, 0, 0], [1, 0, 1]]
     """
-    if binning not in BINNINGS:
-        raise unknown_name("binning", binning, BINNINGS)
+    binning = checked_name("binning", binning, BINNINGS)
     n_steps = checked_count("n_steps", n_steps, low=1, high=LARGEST)
     n_neurons = checked_count("n_neurons", n_neurons, low=1, high=LARGEST)
     counts = checked_flag("counts", counts)
@@ -154,8 +153,7 @@ def pixel_neurons(
     Column, row and polarity (0 or 1) are integers, one of each for every event. The neuron is ``y * width + x``, plus
     ``width * height`` if polarities are kept and the polarity is 1. `name` is used in errors.
     """
-    if polarities not in POLARITIES:
-        raise unknown_name("choice of polarities", polarities, POLARITIES)
+    polarities = checked_name("choice of polarities", polarities, POLARITIES)
     for what, values, size in (("x", x, width), ("y", y, height), ("polarity", polarity, 2)):
         if values.dtype.kind not in "iu":
             raise DataError(f"{name}: {what} must be integers, got {values.dtype}")

@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..checks import checked_parameter
-from ..errors import InputError, shown, unknown_name
-from ..reading import checked_float, checked_type
+from ..errors import InputError, shown
+from ..reading import checked_float, checked_name, checked_type
 from ..solvers import AdamRule, Solver
 from ..solvers import get as get_solver
 
@@ -142,11 +142,10 @@ def learning_rate(
     >>> [learning_rate("milestones", 1.0, k, 4, milestones=(0.25, 0.75)) for k in range(4)]
     [1.0, 0.1, 0.1, 0.01]
     """
+    checked_name("schedule", schedule, SCHEDULES)
     progress = step / max(n_steps, 1)
-    if schedule == "constant":
-        return lr
     if schedule == "cosine":
         return lr * 0.5 * (1 + math.cos(math.pi * progress))
     if schedule == "milestones":
         return lr / 10.0 ** sum(progress >= share for share in milestones)
-    raise unknown_name("schedule", schedule, SCHEDULES)
+    return lr
