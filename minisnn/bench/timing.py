@@ -32,9 +32,7 @@ class Contestant:
 
     solver: str
     neuron: str
-    product: (
-        str  # of the compiled solvers; the input of a step is a raster if it is "dense", otherwise events
-    )
+    product: str  # of the compiled solvers; with "dense", the input of a step is a raster instead of events
     threads: int  # of the compiled solvers, or of BLAS under the NumPy solvers
     label: str = ""  # in tables
 

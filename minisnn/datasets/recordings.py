@@ -108,7 +108,7 @@ def encode_recordings(
 
 
 def _checked(recording: Recording, n_neurons: int) -> Recording:
-    """Arrays of a recording, whatever they came as, or the error that says what is wrong with them."""
+    """The arrays of a recording in any form, or the error that names their fault."""
     try:
         times, neurons, name = recording
     except (TypeError, ValueError):
