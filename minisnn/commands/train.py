@@ -49,7 +49,7 @@ def add_train_parser(subparsers: Any) -> argparse.ArgumentParser:
         **WHOLE,
         help="hold N training samples out and end with the epoch that is best on them",
     )
-    add("--folds", **WHOLE, help="N trainings, each validated on another N-th of the samples")
+    add("--folds", type=int, metavar="K", help="K trainings, each validated on another K-th of the samples")
     add("--seeds", **WHOLE, default=1, help="N trainings, with seeds from --seed on")
 
     add = parser.add_argument_group("how and where").add_argument
