@@ -30,8 +30,8 @@ Sizes = dict[str, int | None]  # of each part, None for all samples
 
 _STEPS = {"nmnist": 300, "shd": 500}  # 100 for the others
 _MILLISECONDS = {"nmnist": 1.0, "shd": 2.0}
-# Options that have no meaning for a data set. They are refused, so that nobody believes they did something.
 _OF_RECORDINGS = ("dt", "counts", "binning", "polarities")
+# Options that have no meaning for a data set. They are refused, so that nobody believes they did something.
 _MEANINGLESS = {
     "yin-yang": ("encoding", "augment", *_OF_RECORDINGS, "download"),
     "mnist": _OF_RECORDINGS,

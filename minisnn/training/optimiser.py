@@ -88,13 +88,12 @@ class Adam:
         """Take over the arrays that `to_arrays` made; every name and shape is checked."""
         for name in self.names:
             for moments, kind in ((self.first, "first"), (self.second, "second")):
-                array = arrays.get(f"adam/{kind}/{name}")
-                if array is None or array.shape != moments[name].shape or array.dtype != moments[name].dtype:
-                    raise InputError(
-                        f"entry adam/{kind}/{name} of shape {moments[name].shape} is missing or differs"
-                    )
+                entry, moment = f"adam/{kind}/{name}", moments[name]
+                array = arrays.get(entry)
+                if array is None or array.shape != moment.shape or array.dtype != moment.dtype:
+                    raise InputError(f"entry {entry} of shape {moment.shape} is missing or differs")
                 if not np.isfinite(array).all() or (kind == "second" and (array < 0).any()):
-                    raise InputError(f"entry adam/{kind}/{name} must be finite, and not negative if second")
+                    raise InputError(f"entry {entry} must be finite, and not negative if second")
                 moments[name] = array.copy()
         steps = arrays.get("adam/steps")
         if steps is None or steps.shape != () or steps.dtype.kind not in "iu" or steps < 0:

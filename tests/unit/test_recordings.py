@@ -435,6 +435,8 @@ def test_options_without_a_meaning_are_refused(tmp_path):
     write_nmnist(tmp_path)
     for name, options in [
         ("nmnist", {"encoding": "log"}),
+        ("mnist", {"dt": 2.0}),  # refused before files are looked for
+        ("shd", {"augment": "flip"}),
         ("yin-yang", {"dt": 2.0}),
         ("yin-yang", {"counts": True}),
         ("yin-yang", {"polarities": "kept"}),
