@@ -143,7 +143,7 @@ def _write_through(path: str | Path, descriptor: int | None, content: bytes) -> 
 
 
 def _followed(path: str | Path) -> Path:
-    """Where a link leads, even if nothing is there."""
+    """The path to which a link leads, even if nothing is there."""
     return Path(os.path.realpath(path))
 
 

@@ -6,7 +6,7 @@ of all cells on average. ``sparse``: the sample has u events in all over its T s
 u / 200 per step, 50 % on average; there both layers need BLAS.
 
 The conventional layer (`numba-sequential`) steps through time on a float32 raster with BLAS. The single-spike layer
-(`numba-parallel`) is given events or the raster, as its density rule says. Both forms are made before the clock starts.
+(`numba-parallel`) is given events or the raster, by its density rule. Both forms are made before the clock starts.
 The gradient that arrives at the spikes is the same dense array for both.
 """
 
@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import solvers
-from ..errors import unknown_name
+from ..reading import checked_name
 from ..solvers.compiled.workspace import Workspace
 from ..solvers.settings import settings
 from ..spikes import SpikeEvents
@@ -77,11 +77,10 @@ class Cell:
         return asdict(self) | dict(zip(names, self.ratios or (None,) * 3))
 
 
-def poisson_raster(density: str, batch: int, n_steps: int, n_in: int, seed: int = 0) -> NDArray[np.float32]:
+def poisson_raster(density: str, batch: int, n_steps: int, n_in: int) -> NDArray[np.float32]:
     """Float32 raster (B, T, n_in) of the density of that name (see the module's text)."""
-    if density not in DENSITIES:
-        raise unknown_name("density", density, DENSITIES)
-    rng = np.random.default_rng([seed, batch, n_steps, n_in])
+    density = checked_name("density", density, DENSITIES)
+    rng = np.random.default_rng([0, batch, n_steps, n_in])
     raster = np.zeros((batch, n_steps, n_in), dtype=np.float32)
     for sample in raster:
         u = rng.uniform(0, 200)
@@ -145,9 +144,9 @@ def layer_fault(
     return layer_disagreement(trace, gradients, raster, grad_spikes, SCALE, rule)
 
 
-def layer_parameters(raster: NDArray[Any], n_out: int, seed: int = 0) -> tuple[NDArray[np.float32], ...]:
+def layer_parameters(raster: NDArray[Any], n_out: int) -> tuple[NDArray[np.float32], ...]:
     """Weight, bias and decay (float32) of a layer that fires in about half of all pairs for this input."""
-    rng = np.random.default_rng([seed, n_out])
+    rng = np.random.default_rng([0, n_out])
     n_in = raster.shape[2]
     weight = rng.uniform(-1, 1, (n_in, n_out)).astype(np.float32) / np.float32(np.sqrt(n_in))
     bias, decay = np.zeros(n_out, np.float32), np.array(np.exp(-1 / 10), np.float32)
@@ -172,7 +171,6 @@ def measure_grid(
     repeats: int,
     n_threads: int,
     *,
-    n_in: int = N_INPUTS,
     gpu: bool = False,
 ) -> Iterator[Cell]:
     """Check and time cell after cell."""
@@ -182,7 +180,7 @@ def measure_grid(
         Contestant(f"{kind}-parallel", "single-spike", "auto", n_threads),
     )
     for density, batch, n_steps in itertools.product(densities, batches, steps):
-        raster = poisson_raster(density, batch, n_steps, n_in)
+        raster = poisson_raster(density, batch, n_steps, N_INPUTS)
         best, share = best_input(raster)
         inputs = dict(zip(ways, (raster, best)))
         for n_out in sizes:
@@ -213,14 +211,14 @@ def _measure(
     return None, [1e3 * statistics.median(seconds) for result in times for seconds in zip(*result)]
 
 
-def exponents(cells: Sequence[Cell], first: int = 128) -> dict[tuple[str, int, int], float]:
-    """Exponent of the single-spike layer's time (forward and backward) against T, from T = `first` on.
+def exponents(cells: Sequence[Cell]) -> dict[tuple[str, int, int], float]:
+    """Exponent of the single-spike layer's time (forward and backward) against T, from T = 128 on.
 
     One for every (density, batch, n_out) with at least two such T.
     """
     groups: dict[tuple[str, int, int], list[tuple[int, float]]] = {}
     for cell in cells:
-        if cell.n_steps >= first and cell.times:
+        if cell.n_steps >= 128 and cell.times:
             key = cell.density, cell.batch, cell.n_out
             groups.setdefault(key, []).append((cell.n_steps, cell.times[1] + cell.times[3]))
     return {key: exponent(*zip(*points)) for key, points in groups.items() if len(points) > 1}

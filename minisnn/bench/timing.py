@@ -22,7 +22,7 @@ from ..training.optimiser import Adam
 
 __all__ = ["Contestant", "GemmFloor", "Runner", "StepRunner", "by_turns", "exponent", "milliseconds"]
 
-_LR = 1e-5  # small, so that the network stays what it is while it is timed
+_LR = 1e-5  # small, so that the network hardly changes while it is timed
 TURN = 4  # timed calls in one turn, after an untimed one that brings its data back into the caches
 
 
@@ -32,15 +32,13 @@ class Contestant:
 
     solver: str
     neuron: str
-    product: (
-        str  # of the compiled solvers; the input of a step is a raster if it is "dense", otherwise events
-    )
+    product: str  # of the compiled solvers; with "dense", the input of a step is a raster instead of events
     threads: int  # of the compiled solvers, or of BLAS under the NumPy solvers
     label: str = ""  # in tables
 
 
 class Runner:
-    """Calls of a contestant, each given what the one before it returned, and timed one by one."""
+    """Calls of a contestant, timed one by one; each is given the result of the one before."""
 
     def __init__(self, way: Contestant, *calls: Callable[[Any], Any]) -> None:
         self.way, self.calls = way, calls

@@ -93,7 +93,7 @@ def _compiled_code() -> str:
     """The folder in which the compiled solvers keep their code, or the reason why they do not."""
     try:
         from ..solvers.compiled.jit import cache_folder
-    except Exception as error:  # Numba has its own ways to fail; the lines of the solvers name them too
+    except Exception as error:  # any fault of Numba's import; the lines of the solvers name it too
         return f"none: {one_line(error)}"
     nowhere = "kept nowhere, so that every run compiles: set NUMBA_CACHE_DIR to a folder that can be written"
     return cache_folder() or nowhere

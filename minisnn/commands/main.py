@@ -21,7 +21,7 @@ from ..streams import lasting_streams, say
 
 __all__ = ["main"]
 
-# Options of all commands that name what is written.
+# Options of all commands that name folders and files to be written.
 FOLDERS, FILES = ("out", "plot", "save"), ("json",)
 
 
@@ -75,7 +75,7 @@ def _look_at_outputs(args: argparse.Namespace) -> None:
 
 
 def _report_fault(error: BaseException) -> None:
-    """Say in one line that minisnn is at fault, and where the traceback is."""
+    """Name the fault of minisnn in one line, with the file of its traceback."""
     line = (
         f"minisnn: this is a fault of minisnn {__version__}, not of its use: {type(error).__name__}: {error}"
     )

@@ -71,7 +71,7 @@ def _described(source: Callable[..., Any]) -> dict[str, tuple[str | None, str]]:
 
 
 def add_data_dir(add: Callable[..., Any]) -> None:
-    """Add the option that says where data sets are."""
+    """Add the option that names the folder of the data sets."""
     add("--data-dir", **FOLDER, help="folder of the data set, or its parent (default: MINISNN_DATA)")
 
 
@@ -87,7 +87,7 @@ def write_json(path: Path | None, value: Any) -> None:
 
 
 def draw(module: str, pictures: Callable[[Any], Iterable[Path]]) -> None:
-    """Draw pictures with a module of minisnn and name the files; if matplotlib is missing, say so instead."""
+    """Draw pictures with a module of minisnn and name the files; if matplotlib is missing, one line says so."""
     try:
         plotting = import_extra(module, "matplotlib", "plot")
     except InputError as error:

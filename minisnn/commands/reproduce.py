@@ -7,9 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from ..datasets import NAMES
-from ..errors import unknown_name
 from ..files import checked_folder, write_text
-from ..reading import checked_count
+from ..reading import checked_count, checked_name
 from ..reproduce.comparison import NEURONS, Budget, Comparison, compare
 from ..reproduce.report import table
 from ..solvers.settings import settings
@@ -50,15 +49,13 @@ def add_reproduce_parser(subparsers: Any) -> argparse.ArgumentParser:
 
 def _run(args: argparse.Namespace) -> int:
     """Train, time, print, write, draw; returns the exit code."""
-    if args.dataset not in NAMES:
-        raise unknown_name("data set", args.dataset, NAMES)
+    checked_name("data set", args.dataset, NAMES)
     recipes = published_recipes(args.dataset) | {"best": RECIPES[args.dataset]}
     if args.dataset in TRADES:
         recipes["trade"] = TRADES[args.dataset]
     chosen = args.recipes or list(recipes)
     for name in chosen:
-        if name not in recipes:
-            raise unknown_name(f"recipe for {args.dataset}", name, recipes)
+        checked_name(f"recipe for {args.dataset}", name, recipes)
     asked = given(args, Budget)
     for name in ("seeds", "epochs", "hidden"):
         if name in asked:

@@ -1,4 +1,4 @@
-"""The command ``minisnn train``: options, recipe, and what is printed and written in the end."""
+"""The command ``minisnn train``: options, recipe, and the printed and written results."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ import argparse
 from typing import Any
 
 from .. import datasets, solvers
-from ..errors import InputError, unknown_name
+from ..errors import InputError
 from ..parameters import NetworkConfig
-from ..reading import checked_count
+from ..reading import checked_count, checked_name
 from ..solvers.settings import settings
 from ..streams import say
 from ..training import RunFolder, TrainingConfig
-from ..training.experiment import Experiment, outcome, run_all, table
+from ..training.experiment import Experiment, moments, outcome, run_all, table
 from ..training.recipes import RECIPES, default_solver
 from .options import FOLDER, WHOLE, add_data_dir, add_json, add_options, draw, given, write_json
 
@@ -49,7 +49,7 @@ def add_train_parser(subparsers: Any) -> argparse.ArgumentParser:
         **WHOLE,
         help="hold N training samples out and end with the epoch that is best on them",
     )
-    add("--folds", **WHOLE, help="N trainings, each validated on another N-th of the samples")
+    add("--folds", type=int, metavar="K", help="K trainings, each validated on another K-th of the samples")
     add("--seeds", **WHOLE, default=1, help="N trainings, with seeds from --seed on")
 
     add = parser.add_argument_group("how and where").add_argument
@@ -87,34 +87,35 @@ def _run(args: argparse.Namespace) -> int:
             advice = f"go on with: minisnn train --resume {root.path}"
             say(f"minisnn: interrupted; {safe} in {root.path} ({advice})")
             return 130
-    result = outcome(outcomes, experiment)
-    write_json(args.json, result)
+    write_json(args.json, outcome(outcomes, experiment))
     if not args.quiet:
         print(table(outcomes))
-    print(f"{_last_line(result, len(data.test))}, run folder {root.path}")
+    last = _last_line(outcomes, experiment.series is not None, len(data.test))
+    print(f"{last}, run folder {root.path}")
     if experiment.series is None:
         _draw(root, data)
     return 0
 
 
-def _last_line(result: dict[str, Any], n_test: int) -> str:
+def _last_line(outcomes: list[dict[str, Any]], is_series: bool, n_test: int) -> str:
     """The result in a line, of one training or of a series."""
-    series = "runs" in result
+    first = outcomes[0]
+    means: dict[str, Any] = moments(outcomes)
+    validated = first["validation_accuracy"] is not None
 
     def quantity(key: str, factor: int, digits: int) -> str:
-        mean, sd = (result[f"{key}_mean"], result[f"{key}_sd"]) if series else (result[key], None)
+        mean, sd = means[key]
         return f"{factor * mean:.{digits}f}" + ("" if sd is None else f" +- {factor * sd:.{digits}f}")
 
-    validated = result["validation_accuracy_mean" if series else "validation_accuracy"] is not None
-    parts = [f"{result['dataset']}: test accuracy {quantity('test_accuracy', 100, 2)} % of {n_test} samples"]
+    parts = [f"{first['dataset']}: test accuracy {quantity('test_accuracy', 100, 2)} % of {n_test} samples"]
     if validated:
         parts.append(f"validation {quantity('validation_accuracy', 100, 2)} %")
     parts.append(f"{quantity('spikes_per_sample', 1, 1)} hidden spikes a sample")
     parts.append(f"{quantity('seconds_per_epoch', 1, 2)} s an epoch")
-    if series:
-        parts.append(f"mean +- s.d. of {len(result['runs'])} trainings")
+    if is_series:
+        parts.append(f"mean +- s.d. of {len(outcomes)} trainings")
     elif validated:
-        parts.append(f"epoch {result['chosen_epoch']} of {len(result['epochs'])}")
+        parts.append(f"epoch {first['chosen_epoch']} of {len(first['epochs'])}")
     return ", ".join(parts)
 
 
@@ -129,8 +130,7 @@ def _refuse_changes(args: argparse.Namespace) -> None:
 
 def _experiment(args: argparse.Namespace) -> Experiment:
     """The experiment of the data set's recipe and the given options."""
-    if args.dataset not in RECIPES:
-        raise unknown_name("data set", args.dataset, datasets.NAMES)
+    checked_name("data set", args.dataset, datasets.NAMES)
     checked_count("--seeds", args.seeds, low=1)
     if args.folds is not None:
         checked_count("--folds", args.folds, low=2)

@@ -28,7 +28,7 @@ _FORMAT = 2  # 2: recordings outside the steps are refused, overflows are read
 
 
 def cache_folder() -> Path | None:
-    """Where downloads and encoded data sets are kept: ``MINISNN_CACHE``, or ``minisnn`` in the user's cache.
+    """The folder of downloads and encoded data sets: ``MINISNN_CACHE``, or ``minisnn`` in the user's cache.
 
     None if neither is known, as for a user without a home.
     """
@@ -55,7 +55,7 @@ def cached(
     stamps = [(str(path.resolve()), path.stat().st_size, path.stat().st_mtime_ns) for path in files]
     key = json.dumps([_FORMAT, name, dict(parameters), stamps], sort_keys=True, default=repr)
     place = folder / "encoded" / f"{name}-{hashlib.sha256(key.encode()).hexdigest()[:32]}.npz"
-    if os.path.exists(place):  # unlike Path.exists, False where the folder may not be searched
+    if os.path.exists(place):  # unlike Path.exists, False if the folder may not be searched
         try:
             return _read(place, key)
         except InputError as error:

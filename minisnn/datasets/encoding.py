@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import InputError, unknown_name
-from ..reading import checked_count, read_array
+from ..errors import InputError
+from ..reading import checked_count, checked_name, read_array
 from ..spikes import LARGEST, SpikeEvents
 
 __all__ = ["ENCODINGS", "latency_linear", "latency_log", "pixel_times", "threshold_crossings"]
@@ -99,8 +99,7 @@ def pixel_times(pixels: NDArray[np.uint8], n_steps: int, encoding: str) -> NDArr
     >>> [pixel_times(pixels, 100, name).tolist() for name in ("linear", "sparse", "log")]
     [[0, 60, 99], [0, 60, 100], [16, 40, 100]]
     """
-    if encoding not in ENCODINGS:
-        raise unknown_name("encoding", encoding, ENCODINGS)
+    encoding = checked_name("encoding", encoding, ENCODINGS)
     if encoding == "log":
         return latency_log(pixels, n_steps)
     n_steps = checked_count("n_steps", n_steps, low=1, high=LARGEST)

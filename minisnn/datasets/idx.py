@@ -12,7 +12,8 @@ from typing import Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import DataError, unknown_name
+from ..errors import DataError
+from ..reading import checked_name
 
 __all__ = ["check_labels", "find_idx", "read_idx", "read_images"]
 
@@ -54,8 +55,8 @@ def read_idx(path: str | Path) -> NDArray[np.uint8]:
     Raises
     ------
     DataError
-        If the file is missing, not gzip where it should be, not idx, not of bytes, or longer or shorter than
-        its header says.
+        If the file is missing, not gzip although its name says so, not idx, not of bytes, or does not have the
+        length that its header gives.
     """
     path = Path(path)
     try:
@@ -86,7 +87,7 @@ def _read(file: BinaryIO | gzip.GzipFile) -> tuple[tuple[int, ...], bytearray]:
     if n_axes == 0 or len(header) < 4 * n_axes:
         raise DataError(f"ends inside its header of {n_axes} axes ({4 + len(header)} bytes)")
     shape = tuple(int.from_bytes(header[k : k + 4], "big") for k in range(0, len(header), 4))
-    # NumPy wants the product of the other axes in range even where one is empty.
+    # NumPy wants the product of the other axes in range even if one is empty.
     if math.prod(n for n in shape if n) > _LARGEST:
         raise DataError(f"must have at most {_LARGEST} bytes, got the shape {shape}")
     size, content = math.prod(shape), bytearray()
@@ -141,10 +142,8 @@ def read_images(
 
     With the `name` of a data set, files that are published as those of another are refused.
     """
-    if part not in FILES:
-        raise unknown_name("part", part, FILES)
     folder, paths, contents = Path(folder), [], []
-    for file in FILES[part]:
+    for file in FILES[checked_name("part", part, FILES)]:
         path = find_idx(folder, file)
         if path is None:
             raise DataError(f"{folder} has no file {file} or {file}.gz")

@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..checks import checked_labels
-from ..errors import InputError, unknown_name
-from ..reading import checked_count, checked_indices, read_array
+from ..errors import InputError
+from ..reading import checked_count, checked_indices, checked_name, read_array
 from ..spikes import LARGEST, SpikeEvents
 from .encoding import pixel_times
 
@@ -87,10 +87,7 @@ def _checked_images(images: Any) -> NDArray[np.uint8]:
 def checked_augment(augment: str | Sequence[str]) -> tuple[str, ...]:
     """`augment` as names of augmentations, one or several."""
     names = (augment,) if isinstance(augment, str) else tuple(augment)
-    for name in names:
-        if name not in AUGMENTATIONS:
-            raise unknown_name("augmentation", name, AUGMENTATIONS)
-    return names
+    return tuple(checked_name("augmentation", name, AUGMENTATIONS) for name in names)
 
 
 class ImageSamples:

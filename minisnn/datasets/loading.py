@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import DataError, InputError, unknown_name
-from ..reading import checked_count, checked_flag, checked_float
+from ..errors import DataError, InputError
+from ..reading import checked_count, checked_flag, checked_float, checked_name
 from ..spikes import LARGEST
 from . import nmnist, places, shd
 from .cache import cached
@@ -19,7 +19,8 @@ from .encoding import latency_linear, pixel_times
 from .idx import read_images
 from .images import ImageSamples, checked_augment
 from .places import NAMES, find
-from .recordings import POLARITIES, encode_recordings
+from .pooch_download import IMAGES
+from .recordings import encode_recordings
 from .samples import Dataset, EventSamples, Samples, encode_events
 from .yin_yang import yin_yang
 
@@ -27,11 +28,10 @@ __all__ = ["load_dataset"]
 
 Sizes = dict[str, int | None]  # of each part, None for all samples
 
-_IMAGES = ("mnist", "fashion-mnist")
 _STEPS = {"nmnist": 300, "shd": 500}  # 100 for the others
 _MILLISECONDS = {"nmnist": 1.0, "shd": 2.0}
-# Options that have no meaning for a data set. They are refused, so that nobody believes they did something.
 _OF_RECORDINGS = ("dt", "counts", "binning", "polarities")
+# Options that have no meaning for a data set. They are refused, so that nobody believes they did something.
 _MEANINGLESS = {
     "yin-yang": ("encoding", "augment", *_OF_RECORDINGS, "download"),
     "mnist": _OF_RECORDINGS,
@@ -102,8 +102,7 @@ def load_dataset(
     >>> len(data.train), len(data.test), data.n_inputs, data.n_classes, data.n_steps
     (100, 50, 4, 3, 100)
     """
-    if name not in NAMES:
-        raise unknown_name("data set", name, NAMES)
+    name = checked_name("data set", name, NAMES)
     wanted = {"train": train_samples, "test": test_samples}
     sizes = {p: None if n is None else checked_count(f"{p}_samples", n) for p, n in wanted.items()}
     default = _STEPS.get(name, 100)
@@ -123,7 +122,7 @@ def load_dataset(
     if name == "yin-yang":
         return _load_yin_yang(sizes, n_steps)
     folder = places.download(name, data_dir) if download else find(name, data_dir)
-    if name in _IMAGES:
+    if name in IMAGES:
         return _load_images(name, folder, sizes, n_steps, encoding, augment)
     dt = _MILLISECONDS[name] if dt is None else dt
     options = {"n_steps": n_steps, "dt": dt, "binning": binning, "counts": counts}
@@ -178,8 +177,6 @@ def _load_images(
 def _load_nmnist(
     folder: Path, sizes: Sizes, polarities: str, augment: Sequence[str], options: dict[str, Any]
 ) -> Dataset:
-    if polarities not in POLARITIES:
-        raise unknown_name("choice of polarities", polarities, POLARITIES)
     n_inputs = nmnist.SIDE**2 * (2 if polarities == "kept" else 1)
     parts = []
     for part, wanted in sizes.items():

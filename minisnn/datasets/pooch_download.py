@@ -32,7 +32,7 @@ IMAGES = {
 }
 
 
-def download_images(name: str, folder: Path, *, progressbar: bool = True) -> Path:
+def download_images(name: str, folder: Path) -> Path:
     """Fetch the four files of an image data set into `folder`, unless they are there already and right.
 
     The folder is made if need be. A file is moved there once it is whole and has the published checksum; `DataError` is
@@ -45,7 +45,7 @@ def download_images(name: str, folder: Path, *, progressbar: bool = True) -> Pat
     )
     for file in checksums:
         try:
-            store.fetch(file, progressbar=progressbar)
+            store.fetch(file, progressbar=True)
         except (OSError, ValueError, RuntimeError) as error:
             # Requests derives its errors from OSError; pooch raises ValueError for a wrong checksum.
             raise DataError(

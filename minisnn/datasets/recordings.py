@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import DataError, InputError, shown, unknown_name
-from ..reading import checked_count, checked_flag, checked_float, read_array
+from ..errors import DataError, InputError, shown
+from ..reading import checked_count, checked_flag, checked_float, checked_name, read_array
 from ..spikes import LARGEST, SpikeEvents
 
 __all__ = ["BINNINGS", "POLARITIES", "Recording", "encode_recordings", "pixel_neurons"]
@@ -17,7 +17,7 @@ __all__ = ["BINNINGS", "POLARITIES", "Recording", "encode_recordings", "pixel_ne
 BINNINGS = ("floor", "round")
 POLARITIES = ("merged", "kept")
 
-# Times in microseconds and input neurons of every event, and what to call the recording in an error.
+# Times in microseconds and input neurons of all events, and the name of the recording in errors.
 Recording = tuple[NDArray[Any], NDArray[Any], str]
 
 
@@ -70,8 +70,7 @@ def encode_recordings(
     [[0, 1, 0], [1, 0, 1], [0, 0, 0]]
     [[0, 1, 0], [1, 0, 0], [1, 0, 1]]
     """
-    if binning not in BINNINGS:
-        raise unknown_name("binning", binning, BINNINGS)
+    binning = checked_name("binning", binning, BINNINGS)
     n_steps = checked_count("n_steps", n_steps, low=1, high=LARGEST)
     n_neurons = checked_count("n_neurons", n_neurons, low=1, high=LARGEST)
     counts = checked_flag("counts", counts)
@@ -92,8 +91,9 @@ def encode_recordings(
             last_step, last_time = max(last_step, steps[-1]), max(last_time, times[-1])
             lasting = lasting or times[0] != times[-1]
         within = steps < n_steps  # before they become integers, which reach less far
-        cells = steps[within].astype(np.int64) * n_neurons + neurons[within].astype(np.int64)
-        cells = np.sort(cells) if counts else np.unique(cells)
+        cells = np.sort(steps[within].astype(np.int64) * n_neurons + neurons[within].astype(np.int64))
+        if not counts:
+            cells = cells[np.diff(cells, prepend=-1) > 0]  # np.unique takes far longer
         pieces.append((cells % n_neurons).astype(np.int32))
         lengths.append(np.bincount(cells // n_neurons, minlength=n_steps))
     if not pieces:
@@ -109,7 +109,7 @@ def encode_recordings(
 
 
 def _checked(recording: Recording, n_neurons: int) -> Recording:
-    """Arrays of a recording, whatever they came as, or the error that says what is wrong with them."""
+    """The arrays of a recording in any form, or the error that names their fault."""
     try:
         times, neurons, name = recording
     except (TypeError, ValueError):
@@ -154,8 +154,7 @@ def pixel_neurons(
     Column, row and polarity (0 or 1) are integers, one of each for every event. The neuron is ``y * width + x``, plus
     ``width * height`` if polarities are kept and the polarity is 1. `name` is used in errors.
     """
-    if polarities not in POLARITIES:
-        raise unknown_name("choice of polarities", polarities, POLARITIES)
+    polarities = checked_name("choice of polarities", polarities, POLARITIES)
     for what, values, size in (("x", x, width), ("y", y, height), ("polarity", polarity, 2)):
         if values.dtype.kind not in "iu":
             raise DataError(f"{name}: {what} must be integers, got {values.dtype}")

@@ -79,7 +79,7 @@ class Subset:
     Parameters
     ----------
     samples : Samples
-        Where they are taken from; nothing is copied.
+        The part; nothing is copied.
     indices : (n,) integers
         Their numbers there, at least one.
 
@@ -186,7 +186,7 @@ def split(dataset: Dataset, n_validation: int, seed: int = 0) -> Dataset:
     n_validation : int
         How many training samples to hold out.
     seed : int
-        Which ones.
+        Different seeds hold out different samples.
 
     Returns
     -------
@@ -231,7 +231,7 @@ def folds(dataset: Dataset, k: int, seed: int = 0) -> list[Dataset]:
     k : int
         Number of folds, at least 2 and at most the size of the smallest class.
     seed : int
-        Which sample goes where.
+        Different seeds give different folds.
 
     Returns
     -------

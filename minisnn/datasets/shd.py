@@ -44,7 +44,7 @@ def read_shd(path: str | Path) -> tuple[list[Recording], NDArray[np.int64]]:
     DataError
         If the file is missing, damaged, or has another layout.
     InputError
-        Where h5py is not installed.
+        If h5py is not installed.
     """
     h5py = import_extra("h5py", "h5py", "data", "reads Spiking Heidelberg Digits")
     try:
@@ -83,7 +83,7 @@ def _find(file: Any, name: str, n_bytes: int) -> Any:
     if not shape:
         raise DataError(f"must hold a list in {name}, got a single value")
     if math.prod(shape) * dtype.itemsize > n_bytes + _SLACK:
-        # HDF5 unpacks data that were never written as zeros, however many.
+        # HDF5 returns zeros for values that were never written, however many.
         raise DataError(f"of {n_bytes} bytes cannot hold {name}, {dtype} of shape {shape}")
     return file[name]
 

@@ -14,9 +14,9 @@ from ..reading import read_array, whole_number
 from .recordings import Recording, encode_recordings, pixel_neurons
 from .samples import EventSamples
 
-__all__ = ["download_with_tonic", "from_tonic"]
+__all__ = ["TONIC_CLASSES", "download_with_tonic", "from_tonic"]
 
-_CLASSES = {"nmnist": "NMNIST", "shd": "SHD"}  # of tonic
+TONIC_CLASSES = {"nmnist": "NMNIST", "shd": "SHD"}
 
 
 def from_tonic(
@@ -94,9 +94,9 @@ def from_tonic(
 
 
 def download_with_tonic(name: str, folder: Path) -> Path:
-    """Let tonic download and verify a data set into `folder`; returns where its files are."""
+    """Let tonic download and verify a data set into `folder`; returns the folder of its files."""
     tonic_datasets = import_extra("tonic", "tonic", "data", f"downloads {name}").datasets
-    class_name = _CLASSES[name]
+    class_name = TONIC_CLASSES[name]
     folder.mkdir(parents=True, exist_ok=True)
     for train in (True, False):
         try:

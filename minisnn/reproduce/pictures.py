@@ -59,9 +59,9 @@ def draw_bars(comparisons: Sequence[Comparison]) -> Figure:
     return figure
 
 
-def draw_snapshot(networks: dict[str, Network], data: Dataset, sample: int = 0) -> Figure:
-    """Input raster, hidden raster and readout traces of every network for one test sample."""
-    spikes, label = data.test.batch(np.array([sample])), int(data.test.labels[sample])
+def draw_snapshot(networks: dict[str, Network], data: Dataset) -> Figure:
+    """Input raster, hidden raster and readout traces of every network for the first test sample."""
+    spikes, label = data.test.batch(np.arange(1)), int(data.test.labels[0])
     figure = Figure(figsize=(11, 7), layout="constrained")
     panels = figure.subplots(3, len(networks), sharex=True, sharey="row", squeeze=False)
     for (inputs, hidden, readout), (neuron, network) in zip(panels.T, networks.items()):

@@ -1,4 +1,4 @@
-"""The table of ``minisnn reproduce``, beside the published figures."""
+"""The table of ``minisnn reproduce``, with the published figures."""
 
 from __future__ import annotations
 

@@ -78,7 +78,7 @@ def batches(
     solver: solvers.Solver,
     rng: np.random.Generator | None = None,
 ) -> Iterator[tuple[NDArray[np.int64], NDArray[Any] | SpikeEvents]]:
-    """Of every batch the numbers of its samples, and their spikes, checked and where `solver` computes.
+    """Numbers of the samples of every batch, and their checked spikes, on the device of `solver`.
 
     The next batch is prepared while the last is in use; `rng` drives augmentation, None turns it off.
     """

@@ -31,8 +31,8 @@ __all__ = ["Experiment", "moments", "outcome", "run_all", "table"]
 _EPOCH = (
     "epoch", "train_loss", "train_accuracy", "validation_accuracy", "test_accuracy", "spikes_per_sample", "seconds",
 )  # fmt: skip
-# Entries that `split` and `series` may have.
-_FORMS = {"split": (set(), {"validation"}, {"fold", "folds"}), "series": ({"folds", "seeds"},)}
+# The entries of `split` and `series`.
+_FORMS = {"split": (set(), {"validation"}, {"fold", "folds"}), "series": (None, {"folds", "seeds"})}
 
 
 @dataclass(frozen=True)
@@ -104,8 +104,7 @@ class Experiment:
         config = {"split": {}, "series": None} | config
         for entry, forms in _FORMS.items():
             value = config[entry]
-            absent = entry == "series" and value is None
-            if not absent and (not isinstance(value, dict) or set(value) not in forms):
+            if (set(value) if isinstance(value, dict) else value) not in forms:
                 raise DataError(f"{path}: the entry {entry} is damaged: {one_line(repr(value))}")
         try:
             inspect.signature(load_dataset).bind(config["dataset"], None, **config["data"])
@@ -128,9 +127,8 @@ class Experiment:
 
     def run_folder(self, path: Path, refusal: str) -> RunFolder:
         """The run folder at `path`, made if need be; if it is of another experiment, an error with the `refusal`."""
-        if not (
-            path / "config.json"
-        ).exists():  # also if the process was killed before config.json was written
+        # If a process was killed before it wrote config.json, the run has not begun.
+        if not (path / "config.json").exists():
             return RunFolder.create(self.to_json(), path)
         run = RunFolder.open(path)
         if Experiment.from_json(run.config(), path) != self:
@@ -166,7 +164,7 @@ class Experiment:
         return parts[self.split["fold"]]
 
     def variants(self) -> Iterator[tuple[str, Experiment]]:
-        """Name of, and experiment of, every training of a series; ``""`` and itself if it is none."""
+        """Name and experiment of every training of a series; ``""`` and itself if it is none."""
         if self.series is None:
             yield "", self
             return
@@ -174,15 +172,10 @@ class Experiment:
         for seed in range(first, first + n_seeds):
             for fold in range(n_folds) if n_folds else (None,):
                 parts = [f"seed-{seed}"] * (n_seeds > 1) + [f"fold-{fold}"] * (fold is not None)
-                yield (
-                    "-".join(parts) or f"seed-{seed}",
-                    replace(
-                        self,
-                        training=replace(self.training, seed=seed),
-                        split=self.split if fold is None else {"folds": n_folds, "fold": fold},
-                        series=None,
-                    ),
-                )
+                training = replace(self.training, seed=seed)
+                held_out = self.split if fold is None else {"folds": n_folds, "fold": fold}
+                variant = replace(self, training=training, split=held_out, series=None)
+                yield "-".join(parts) or f"seed-{seed}", variant
 
 
 def run_all(root: RunFolder, experiment: Experiment, data: Dataset, *, quiet: bool) -> list[dict[str, Any]]:

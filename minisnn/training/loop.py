@@ -123,18 +123,17 @@ def train(
         checked_type("run", run, RunFolder)
     if on_epoch is not None and not callable(on_epoch):
         raise InputError(f"on_epoch must be a function, got {shown(on_epoch)}")
-    if network.config.sizes[0] != dataset.n_inputs or network.config.sizes[-1] != dataset.n_classes:
+    n_inputs, *_, n_classes = network.config.sizes
+    if n_inputs != dataset.n_inputs or n_classes != dataset.n_classes:
         raise InputError(
             f"the network must have {dataset.n_inputs} inputs and {dataset.n_classes} classes for "
-            f"{dataset.name}, got {network.config.sizes[0]} and {network.config.sizes[-1]}"
+            f"{dataset.name}, got {n_inputs} and {n_classes}"
         )
-    # Checked before the first step, not after the first epoch.
-    parts = {"train": dataset.train, "validation": dataset.validation, "test": dataset.test}
-    labels = {
-        part: checked_part(f"the {part} part of {dataset.name}", samples, network.config.sizes[-1])
-        for part, samples in parts.items()
-        if samples is not None
-    }
+    labels = {}
+    for part in ("train", "validation", "test"):  # before the first step, not after the first epoch
+        samples = getattr(dataset, part)
+        if samples is not None:
+            labels[part] = checked_part(f"the {part} part of {dataset.name}", samples, n_classes)
     module = solvers.get(config.solver, network.config.neuron)
     optimiser = Adam(network.own_parameters(), network.learns, module, config.weight_decay)
     history = run.restore(network, optimiser) if run is not None else []

@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..checks import checked_parameter
-from ..errors import InputError, shown, unknown_name
-from ..reading import checked_float, checked_type
+from ..errors import InputError, shown
+from ..reading import checked_float, checked_name, checked_type
 from ..solvers import AdamRule, Solver
 from ..solvers import get as get_solver
 
@@ -88,13 +88,12 @@ class Adam:
         """Take over the arrays that `to_arrays` made; every name and shape is checked."""
         for name in self.names:
             for moments, kind in ((self.first, "first"), (self.second, "second")):
-                array = arrays.get(f"adam/{kind}/{name}")
-                if array is None or array.shape != moments[name].shape or array.dtype != moments[name].dtype:
-                    raise InputError(
-                        f"entry adam/{kind}/{name} of shape {moments[name].shape} is missing or differs"
-                    )
+                entry, moment = f"adam/{kind}/{name}", moments[name]
+                array = arrays.get(entry)
+                if array is None or array.shape != moment.shape or array.dtype != moment.dtype:
+                    raise InputError(f"entry {entry} of shape {moment.shape} is missing or differs")
                 if not np.isfinite(array).all() or (kind == "second" and (array < 0).any()):
-                    raise InputError(f"entry adam/{kind}/{name} must be finite, and not negative if second")
+                    raise InputError(f"entry {entry} must be finite, and not negative if second")
                 moments[name] = array.copy()
         steps = arrays.get("adam/steps")
         if steps is None or steps.shape != () or steps.dtype.kind not in "iu" or steps < 0:
@@ -130,18 +129,10 @@ def checked_milestones(milestones: Iterable[float]) -> tuple[float, ...]:
 def learning_rate(
     schedule: str, lr: float, step: int, n_steps: int, milestones: tuple[float, ...] = MILESTONES
 ) -> float:
-    """Learning rate of a step.
+    """Learning rate of the step with that number, from 0, of all steps of a run.
 
-    Parameters
-    ----------
-    schedule : {"constant", "cosine", "milestones"}
-        Constant; half a cosine from `lr` down to 0; or a tenth of it after every milestone.
-    lr : float
-        At the start.
-    step, n_steps : int
-        Step to come, from 0, of all steps of the run.
-    milestones : tuple of float
-        Shares of the steps, rising.
+    The schedule is constant, half a cosine from `lr` down to 0, or a tenth after every one of the `milestones`, which
+    are rising shares of the steps.
 
     Examples
     --------
@@ -150,11 +141,10 @@ def learning_rate(
     >>> [learning_rate("milestones", 1.0, k, 4, milestones=(0.25, 0.75)) for k in range(4)]
     [1.0, 0.1, 0.1, 0.01]
     """
+    checked_name("schedule", schedule, SCHEDULES)
     progress = step / max(n_steps, 1)
-    if schedule == "constant":
-        return lr
     if schedule == "cosine":
         return lr * 0.5 * (1 + math.cos(math.pi * progress))
     if schedule == "milestones":
         return lr / 10.0 ** sum(progress >= share for share in milestones)
-    raise unknown_name("schedule", schedule, SCHEDULES)
+    return lr

@@ -57,14 +57,10 @@ def draw_learning_curves(history: Sequence[EpochMetrics]) -> Figure:
     loss, accuracy, spikes = figure.subplots(1, 3)
     loss.plot(epochs, [m.train_loss for m in history], color=COLOURS[0], marker=".", label="train")
     loss.set(xlabel="epoch", ylabel="cross-entropy (nats)", title="Loss", ylim=(0, None))
-    for attribute, colour, name in (
-        ("train_accuracy", COLOURS[0], "train"),
-        ("validation_accuracy", COLOURS[2], "validation"),
-        ("test_accuracy", COLOURS[1], "test"),
-    ):
-        if getattr(history[0], attribute) is None:  # there is no validation part
+    for name, colour in (("train", COLOURS[0]), ("validation", COLOURS[2]), ("test", COLOURS[1])):
+        if getattr(history[0], f"{name}_accuracy") is None:  # there is no validation part
             continue
-        values = [100 * getattr(m, attribute) for m in history]
+        values = [100 * getattr(m, f"{name}_accuracy") for m in history]
         accuracy.plot(epochs, values, color=colour, marker=".", label=f"{name}, last {values[-1]:.2f} %")
     accuracy.set(xlabel="epoch", ylabel="accuracy (%)", title="Accuracy")
     accuracy.legend(loc="lower right")
@@ -78,11 +74,9 @@ def draw_learning_curves(history: Sequence[EpochMetrics]) -> Figure:
     return figure
 
 
-def draw_activity(
-    network: Network, spikes: SpikeEvents, label: int, *, solver: str = "numpy-sequential"
-) -> Figure:
+def draw_activity(network: Network, spikes: SpikeEvents, label: int) -> Figure:
     """Input raster, hidden raster, a few membrane traces and the readout of one sample."""
-    activity = network.forward(spikes, solver=solver)
+    activity = network.forward(spikes, solver="numpy-sequential")
     figure = Figure(figsize=(9, 9), layout="constrained")
     inputs, hidden, traces, readout = figure.subplots(4, 1, sharex=True, height_ratios=(1, 1.4, 1.6, 1.4))
     draw_raster(inputs, spikes.to_raster()[0], "input neuron", "k")
@@ -115,9 +109,9 @@ def draw_raster(axes: Any, raster: Any, name: str, colour: str) -> None:
     axes.set(ylabel=name, ylim=(-1, raster.shape[1]))
 
 
-def draw_decision_regions(network: Network, data: Dataset, *, resolution: int = 120) -> Figure:
+def draw_decision_regions(network: Network, data: Dataset) -> Figure:
     """The network's answers all over the Yin-Yang disc, with test samples on top."""
-    grid = np.linspace(0, 1, resolution)
+    grid = np.linspace(0, 1, 120)
     x, y = (values.ravel() for values in np.meshgrid(grid, grid))
     times = latency_linear(np.stack([x, y, 1 - x, 1 - y], axis=1), data.n_steps)
     answers = []
@@ -125,7 +119,7 @@ def draw_decision_regions(network: Network, data: Dataset, *, resolution: int = 
         events = SpikeEvents.from_spike_times(part, data.n_steps)
         answers += network.forward(events, solver="numpy-sequential").logits.argmax(1).tolist()
     inside = (x - 0.5) ** 2 + (y - 0.5) ** 2 <= 0.25
-    picture = np.where(inside, answers, np.nan).reshape(resolution, resolution)
+    picture = np.where(inside, answers, np.nan).reshape(len(grid), len(grid))
     figure = Figure(figsize=(5.5, 5.5), layout="constrained")
     axes = figure.subplots()
     colours = ListedColormap(COLOURS[:3])

@@ -13,24 +13,13 @@ __all__ = ["RECIPES", "RULES", "TRADES", "Recipe", "default_solver", "published_
 
 @dataclass(frozen=True)
 class Recipe:
-    """Defaults of one data set.
+    """Defaults of one data set, if they differ from those of `load_dataset` and the two configurations."""
 
-    Parameters
-    ----------
-    hidden : tuple of int
-        Neurons of the hidden layers.
-    data, training, network : dict
-        Options of `load_dataset`, and fields of `TrainingConfig` and `NetworkConfig`, that differ from the
-        defaults there.
-    validation : int
-        Training samples held out to choose the epoch by, but never more than a tenth of all.
-    """
-
-    hidden: tuple[int, ...]
+    hidden: tuple[int, ...]  # neurons of the hidden layers
     data: dict[str, Any] = field(default_factory=dict)
     training: dict[str, Any] = field(default_factory=dict)
     network: dict[str, Any] = field(default_factory=dict)
-    validation: int = 0
+    validation: int = 0  # training samples held out to choose the epoch by, at most a tenth of all
 
     def held_out(self, n_train: int) -> int:
         """How many of the training samples are held out."""

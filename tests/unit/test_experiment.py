@@ -100,6 +100,7 @@ def test_its_trainings(data):
         ("split", {"folds": 2}, "entry split is damaged"),
         ("split", None, "entry split is damaged"),
         ("series", {"seeds": 2}, "entry series is damaged"),
+        ("series", {}, "entry series is damaged"),
         ("series", {"seeds": 2, "folds": -1}, "series: folds must be a whole number >= 0"),
         ("data", {"colour": "red"}, "entry data has no options of a data set: .*colour"),
         ("data", 5, "entry data has no options"),

@@ -326,9 +326,9 @@ def test_missing_recordings_say_where_to_put_what(tmp_path, empty_cache):
 
 def test_options_without_a_meaning_are_refused(tmp_path):
     write_nmnist(tmp_path)
-    for name, option, value in [
-        ("nmnist", "encoding", "log"), ("yin-yang", "dt", 2.0), ("yin-yang", "counts", True),
-        ("yin-yang", "polarities", "kept"), ("yin-yang", "download", True), ("yin-yang", "augment", ["flip"]),
+    for name, option, value in [  # before files are looked for
+        ("nmnist", "encoding", "log"), ("mnist", "dt", 2.0), ("shd", "augment", "flip"), ("yin-yang", "dt", 2.0),
+        ("yin-yang", "counts", True), ("yin-yang", "polarities", "kept"), ("yin-yang", "download", True),
     ]:  # fmt: skip
         with one_line(InputError, f"{option} has no meaning for {name}"):
             datasets.load_dataset(name, tmp_path, **{option: value})
