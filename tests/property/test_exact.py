@@ -12,8 +12,6 @@ from minisnn import SpikeEvents, solvers
 from tests import naive
 from tests.strategies import DECAY_BITS, MULTI_SOLVERS, SOLVERS, THRESHOLD, exact_cases
 
-pytestmark = pytest.mark.filterwarnings("error")
-
 
 def same(got, expected, what):
     np.testing.assert_array_equal(np.asarray(got), np.asarray(expected), err_msg=what)
