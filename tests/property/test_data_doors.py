@@ -185,6 +185,7 @@ NUMBERS = {
     "yin_yang": lambda n: len(datasets.yin_yang(n, 1)[0]),
     "load_dataset, n_steps": lambda n: yin_yang(2, n_steps=n).n_steps,
     "load_dataset, samples": lambda n: len(yin_yang(n).train),
+    "load_dataset, test samples": lambda n: len(yin_yang(2, test_samples=n).test),
     "split": lambda n: len(datasets.split(whole(8), n).validation),
     "folds": lambda n: len(datasets.folds(whole(7), n)),
     "encode_events": lambda n: datasets.encode_events(np.ones((2, 3), int), lambda x: x, n).n_steps,
@@ -199,7 +200,7 @@ def whole(n_samples=1, n_inputs=7, n_classes=7, n_steps=7):
 
 
 def yin_yang(train_samples, **options):
-    return datasets.load_dataset("yin-yang", train_samples=train_samples, test_samples=1, **options)
+    return datasets.load_dataset("yin-yang", **{"test_samples": 1} | options, train_samples=train_samples)
 
 
 def recorded(n_neurons=7, n_steps=7):
