@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from minisnn.commands.main import main
+from minisnn.solvers.compiled.workspace import Workspace
 
 RUN_ENTRIES = {"dataset": "yin-yang", "data": {}, "product": "auto", "training": {}, "network": {}}
 EXAMPLES = Path(__file__).parents[1] / "examples"
@@ -50,6 +51,18 @@ def example(name):
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
+
+
+class UnwrittenIsSeen(Workspace):
+    """Hands out every buffer full of NaN, so that a cell nobody writes shows in the result."""
+
+    def part(self, name):
+        return self._parts.setdefault(name, UnwrittenIsSeen())
+
+    def array(self, name, shape, dtype):
+        array = super().array(name, shape, dtype)
+        array.fill(np.nan)
+        return array
 
 
 def run(line, *more):

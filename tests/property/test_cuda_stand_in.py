@@ -145,13 +145,6 @@ def test_adam_has_the_bits_of_the_default(dtype):
     test_solvers.test_every_adam_has_the_bits_of_the_default(dtype, 70)
 
 
-@pytest.mark.parametrize("scale", [0.0, 10.0])
-@pytest.mark.parametrize("gradient", ["gated", "straight-through"])
-@SOLVERS
-def test_gradient_of_the_single_spike_layer(solver, gradient, scale):
-    test_gradients.test_single_spike_layer(solver, gradient, scale)
-
-
 @pytest.mark.parametrize("learn_decay", [False, True])
 @pytest.mark.parametrize("readout", ["max", "sum"])
 @pytest.mark.parametrize("gradient", ["gated", "straight-through"])

@@ -98,13 +98,6 @@ def test_wrong_arguments(call, message):
         call()
 
 
-def test_sample_numbers_and_steps_of_numpy():
-    numbers = {"train_samples": np.int64(5), "test_samples": np.array([3]), "n_steps": np.uint8(20)}
-    data = datasets.load_dataset("yin-yang", **numbers)
-    assert (len(data.train), len(data.test), data.n_steps) == (5, 3, 20)
-    assert type(data.n_steps) is type(data.train.spikes.n_steps) is int
-
-
 # ---- images -----------------------------------------------------------------------------------------
 
 

@@ -17,7 +17,6 @@ from minisnn.network import Activity
 from minisnn.training.optimiser import Adam
 from tests.helpers import one_line, same_dict
 
-COMPILED = [name for name in solvers.names() if name.startswith("numba")]
 CONFIG = NetworkConfig((6, 64, 3), logit_scale=0.05, hidden_gain=4.0)
 RNG = np.random.default_rng(0)
 LABELS = RNG.integers(0, 3, 64)
@@ -44,27 +43,6 @@ def trained(network, **change):
 @pytest.fixture
 def network():
     return Network(CONFIG, start())
-
-
-@pytest.mark.parametrize("solver", ["numpy-parallel", *COMPILED])
-def test_weights_of_a_transposed_array_are_trained(solver):
-    weight = np.asfortranarray(start()["hidden1.weight"])
-    network = trained(Network(CONFIG, start() | {"hidden1.weight": weight}), solver=solver)
-    assert (network.parameters["hidden1.weight"] != weight).any()
-    assert np.array_equal(weight, start()["hidden1.weight"])
-
-
-@pytest.mark.parametrize("solver", COMPILED)
-@pytest.mark.parametrize("assigned", [False, True])
-def test_a_column_of_a_table_leaves_the_table_alone(solver, assigned):
-    table = np.zeros((64, 2), np.float32)
-    table[:, 1] = 7
-    network = Network(CONFIG, start() if assigned else start() | {"hidden1.bias": table[:, 0]})
-    if assigned:
-        network.parameters["hidden1.bias"] = table[:, 0]
-    trained(network, solver=solver)
-    assert (table == [0, 7]).all()
-    assert network.parameters["hidden1.bias"].any()
 
 
 def test_two_networks_of_one_dictionary_share_nothing():

@@ -89,30 +89,20 @@ def test_training_samples_are_augmented_and_validation_samples_are_not():
     assert parts.validation.batch(np.array([1])) == ([parts.validation.indices[1]], None)
 
 
+PAIRS = dataset([0, 1] * 4)
+
+
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        *(
-            (partial(split, dataset([0, 1] * 4), n), r"must number 1 \.\.\. 7 of the 8 for training, got")
-            for n in (0, -1, 8, 2.5, None)
-        ),
-        *(
-            (
-                partial(folds, dataset([0, 0, 0, 1, 1]), k),
-                r"at most 2 \(class 1 has 2 training samples\), got",
-            )
-            for k in (1, 0, 3, 2.0)
-        ),
-        *(
-            (partial(again, split(dataset([0, 1] * 4), 2), 2), "own has a validation part already")
-            for again in (split, folds)
-        ),
-        *(
-            (partial(Subset, dataset([0, 1, 0, 1]).train, np.array(indices)), "indices must")
-            for indices in ([], [[0]], [0.5], [-1], [0, 4])
-        ),
+        *((partial(split, PAIRS, n), r"must number 1 \.\.\. 7 of the 8 for training, got")
+          for n in (0, -1, 8, 2.5, None)),
+        *((partial(folds, dataset([0, 0, 0, 1, 1]), k), r"at most 2 \(class 1 has 2 training samples\), got")
+          for k in (1, 0, 3, 2.0)),
+        *((partial(again, split(PAIRS, 2), 2), "own has a validation part already") for again in (split, folds)),
+        *((partial(Subset, PAIRS.train, np.array(some)), "indices must") for some in ([], [[0]], [0.5], [-1], [0, 8])),
     ],
-)
+)  # fmt: skip
 def test_what_does_not_fit(call, message):
     with one_line(InputError, message):
         call()
