@@ -9,6 +9,7 @@ from numbers import Real
 from typing import Any
 
 import numpy as np
+from numpy import asarray  # as it is now: a port under test may replace what numpy names
 from numpy.typing import DTypeLike, NDArray
 
 from .errors import InputError, one_line, shown, unknown_name
@@ -44,7 +45,7 @@ def read_array(name: str, value: Any) -> NDArray[Any]:
     try:
         for method in ("detach", "cpu"):  # of a tensor that requires gradients or lies on a device
             value = getattr(value, method, lambda value=value: value)()
-        return np.asarray(value)
+        return asarray(value)
     except Exception as error:  # also whatever a foreign object raises when it is read
         uneven = "inhomogeneous" in str(error)
         came = "rows of different lengths" if uneven else f"{type(value).__name__}: {one_line(error)}"

@@ -11,7 +11,6 @@ from ..files import checked_folder
 from ..oracle import golden, vectors
 from ..oracle.check import check
 from ..oracle.judge import CONVENTIONS
-from ..oracle.load import load_function
 from .options import add_json, add_options, given, write_json
 
 __all__ = ["add_check_parser", "add_vectors_parser", "run_check", "run_vectors"]
@@ -27,7 +26,8 @@ def add_check_parser(subparsers: Any) -> argparse.ArgumentParser:
         help="check another implementation of the layer",
         description="Check another implementation of the single-spike layer (or of the conventional one): "
         "exit code 0 if it is right, 1 with the broken rule and the smallest failing case if not, 2 for wrong use. "
-        "The port is called in a thread of its own; one that is right only in the main thread is called there.",
+        "The port is loaded and called in a process of its own, where it may crash, hang or exit; what it prints is "
+        "not shown.",
     )
     parser.add_argument(
         "forward",
@@ -64,9 +64,9 @@ def run_check(args: argparse.Namespace) -> int:
     InputError
         If the port cannot be imported or the arguments make no sense.
     """
-    forward = load_function(args.forward)
-    backward = None if args.backward is None else load_function(args.backward)
-    report = check(forward, backward, convention=args.convention, **given(args, check, leave_out=_OWN))
+    report = check(
+        args.forward, args.backward, convention=args.convention, **given(args, check, leave_out=_OWN)
+    )
     print(report)
     if args.save is not None and report.findings:
         for path in report.save(args.save, args.forward, args.backward):

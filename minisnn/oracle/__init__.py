@@ -8,12 +8,14 @@ from .cases import Case
 from .check import assert_right, check
 from .gradcheck import GradcheckResult, gradcheck
 from .load import load_function
+from .process import Program
 from .report import Finding, Report
 
 __all__ = [
     "Case",
     "Finding",
     "GradcheckResult",
+    "Program",
     "Report",
     "assert_right",
     "check",

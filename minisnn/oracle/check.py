@@ -10,38 +10,36 @@ from typing import Any
 
 import numpy as np
 
-from ..checks import checked_count, checked_float
 from ..errors import DataError, InputError, one_line, shown
 from ..files import checked_folder, read_npz
-from ..reading import checked_name
+from ..streams import can_say
 from . import batteries
 from .cases import Case, reduce_case
 from .diagnosis import Record, diagnose
 from .judge import Judge, Verdict
 from .load import name_of
+from .plan import Batteries, checked_settings, plan
 from .port import Output, Port, Violation
+from .process import Program
 from .report import Finding, Report
 
-__all__ = ["assert_right", "check"]
+__all__ = ["Interrupted", "assert_right", "check", "judged"]
 
-_GRADIENTS = {
-    "single-spike": ("gated", "straight-through"),
-    "multi-spike": ("through-reset", "detached-reset"),
-}
-_DTYPES = {"both": ("float32", "float64"), "float32": ("float32",), "float64": ("float64",)}
 _REDUCE_SECONDS = 6.0
 
 
 def check(
-    forward: Callable[..., Any],
-    backward: Callable[..., Any] | None = None,
+    forward: Callable[..., Any] | str | Program,
+    backward: Callable[..., Any] | str | None = None,
     *,
     neuron: str = "single-spike",
-    gradient: str = "both",
+    gradient: str | None = None,
     dtype: str = "both",
     examples: int = 100,
     seed: int = 0,
     timeout: float = 10.0,
+    first_timeout: float = 120.0,
+    memory: int | None = None,
     bound: str = "standard",
     convention: str | Iterable[str] | None = None,
     save: str | Path | None = None,
@@ -50,20 +48,24 @@ def check(
 
     Parameters
     ----------
-    forward : callable
+    forward : callable, str or Program
+        A function of this process, which is called in a thread of its own; or, safe from every accident, the name of
+        one (``module:function``, ``path/to/file.py:function``), which is loaded and called in another process, or a
+        `Program` that answers both passes.
         ``forward(spikes, weight, bias, decay, threshold) -> (spikes, membrane)``: spikes (B, T, n_in) 0 or 1, weight
         (n_in, N), bias (N,), decay (N,), all in the dtype under test and writable copies; threshold a float.
         Returns the raster (B, T, N), or spike times (B, N) with T for never, and the membrane potential or None:
         bool, integer or float, in whatever `numpy.asarray` takes. Complex numbers, objects, text, dates, records and
         masked arrays are findings.
-    backward : callable, optional
+    backward : callable or str, optional
         ``backward(spikes, weight, bias, decay, threshold, surrogate_scale, gradient, grad_spikes) -> mapping`` with any
         of ``spikes, weight, bias, decay``; `gradient` is ``"gated"`` or ``"straight-through"``, in the
         conventional layer ``"through-reset"`` or ``"detached-reset"``.
     neuron : {"single-spike", "multi-spike"}
         Layer the port computes.
     gradient : {"both", "gated", "straight-through", "through-reset", "detached-reset"}
-        Which gradients to check; for the conventional layer "both" means ``"through-reset"``.
+        Which gradients to check, by default both; for the conventional layer "both" means ``"through-reset"``. A
+        program is asked for gradients only if this is given.
     dtype : {"both", "float32", "float64"}
         Precision under test.
     examples : int
@@ -71,8 +73,13 @@ def check(
     seed : int
         Of the drawn cases.
     timeout : float
-        Seconds allowed for a call. One that takes longer may have compiled: it is left to end within 120 s and made
-        again, and is a finding if it takes longer again.
+        Seconds allowed for a call. One that takes longer may have compiled: if `first_timeout` allows for it, it is
+        made again, and is a finding if it takes longer again.
+    first_timeout : float
+        Seconds that the first call of each function may take, import included; all calls of the function that compile
+        share them.
+    memory : int
+        Megabytes of address space that a port in a process of its own may take.
     bound : {"standard", "fft"}
         What the port may deviate: any order of summation, or a convolution by FFT (`minisnn.oracle.bounds`).
     convention : str or list of str, optional
@@ -102,39 +109,47 @@ def check(
     >>> report.passed, report.findings[0].violations[0].kind
     (False, 'membrane')
     """
-    neuron = checked_name("neuron", neuron, _GRADIENTS)
-    if not callable(forward) or not (backward is None or callable(backward)):
-        raise InputError(
-            f"forward and backward must be functions, got {shown(forward)} and {shown(backward)}"
-        )
-    choices = _GRADIENTS[neuron]
-    gradient = checked_name("gradient", gradient, ("both", *choices))
-    both = choices if neuron == "single-spike" else choices[:1]  # a port has one of the two resets
-    dtype = checked_name("dtype", dtype, _DTYPES)
-    examples = checked_count("examples", examples, low=1)
-    seed = checked_count("seed", seed)
+    judge = Judge(bound, convention)
+    if gradient is None and backward is not None:
+        gradient = "both"
+    settings = checked_settings(
+        judge, neuron=neuron, gradient=gradient, dtype=dtype, examples=examples, seed=seed
+    )
+    if backward is None and not isinstance(forward, Program):
+        settings["gradients"] = []
     try:
-        folder = None if save is None else checked_folder(save)
+        folder = None if save is None else checked_folder(save).absolute()
     except (OSError, TypeError, ValueError) as error:
         raise InputError(f"save must be a folder to write to, got {shown(save)}: {one_line(error)}") from None
-    judge = Judge(bound, convention)
-    settings = {
-        "neuron": neuron,
-        "dtypes": list(_DTYPES[dtype]),
-        "gradients": [] if backward is None else list(both) if gradient == "both" else [gradient],
-        "examples": examples,
-        "seed": seed,
-        "bound": judge.bound,
-        "convention": list(judge.convention),
-    }
-    port = Port(forward, backward, checked_float("timeout", timeout, low=0, open_low=True))
-    run = _Run(port, judge, settings)
-    try:
-        report = run.report()
-    finally:
-        port.close()
+    port = Port(forward, backward, timeout, first_timeout, memory)
+    report = judged(port, judge, settings, plan(settings, judge))
     if folder is not None:
         report.save(folder, name_of(forward), None if backward is None else name_of(backward))
+    return report
+
+
+class Interrupted(KeyboardInterrupt):
+    """Somebody interrupted a check: `report` says what was tried until then."""
+
+    def __init__(self, report: Report) -> None:
+        super().__init__()
+        self.report = report
+
+
+def judged(port: Port, judge: Judge, settings: dict[str, Any], plan: Iterable[Batteries]) -> Report:
+    """Try a port on all that is planned; it is closed then.
+
+    Raises
+    ------
+    Interrupted
+        With the report of what was tried until then.
+    """
+    try:
+        report = _Run(port, judge, settings).report(plan)
+    finally:
+        port.close()
+    if report.interrupted:
+        raise Interrupted(report)
     return report
 
 
@@ -145,36 +160,35 @@ class _Run:
         self.port, self.judge, self.settings = port, judge, settings
         self.records: dict[str, list[Record]] = {"forward": [], "backward": []}
         self.tried: dict[str, int] = {}
+        self.wrong = 0  # cases, of both directions
 
-    def report(self) -> Report:
-        started, asked = time.monotonic(), self.settings
-        for dtype in asked["dtypes"]:
-            cases = (asked["neuron"], dtype, asked["examples"], asked["seed"])
-            self.through("forward", batteries.forward(*cases))
-            if asked["gradients"]:
-                self.through("backward", batteries.backward(*cases, tuple(asked["gradients"]), self.judge))
+    def report(self, plan: Iterable[Batteries]) -> Report:
+        from tqdm import tqdm
+
+        started, interrupted = time.monotonic(), False
+        hidden = None if can_say() else True  # None: where it is no terminal
+        with tqdm(desc="minisnn check", unit=" cases", leave=False, disable=hidden) as self.progress:
+            try:
+                for direction, cases in plan:
+                    self.through(direction, cases)
+            except KeyboardInterrupt:
+                interrupted = True
+                self.port.give_up("interrupted: what follows is of the cases tried until then")
         findings = [self.finding(d) for d, records in self.records.items() if any(r.kinds for r in records)]
         if len(findings) == 2:
             findings[1] = replace(findings[1], diagnosis=findings[1].diagnosis.after_forward())
-        notes = []
-        if self.port.dead:
-            notes.append("the port did not answer in time; nothing was tried after that")
-        if self.port.in_callers_thread:
-            notes.append(
-                "the port answers rightly only in the thread that loaded it: called there, where a call that "
-                "never ends cannot be a finding"
-            )
         forward, backward = self.records.values()
         return Report(
             tuple(findings),
-            asked,
+            self.settings,
             self.tried,
             sum(int(np.prod(record.case.shape)) for record in forward if record.readable),
             sum(record.verdict.judged for record in forward),
             sum(record.verdict.undecided for record in forward),
             _largest_ratios([*forward, *backward]),
             time.monotonic() - started,
-            tuple(notes),
+            tuple(self.port.notes),
+            interrupted,
         )
 
     def through(self, direction: str, cases: Iterable[tuple[str, Iterable[Case]]]) -> None:
@@ -191,6 +205,9 @@ class _Run:
                 self.records[direction].append(record)
                 self.tried[battery] = self.tried.get(battery, 0) + 1
                 failed += bool(record.kinds)
+                self.wrong += bool(record.kinds)
+                self.progress.set_postfix_str(f"{self.wrong} wrong", refresh=False)
+                self.progress.update()
 
     def record(self, case: Case, repeat: bool) -> Record:
         output, verdict = _tried(self.port, self.judge, case)
@@ -201,7 +218,10 @@ class _Run:
                     "non-deterministic", "a second call with the same arguments gave another answer"
                 )
                 verdict = Verdict(
-                    (changed, *verdict.violations), verdict.ratios, verdict.judged, verdict.undecided
+                    (*again.violations, changed, *verdict.violations),
+                    verdict.ratios,
+                    verdict.judged,
+                    verdict.undecided,
                 )
         return Record(case, output, verdict)
 
@@ -255,26 +275,24 @@ def _largest_ratios(records: Iterable[Record]) -> dict[str, float]:
 
 
 def assert_right(
-    function: Callable[..., Any],
+    port: Callable[..., Any] | str | Program,
     case: Case | str | Path,
     *,
     bound: str = "standard",
     convention: str | Iterable[str] | None = None,
     timeout: float = 10.0,
 ) -> None:
-    """Raise AssertionError, with what is wrong, unless `function` answers a case rightly.
+    """Raise AssertionError, with what is wrong, unless `port` answers a case rightly.
 
     Parameters
     ----------
-    function : callable
+    port : callable, str or Program
         A forward or backward port, as the case demands (see `check`).
     case : Case or path
         A case, or the .npz file of one.
     bound, convention, timeout
         As in `check`.
     """
-    if not callable(function):
-        raise InputError(f"a port must be a function, got {shown(function)}")
     if not isinstance(case, Case):
         try:
             case = Case.from_arrays(read_npz(case))
@@ -282,10 +300,10 @@ def assert_right(
             raise DataError(
                 f"{case} is no case that minisnn check saved: it has no array {missing}"
             ) from None
-    port = Port(function, function, checked_float("timeout", timeout, low=0, open_low=True))
+    asked = Port(port, None if isinstance(port, Program) else port, timeout)
     try:
-        _, verdict = _tried(port, Judge(bound, convention), case)
+        _, verdict = _tried(asked, Judge(bound, convention), case)
     finally:
-        port.close()
+        asked.close()
     if verdict.violations:
         raise AssertionError("\n".join(f"{v.kind}: {v.detail}" for v in verdict.violations))

@@ -29,7 +29,17 @@ ACCIDENTS = {
         "raises an exception",
         "shapes (batch, time, neuron) and (n_in, n_out); T = 1; no input spike",
     ),
-    "timeout": ("does not answer in time", "an endless loop, a deadlock, or --timeout is too short"),
+    "timeout": (
+        "does not answer in time",
+        "an endless loop, a deadlock, or --timeout is too short; a program must flush each answer",
+    ),
+    "crash": ("ends its process by a signal", "memory outside an array; an assertion of native code"),
+    "exit": ("ends its process before it answers", "a call of exit; the program's loop over its cases"),
+    "memory": ("takes more memory than there is", "a product of all shapes; --memory is too small"),
+    "fork": ("lets a forked process come back from the call", "os.fork without os._exit in the child"),
+    "protocol": ("sends what is no answer", "the order of bytes; what is printed goes to standard error"),
+    "reused-buffer": ("overwrites an answer in a later call", "a buffer kept between calls; return a copy"),
+    "missing": ("leaves cases without an answer", "the recording was cut off, or the program left its loop"),
     "answer": ("does not return what a port returns", "(spikes, membrane), or a mapping of gradients"),
     "shape": (
         "returns an array of the wrong shape",
@@ -46,6 +56,12 @@ ACCIDENTS = {
         "state kept between calls; memory that nobody wrote; atomic additions in another order",
     ),
 }
+
+# The accidents that are the rule wherever they are seen, in this order.
+_FIRST = (
+    "crash", "exit", "memory", "fork", "protocol", "timeout", "reused-buffer", "changed-input", "non-deterministic",
+    "nan",
+)  # fmt: skip
 
 # What a violation is about, by its kind; gradients as the fields of the golden vectors are called.
 _QUANTITY = {f"gradient of {name}": f"grad_{name}" for name in GRADIENT_NAMES}
@@ -99,7 +115,7 @@ class Diagnosis:
 @np.errstate(all="ignore")
 def diagnose(failing: Sequence[Record], passing: Sequence[Record], judge: Judge) -> Diagnosis:
     """Name the rule that the port breaks, from the failing (at least one) and passing cases of one direction."""
-    for kind in ("timeout", "changed-input", "non-deterministic", "nan"):
+    for kind in _FIRST:
         if any(kind in record.kinds for record in failing):
             return _accident(kind)
     readable = [record for record in failing if record.readable]

@@ -10,6 +10,7 @@ from ..files import write_npz, write_text
 from .cases import Case
 from .diagnosis import Diagnosis
 from .port import Violation
+from .process import Program
 
 __all__ = ["Finding", "Report"]
 
@@ -54,11 +55,12 @@ class Report:
     ratios: dict[str, float]  # how near the port came: largest error over bound, by dtype and quantity
     seconds: float
     notes: tuple[str, ...] = ()  # what could not be judged
+    interrupted: bool = False  # before all was tried
 
     @property
     def passed(self) -> bool:
-        """Whether nothing was found."""
-        return not self.findings
+        """Whether all was tried and nothing was found."""
+        return not (self.findings or self.interrupted)
 
     def __str__(self) -> str:
         settings = self.settings
@@ -67,7 +69,7 @@ class Report:
             head += f", gradient {' and '.join(settings['gradients'])}"
         if settings["convention"]:
             head += f", convention {' and '.join(settings['convention'])}"
-        lines = [f"{'PASS' if self.passed else 'FAIL'}: {head}"]
+        lines = [f"{'PASS' if self.passed else 'FAIL' if self.findings else 'INTERRUPTED'}: {head}"]
         lines.append(
             "tried: " + ", ".join(f"{count} {name}" for name, count in self.tried.items()) + " cases"
         )
@@ -112,29 +114,35 @@ class Report:
             ],
         }
 
-    def save(self, folder: str | Path, forward: str, backward: str | None) -> list[Path]:
+    def save(
+        self, folder: str | Path, forward: str | Program | None, backward: str | None = None
+    ) -> list[Path]:
         """Write every finding's case as .npz with a pytest file that runs it; returns the files.
 
-        `forward` and `backward` are ``module:function`` or ``path/to/file.py:function``, for the pytest files.
+        `forward` and `backward` are the port as `check` takes it, by name; without one there are no pytest files.
         """
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
         written = []
         for k, finding in enumerate(self.findings, 1):
-            npz, test = folder / f"finding_{k}.npz", folder / f"test_finding_{k}.py"
-            write_npz(npz, finding.case.arrays())
-            spec = forward if finding.direction == "forward" else backward
+            written.append(folder / f"finding_{k}.npz")
+            write_npz(written[-1], finding.case.arrays())
+            port = forward if finding.direction == "forward" else backward or forward
+            if port is None:
+                continue
+            written.append(folder / f"test_finding_{k}.py")
             write_text(
-                test,
+                written[-1],
                 _PYTEST.format(
                     text=_in_quotes(finding.diagnosis.text),
                     k=k,
-                    spec=spec,
+                    program="Program, " * isinstance(port, Program),
+                    port=port,
+                    folder=str(Path.cwd()),
                     bound=self.settings["bound"],
                     convention=tuple(self.settings["convention"]),
                 ),
             )
-            written += [npz, test]
         return written
 
 
@@ -146,11 +154,11 @@ _PYTEST = '''"""The smallest failing case that minisnn check found: {text}."""
 
 from pathlib import Path
 
-from minisnn.oracle import assert_right, load_function
+from minisnn.oracle import {program}assert_right
 
 
-def test_finding_{k}():
-    function = load_function({spec!r})
-    case = Path(__file__).with_name("finding_{k}.npz")
-    assert_right(function, case, bound={bound!r}, convention={convention!r})
+def test_finding_{k}(monkeypatch):
+    case = Path(__file__).absolute().with_name("finding_{k}.npz")
+    monkeypatch.chdir({folder!r})  # from where the port was found
+    assert_right({port!r}, case, bound={bound!r}, convention={convention!r})
 '''
