@@ -131,9 +131,10 @@ def _poison(parts: Mapping[str, Any]) -> None:
 def _parts_of(kind: str, returned: Any) -> dict[str, Any]:
     """The arrays of what a function returned, each of its own; a membrane that is not reported is left out."""
     if kind == "forward":
-        if not isinstance(returned, (tuple, list)) or len(returned) != 2:
+        pair = list(itertools.islice(returned, 3)) if isinstance(returned, (tuple, list)) else []
+        if len(pair) != 2:  # counted here: a class of the port's own may say any length
             raise InputError(f"expected (spikes, membrane), got {type(returned).__name__}")
-        parts = dict(zip(("spikes", "membrane"), returned))
+        parts = dict(zip(("spikes", "membrane"), pair))
         return {
             name: _real(name, part) for name, part in parts.items() if name == "spikes" or part is not None
         }

@@ -102,7 +102,7 @@ def _take_bytes(data: bytearray) -> tuple[Message, int] | None:
         shape = struct.unpack_from(f"<{n_axes}I", data, at)
         at += 4 * n_axes
         end = at + math.prod(shape) * int(kind_of[1])
-        if end > LARGEST:
+        if at + 8 * math.prod(n or 1 for n in shape) > LARGEST:  # NumPy counts what an axis of 0 leaves out
             raise Accident("protocol", f"expected at most {LARGEST} bytes, got {name} of shape {shape}")
         if len(data) < end:
             return None

@@ -6,13 +6,17 @@ import subprocess
 import sys
 import time
 
+import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from minisnn.errors import InputError
 from minisnn.oracle.cases import from_entry
 from minisnn.oracle.golden import hand_entries
 from minisnn.oracle.judge import Judge
-from minisnn.oracle.port import Port
+from minisnn.oracle.port import Port, read_parts
+from minisnn.oracle.protocol import Accident, Message, encode, take
 from tests.hostile import AT_IMPORT, HARMLESS, HOSTILE, IN_BACKWARD, source
 
 LIMITS = {"timeout": 0.5, "first_timeout": 2.0, "memory": 4000}
@@ -93,3 +97,31 @@ def test_the_command_ends_with_a_verdict(name, tmp_path):
     kinds = {violation["kind"] for finding in findings for violation in finding["violations"]}
     assert done.returncode == (0 if name in HARMLESS else 1), done.stdout + done.stderr
     assert name in HARMLESS or kinds & set(HOSTILE[name][0].split()), done.stdout
+
+
+@given(st.data(), st.booleans())
+def test_damaged_answers_are_findings(data, text):
+    """Bytes of an answer replaced, cut out and put in: it is incomplete, an accident in a line, or judged."""
+    case = data.draw(st.sampled_from([case for case in CASES if not case.backward]))
+    times, potential = np.zeros((1, 1), np.int32), np.zeros(case.shape, np.float32)
+    answer = bytearray(encode(Message(3, "answer", {"spikes": times, "membrane": potential}), text))
+    for _ in range(data.draw(st.integers(1, 4))):
+        at = data.draw(st.integers(0, len(answer) - 1))
+        pieces = st.sampled_from(
+            [b"", b"NaN", b"1e999", b"[[", b"null", b'{"a":1}', b"9" * 400, b"\\ud800", b"\xff" * 12]
+        )
+        answer[at : at + data.draw(st.integers(0, 8))] = data.draw(pieces | st.binary(max_size=8))
+    try:
+        taken = take(answer + b"\n" * text, text)
+    except Accident as accident:
+        assert len(str(accident).splitlines()) == 1
+        return
+    if taken is not None:
+        for violation in Judge().verdict(case, read_parts(taken[0].parts, case)).violations:
+            assert len(violation.detail.splitlines()) == 1
+
+
+def test_a_shape_of_no_cells_that_is_too_large_all_the_same_is_an_accident():
+    empty = encode(Message(0, "answer", {"spikes": np.zeros((0, 7, 7, 7, 7), np.float32)}))
+    with pytest.raises(Accident, match="at most"):
+        take(bytearray(empty.replace(bytes([7, 0, 0, 0]), bytes([255] * 4))))
