@@ -19,7 +19,8 @@ def _gate(membrane, threshold, gradient):
 
 
 def _surrogate(membrane, threshold, scale):
-    return 1 / (1 + scale * np.abs(membrane - threshold)) ** 2
+    with np.errstate(over="ignore"):  # the square may be too large for a number, and h' then is 0
+        return 1 / (1 + scale * np.abs(membrane - threshold)) ** 2
 
 
 def dense_product(spikes, flat):
