@@ -4,6 +4,7 @@
 result (`minisnn.oracle.reference`); `gradcheck` checks a backward pass by complex step on the anchored twin.
 """
 
+from .answers import check_answers, write_cases
 from .cases import Case
 from .check import assert_right, check
 from .gradcheck import GradcheckResult, gradcheck
@@ -19,6 +20,8 @@ __all__ = [
     "Report",
     "assert_right",
     "check",
+    "check_answers",
     "gradcheck",
     "load_function",
+    "write_cases",
 ]

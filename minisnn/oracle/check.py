@@ -171,12 +171,11 @@ class _Run:
             try:
                 for direction, cases in plan:
                     self.through(direction, cases)
+                findings = self.findings()
             except KeyboardInterrupt:
                 interrupted = True
-                self.port.give_up("interrupted: what follows is of the cases tried until then")
-        findings = [self.finding(d) for d, records in self.records.items() if any(r.kinds for r in records)]
-        if len(findings) == 2:
-            findings[1] = replace(findings[1], diagnosis=findings[1].diagnosis.after_forward())
+                self.port.give_up("interrupted: this is of the cases tried until then")
+                findings = self.findings()
         forward, backward = self.records.values()
         return Report(
             tuple(findings),
@@ -224,6 +223,13 @@ class _Run:
                     verdict.undecided,
                 )
         return Record(case, output, verdict)
+
+    def findings(self) -> list[Finding]:
+        """One for each direction that fails, and how the second may follow from the first."""
+        findings = [self.finding(d) for d, records in self.records.items() if any(r.kinds for r in records)]
+        if len(findings) == 2:
+            findings[1] = replace(findings[1], diagnosis=findings[1].diagnosis.after_forward())
+        return findings
 
     # ---- the finding --------------------------------------------------------------------------------
 

@@ -11,11 +11,12 @@ none of these limits.
 from __future__ import annotations
 
 import queue
+import shlex
 import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -72,19 +73,8 @@ class Output:
         return {k: v for k, v in named.items() if v is not None} | dict(self.gradients or {})
 
 
-class _Transport(Protocol):
-    """Who takes a request to the port and brings the parts of the answer, or an accident's kind and detail."""
-
-    @property
-    def dead(self) -> bool: ...
-
-    def exchange(self, request: Message, limit: float) -> Mapping[str, Any]: ...
-
-    def close(self) -> None: ...
-
-
 class _Here:
-    """Functions of this process, in a thread that is abandoned when a call takes too long."""
+    """Functions of this process, in a thread that is abandoned when a call takes too long; otherwise as `Process`."""
 
     def __init__(self, functions: Mapping[str, Callable[..., Any]]) -> None:
         self.dead = False
@@ -167,8 +157,10 @@ class Port:
             parts = self._transport.exchange(request_of(case, self._asked), limit)
             took = time.monotonic() - started
             self._asked += 1
-            if "import" in parts and self._asked == 1:
-                raise InputError(parts["import"])
+            if "import" in parts:
+                if self._asked == 1:
+                    raise InputError(parts["import"])
+                parts = {"exit": parts["import"]}  # it was loaded before, and cannot be started anew
             if took > self._timeout:
                 self._patience[kind] -= took
             output = read_parts(parts, case)
@@ -193,9 +185,7 @@ class Port:
         answer = self.call(case)
         here.passing = None
         if right(answer) and not right(self.call(case)):
-            here.passing = (
-                KeyboardInterrupt,
-            )  # somebody else's, as soon as the port is known to answer there
+            here.passing = (KeyboardInterrupt,)  # somebody else's, now that the port is known to answer there
             self.notes.append(
                 "the port answers rightly only in the thread that loaded it: called there, where a call that "
                 "never ends cannot be a finding"
@@ -208,13 +198,21 @@ def _kind(case: Case) -> str:
     return "backward" if case.backward else "forward"
 
 
-def _transport(forward: Any, backward: Any, memory: int | None) -> _Transport:
+def _transport(forward: Any, backward: Any, memory: int | None) -> Process | _Here:
     if memory is not None:
         memory = checked_count("memory", memory, low=1)
     if isinstance(forward, Program):
         if backward is not None:
             raise InputError("a program answers both passes: ask by gradient, and leave out backward")
-        return Process(forward.words(), text=forward.text, memory=memory)
+        try:
+            words = shlex.split(forward.command)
+        except ValueError as error:
+            raise InputError(
+                f"a program is given as in a shell, got {shown(forward.command)}: {error}"
+            ) from None
+        if not words:
+            raise InputError("a program is given as in a shell, got nothing")
+        return Process(words, text=forward.text, memory=memory)
     functions = {"forward": forward} | ({} if backward is None else {"backward": backward})
     if all(isinstance(name, str) for name in functions.values()):
         return Process(python_command(functions), memory=memory)

@@ -8,7 +8,6 @@ from __future__ import annotations
 import contextlib
 import os
 import selectors
-import shlex
 import signal
 import subprocess
 import sys
@@ -41,22 +40,6 @@ class Program:
 
     command: str
     text: bool = False
-
-    def words(self) -> list[str]:
-        """The program and its arguments.
-
-        Raises
-        ------
-        InputError
-            If there is none, or a quotation does not end.
-        """
-        try:
-            words = shlex.split(self.command)
-        except ValueError as error:
-            raise InputError(f"a program is given as in a shell, got {self.command!r}: {error}") from None
-        if not words:
-            raise InputError("a program is given as in a shell, got nothing")
-        return words
 
 
 def python_command(functions: Mapping[str, str]) -> list[str]:
@@ -103,10 +86,10 @@ class Process:
             if self._process is None:
                 self._start()
             answer = self._answer(request, limit)
-            if "fork" not in answer.parts and answer.number != request.number:
+            number = request.number
+            if answer.number != number and "fork" not in answer.parts:
                 raise Accident(
-                    "protocol",
-                    f"expected the answer to request {request.number}, got that to {answer.number}",
+                    "protocol", f"expected the answer to request {number}, got that to {answer.number}"
                 )
             return answer.parts
         except Accident as accident:
@@ -127,10 +110,10 @@ class Process:
             raise InputError(f"cannot run {self._command[0]}: {error.strerror}") from None
         self._process = process
         if self._memory is not None:
-            import resource
+            import resource  # which not every system has
 
-            size, hard = self._memory * 2**20, resource.prlimit(process.pid, resource.RLIMIT_AS)[1]
-            resource.prlimit(process.pid, resource.RLIMIT_AS, (size, hard))
+            with contextlib.suppress(ProcessLookupError):
+                resource.prlimit(process.pid, resource.RLIMIT_AS, (self._memory * 2**20,) * 2)
         self._selector = selectors.DefaultSelector()
         self._input, self._output, self._noise = (
             pipe.fileno() for pipe in (process.stdin, process.stdout, process.stderr) if pipe is not None
@@ -212,10 +195,12 @@ class Process:
             return
         self._selector.close()
         process.stdin.close()  # type: ignore[union-attr]
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            process.wait(patience)
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.killpg(process.pid, signal.SIGKILL)
+        try:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(patience)
+        finally:  # however impatient the user is
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(process.pid, signal.SIGKILL)
         process.stdout.close()  # type: ignore[union-attr]
         process.stderr.close()  # type: ignore[union-attr]
         with contextlib.suppress(subprocess.TimeoutExpired):

@@ -151,7 +151,7 @@ def test_outputs_are_looked_at_before_the_work(command, monkeypatch, capsys, tmp
 
 def test_every_option_that_names_an_output_is_looked_at():
     """Whoever adds one adds it there, and here."""
-    inputs = {"data_dir", "resume", "run_dir", "folder"}  # the last is of `vectors`, and may be an input
+    inputs = {"data_dir", "resume", "run_dir", "answers", "folder"}  # `vectors` may read or write its folder
     for parser in parsers(cli._parser()):
         for action in parser._actions:
             if action.metavar in ("FILE", "DIR", "RUN_DIR") or action.type is Path:
