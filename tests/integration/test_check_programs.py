@@ -348,6 +348,6 @@ def test_saved_tests_run_from_any_folder(folder):
         assert main(["check", *port, *QUICK, "--save", f"found/{k}"]) == 1
     (folder / "slow.py").write_text(SLOW.replace("* 0, None", ", None"))
     (folder / "port").write_text((folder / "port").read_text().replace("1.01", "1.00"))
-    command = [sys.executable, *"-m pytest -q -p no:cacheprovider --import-mode=importlib".split(), folder]
-    done = subprocess.run(command, cwd="/", capture_output=True, text=True)
+    options = "-m pytest -q -p no:cacheprovider --import-mode=importlib"
+    done = subprocess.run([sys.executable, *options.split(), folder], cwd="/", capture_output=True, text=True)
     assert "2 passed" in done.stdout, done.stdout + done.stderr
