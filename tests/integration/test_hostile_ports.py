@@ -19,7 +19,16 @@ from minisnn.oracle.port import Port, read_parts
 from minisnn.oracle.protocol import Accident, Message, encode, take
 from tests.hostile import AT_IMPORT, HARMLESS, HOSTILE, IN_BACKWARD, source
 
-LIMITS = {"timeout": 0.5, "first_timeout": 2.0, "memory": 4000}
+
+def limits(name):
+    """Short ones for what hangs; the others have time, however busy the machine is."""
+    hangs = "timeout" in (HOSTILE | IN_BACKWARD).get(name, [""])[0]
+    memory = {"memory": 4000} if name in HOSTILE else {}
+    return memory | (
+        {"timeout": 0.5, "first_timeout": 2.0} if hangs else {"timeout": 20.0, "first_timeout": 60.0}
+    )
+
+
 CASES = [from_entry(entry, "float32") for entry in hand_entries() if entry.get("neuron") == "single-spike"]
 # Of each sort one that goes through the whole command in every run of the tests; all do with -m slow.
 SHOWN = ("sys.exit(0)", "os._exit(0) in call 20", "writes to address 0", "takes all memory", "holds the lock in C",
@@ -30,13 +39,14 @@ def first_finding(folder, name):
     """Kinds of the first violations that come of calls of a port, each made twice; none if all is right."""
     path, of_gradients = folder / "port.py", name in IN_BACKWARD
     path.write_text(source(name))
-    limits = (10.0, 20.0) if name in HARMLESS else LIMITS.values()
-    port = Port(f"{path}:forward", f"{path}:backward" if of_gradients else None, *limits)
+    port = Port(f"{path}:forward", f"{path}:backward" if of_gradients else None, **limits(name))
     judge = Judge()
     try:
         for case in (case for case in CASES if case.backward == of_gradients):
             first, again = port.call(case), port.call(case)
-            kinds = {v.kind for answer in (first, again) for v in judge.verdict(case, answer).violations}
+            found = [v for answer in (first, again) for v in judge.verdict(case, answer).violations]
+            assert all(violation.detail.isprintable() for violation in found)  # it is shown on a terminal
+            kinds = {violation.kind for violation in found}
             if kinds or not first.same_as(again):
                 return kinds or {"non-deterministic"}
     finally:
@@ -53,14 +63,14 @@ def test_a_hostile_port_is_a_finding_by_its_name(name, tmp_path):
         assert "\n" not in str(error)
         kinds = {"import"}
     assert kinds & expected
-    assert time.monotonic() - started < 20
+    assert time.monotonic() - started < 60
 
 
 @pytest.mark.parametrize("name", HARMLESS)
 def test_a_harmless_oddity_is_none(name, tmp_path):
     started = time.monotonic()
     assert first_finding(tmp_path, name) == set()
-    assert time.monotonic() - started < 20
+    assert time.monotonic() - started < 60
 
 
 def test_nothing_is_left_running(tmp_path):
@@ -82,10 +92,10 @@ def test_the_command_ends_with_a_verdict(name, tmp_path):
         str(tmp_path / "port.py:forward"),
         "--json=found.json",
     ]
-    limits = [f"--{option.replace('_', '-')}={value}" for option, value in LIMITS.items() if name in HOSTILE]
+    options = [f"--{option.replace('_', '-')}={value}" for option, value in limits(name).items()]
     environment = os.environ | {"PYTHONPATH": os.getcwd()}
     done = subprocess.run(
-        [*command, *limits, "--dtype=float32", "--examples=1"],
+        [*command, *options, "--dtype=float32", "--examples=1"],
         cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=90,
     )  # fmt: skip
     assert "Traceback" not in done.stderr
@@ -114,11 +124,11 @@ def test_damaged_answers_are_findings(data, text):
     try:
         taken = take(answer + b"\n" * text, text)
     except Accident as accident:
-        assert len(str(accident).splitlines()) == 1
+        assert str(accident).isprintable()
         return
     if taken is not None:
         for violation in Judge().verdict(case, read_parts(taken[0].parts, case)).violations:
-            assert len(violation.detail.splitlines()) == 1
+            assert violation.detail.isprintable()
 
 
 def test_a_shape_of_no_cells_that_is_too_large_all_the_same_is_an_accident():
