@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 
 from .. import solvers
-from ..errors import InputError
 from ..solvers.settings import settings
 from ..table import table as text_table
 from .agreement import disagreement, same_bits
@@ -51,7 +50,7 @@ class StepLine:
     peak_rss_mb: float | None = None
 
     def to_json(self) -> dict[str, Any]:
-        """The line as it stands in the file of ``--json``."""
+        """The line, as ``--json`` writes it."""
         line: dict[str, Any] = asdict(self)
         way, fault = line.pop("contestant"), line.pop("fault")
         del way["label"]
@@ -95,8 +94,6 @@ def measure_steps(
     memory: bool = True,
 ) -> list[StepLine]:
     """Check and time one training step of a workload, all contestants by turns in one run."""
-    if repeats < 1:
-        raise InputError(f"repeats must be at least 1, got {repeats}")
     events, labels = make_batch(what)
     raster, few = events.to_raster(np.float32), slice(_CHECKED_SAMPLES)
     faults: dict[Contestant, str] = {}

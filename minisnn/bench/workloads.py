@@ -14,33 +14,22 @@ from ..errors import InputError, unknown_name
 from ..network import Network
 from ..parameters import NetworkConfig
 from ..spikes import SpikeEvents
+from ..training.recipes import RULES
 
 __all__ = ["RULES", "WORKLOADS", "Workload", "make_batch", "make_network", "median_peak", "workload"]
 
 
 @dataclass(frozen=True)
 class Workload:
-    """A network and the kind of input it is fed.
-
-    Parameters
-    ----------
-    name : str
-        After the data set whose shape and sparseness it has.
-    n_inputs, n_hidden, n_classes, n_steps, batch : int
-        Sizes.
-    latency : bool
-        Input of latency-coded images: about 45 % of the inputs spike, once each. Otherwise events anywhere.
-    n_events : int
-        Without `latency`: events per sample, about (of two in one cell one is dropped).
-    """
+    """A network and its input, with the shape and the sparseness of the data set of that name."""
 
     name: str
     n_inputs: int
     n_hidden: int
     n_classes: int
     n_steps: int
-    latency: bool = False
-    n_events: int = 0
+    latency: bool = False  # as of latency-coded images: about 45 % of the inputs spike, once each
+    n_events: int = 0  # without `latency`: about so many per sample, anywhere (a cell takes only one)
     batch: int = 128
 
     @property
@@ -56,12 +45,6 @@ WORKLOADS = {
         Workload("nmnist", 2312, 200, 10, 300, n_events=4000),
         Workload("shd", 700, 200, 20, 500, n_events=8000),
     )
-}
-
-# What the two versions of the paper do in the backward pass and the readout.
-RULES: dict[str, dict[str, Any]] = {
-    "v1": {"gradient": "gated", "surrogate_scale": 100.0, "readout": "max", "learn_decay": False},
-    "v2": {"gradient": "straight-through", "surrogate_scale": 10.0, "readout": "sum", "learn_decay": True},
 }
 
 
@@ -101,16 +84,16 @@ def make_batch(what: Workload, seed: int = 0) -> tuple[SpikeEvents, NDArray[np.i
 def make_network(
     what: Workload, rule: str, neuron: str, events: SpikeEvents, *, seed: int = 0, dtype: str = "float32"
 ) -> Network:
-    """Network of a workload, weights scaled so that half of all (sample, neuron) pairs fire.
+    """Network of a workload, with weights scaled so that half of all (sample, neuron) pairs fire.
 
-    Biases are zero, so the potential is proportional to the weights: dividing them by the median over all
-    pairs of the largest potential puts the threshold at that median. Up to its first spike the conventional
+    Biases are zero, so the potential is proportional to the weights. Dividing the weights by the median over all
+    pairs of the largest potential puts the threshold at that median. Up to its first spike a neuron of the conventional
     layer has the same potential, so the share is the same there.
     """
     if rule not in RULES:
         raise unknown_name("rule", rule, RULES)
     sizes = (what.n_inputs, what.n_hidden, what.n_classes)
-    # A sum over hundreds of steps would saturate the softmax, and subnormal gradients be timed.
+    # A sum over hundreds of steps would saturate the softmax, and subnormal gradients would be timed.
     logit_scale = 1 / what.n_steps if RULES[rule]["readout"] == "sum" else 1.0
     config = NetworkConfig(sizes=sizes, neuron=neuron, dtype=dtype, logit_scale=logit_scale, **RULES[rule])
     network = Network.random(config, seed)

@@ -9,7 +9,7 @@ from typing import Any
 
 from ..errors import InputError
 from ..files import checked_folder
-from ..oracle import Program, check_answers, golden, vectors, write_cases
+from ..oracle import Program, check_answers, check_step, golden, vectors, write_cases
 from ..oracle.check import Interrupted, check
 from ..oracle.judge import CONVENTIONS
 from .options import add_json, add_options, given, write_json
@@ -54,6 +54,12 @@ def add_check_parser(subparsers: Any) -> argparse.ArgumentParser:
     parser.add_argument(
         "--answers", metavar="DIR", help="judge recorded answers to the cases of minisnn vectors DIR --cases"
     )
+    parser.add_argument(
+        "--network",
+        metavar="NETWORK.npz",
+        help="check a whole training step, STEP(spikes, labels, parameters, config) -> mapping with any of logits, "
+        "loss and gradients by name, on that network or finding; on small ones of every kind: any",
+    )
     add_options(parser, check, leave_out=_OWN)
     _add_convention(parser)
     add_json(parser.add_argument)
@@ -90,7 +96,14 @@ def run_check(args: argparse.Namespace) -> int:
     options = given(args, check, leave_out=("forward", "save"))
     port = args.forward if args.program is None else Program(args.program, args.text)
     try:
-        if args.answers is None:
+        if args.network is not None:
+            odd = options.keys() - inspect.signature(check_step).parameters
+            if odd or args.answers is not None:
+                raise InputError(
+                    f"--network is for a training step: leave out --{min(odd, default='answers')}"
+                )
+            report = check_step(port, None if args.network == "any" else args.network, **options)
+        elif args.answers is None:
             report = check(port, **options)
         elif options:
             raise InputError(f"--answers takes the settings of its folder: leave out --{min(options)}")

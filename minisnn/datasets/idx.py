@@ -16,7 +16,7 @@ from ..errors import DataError, unknown_name
 
 __all__ = ["check_labels", "find_idx", "read_idx", "read_images"]
 
-# A megabyte of a gzip file can unpack to a gigabyte, so what is asked for is limited, and read piece by piece.
+# A megabyte of a gzip file can unpack to a gigabyte, so sizes are limited and files read piece by piece.
 _LARGEST = 2**31  # bytes; MNIST has 47 million, the largest of its relatives 550 million
 _PIECE = 2**20
 _MOST_AXES = 8
@@ -26,7 +26,7 @@ FILES = {
     "test": ("t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte"),
 }
 
-# The md5 of every unpacked file as published, so that one set does not pass for another of the same names.
+# The md5 of every unpacked file as published: both sets have files of the same names.
 PUBLISHED = {
     "6bbc9ace898e44ae57da46a324031adb": ("mnist", "train-images-idx3-ubyte"),
     "a25bea736e30d166cdddb491f175f624": ("mnist", "train-labels-idx1-ubyte"),
@@ -125,12 +125,13 @@ def check_labels(folder: Path, name: str) -> None:
     """Raise `DataError` if a file of labels (small enough to look into) is published as that of another data set."""
     for _, file in FILES.values():
         path = find_idx(folder, file)
-        try:
-            labels = read_idx(path) if path is not None else None
-        except DataError:  # is told when the data set is read
+        if path is None:
             continue
-        if path is not None and labels is not None:
-            _check_origin(path, labels, name, file)
+        try:
+            labels = read_idx(path)
+        except DataError:  # reported when the data set is read
+            continue
+        _check_origin(path, labels, name, file)
 
 
 def read_images(

@@ -27,9 +27,7 @@ _SOURCES = {
 }
 # The folders that torchvision and tonic make, named after their classes.
 _CLASSES = {"mnist": "MNIST", "fashion-mnist": "FashionMNIST", "nmnist": "NMNIST", "shd": "SHD"}
-_WANTED = {
-    "mnist": f"{', '.join(_IDX)} (.gz or not)",
-    "fashion-mnist": f"{', '.join(_IDX)} (.gz or not)",
+_WANTED = dict.fromkeys(("mnist", "fashion-mnist"), f"{', '.join(_IDX)} (.gz or not)") | {
     "nmnist": "Train/<digit>/<number>.bin and Test/<digit>/<number>.bin",
     "shd": " and ".join(shd.FILES.values()),
 }
@@ -39,7 +37,7 @@ def _has_idx(folder: Path) -> list[bool]:
     return [find_idx(folder, file) is not None for file in _IDX]
 
 
-# Which of its files or folders a folder has: one is enough to recognise it, all make it complete.
+# Which files or folders of a data set a folder has. One is enough to recognise the data set, all make it complete.
 _HAS: dict[str, Callable[[Path], list[bool]]] = {
     "mnist": _has_idx,
     "fashion-mnist": _has_idx,
@@ -53,7 +51,7 @@ def _given(data_dir: str | Path | None) -> str | Path | None:
 
 
 def _candidates(name: str, data_dir: str | Path | None) -> Iterator[Path]:
-    """Folders that may have files of the data set, in the order in which they are asked."""
+    """Folders that may have files of the data set, in the order of the search."""
     given = _given(data_dir)
     places = [given, cache_folder() if data_dir is None else None]
     for place in [Path(place) for place in places if place is not None]:
@@ -63,7 +61,7 @@ def _candidates(name: str, data_dir: str | Path | None) -> Iterator[Path]:
 
 
 def _look(name: str, data_dir: str | Path | None) -> Path | None:
-    """Folder with files of the data set, or None; `DataError` if there is none but one with those of another."""
+    """Folder with files of the data set, or None; `DataError` if the only ones found are of another data set."""
     foreign = None
     for folder in _candidates(name, data_dir):
         if folder.is_dir() and any(_HAS[name](folder)):
@@ -86,7 +84,7 @@ def find(name: str, data_dir: str | Path | None = None) -> Path:
     name : {"mnist", "fashion-mnist", "nmnist", "shd"}
         The data set.
     data_dir : path, optional
-        Its folder, or the folder that folder is in (or torchvision's ``MNIST/raw`` and ``FashionMNIST/raw``);
+        Its folder, or the parent of that folder (or of torchvision's ``MNIST/raw`` and ``FashionMNIST/raw``);
         without it the environment variable ``MINISNN_DATA``, then the cache, where downloads are.
 
     Raises
@@ -123,7 +121,7 @@ def download(name: str, data_dir: str | Path | None = None) -> Path:
     if name not in _HAS:
         raise unknown_name("data set to download", name, _HAS)
     folder = _look(name, data_dir)
-    if folder is not None and all(_HAS[name](folder)):  # else nothing, or what an interrupted download left
+    if folder is not None and all(_HAS[name](folder)):  # an interrupted download leaves only some
         return folder
     parent = cache_folder() if data_dir is None else Path(data_dir)
     if parent is None:

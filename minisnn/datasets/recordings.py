@@ -40,14 +40,14 @@ def encode_recordings(
     n_neurons : int
         Input neurons.
     n_steps : int
-        T. Events of step T and later are left out.
+        T. Events in step T and later are left out.
     dt : float
         Length of a step, in milliseconds.
     binning : {"floor", "round"}
         An event at time t belongs to step ``floor(t / dt)``, or to the step nearest to ``t / dt`` (the
         published rule).
     counts : bool
-        Keep how often an input fires within a step; otherwise it fires once in it or not.
+        Keep how often an input fires within a step; otherwise it fires once or not at all.
 
     Returns
     -------
@@ -92,9 +92,8 @@ def encode_recordings(
             last_step, last_time = max(last_step, steps[-1]), max(last_time, times[-1])
             lasting = lasting or times[0] != times[-1]
         within = steps < n_steps  # before they become integers, which reach less far
-        cells = np.sort(steps[within].astype(np.int64) * n_neurons + neurons[within].astype(np.int64))
-        if not counts:
-            cells = cells[np.concatenate([[True], cells[1:] != cells[:-1]])] if len(cells) else cells
+        cells = steps[within].astype(np.int64) * n_neurons + neurons[within].astype(np.int64)
+        cells = np.sort(cells) if counts else np.unique(cells)
         pieces.append((cells % n_neurons).astype(np.int32))
         lengths.append(np.bincount(cells // n_neurons, minlength=n_steps))
     if not pieces:
@@ -117,7 +116,7 @@ def _checked(recording: Recording, n_neurons: int) -> Recording:
         raise InputError(f"a recording must be (times, neurons, name), got {shown(recording)}") from None
     times, neurons = read_array(f"{name}: times", times), read_array(f"{name}: neurons", neurons)
     if not neurons.size:
-        neurons = neurons.astype(np.int64)  # an empty list says nothing of its dtype
+        neurons = neurons.astype(np.int64)  # NumPy reads an empty list as floats
     if times.shape != neurons.shape or times.ndim != 1 or neurons.dtype.kind not in "iu":
         raise DataError(
             f"{name}: every event needs one time and one neuron, got {times.dtype} of shape {times.shape} and "
@@ -152,21 +151,8 @@ def pixel_neurons(
 ) -> NDArray[np.int64]:
     """Input neurons of the events of a sensor of pixels.
 
-    Parameters
-    ----------
-    x, y, polarity : (n_events,) integer
-        Column, row, and 0 or 1.
-    width, height : int
-        Of the sensor.
-    polarities : {"merged", "kept"}
-        ``y * width + x``; or the same plus ``width * height`` where the polarity is 1.
-    name : str
-        Of the recording, for errors.
-
-    Raises
-    ------
-    DataError
-        For events beyond the sensor.
+    Column, row and polarity (0 or 1) are integers, one of each for every event. The neuron is ``y * width + x``, plus
+    ``width * height`` if polarities are kept and the polarity is 1. `name` is used in errors.
     """
     if polarities not in POLARITIES:
         raise unknown_name("choice of polarities", polarities, POLARITIES)

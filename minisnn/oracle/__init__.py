@@ -11,6 +11,7 @@ from .gradcheck import GradcheckResult, gradcheck
 from .load import load_function
 from .process import Program
 from .report import Finding, Report
+from .step_check import check_step
 
 __all__ = [
     "Case",
@@ -21,6 +22,7 @@ __all__ = [
     "assert_right",
     "check",
     "check_answers",
+    "check_step",
     "gradcheck",
     "load_function",
     "write_cases",

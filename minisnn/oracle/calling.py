@@ -57,7 +57,7 @@ class Caller:
         for name, part in request.parts.items():
             if not isinstance(part, str):
                 copies.append((name, part.copy(), part.tobytes()))
-                part = copies[-1][1] if part.ndim else part.item()
+                part = copies[-1][1] if part.ndim or name.startswith("parameters/") else part.item()
             group, _, member = name.rpartition("/")  # "parameters/bias" is a member of a mapping
             (given.setdefault(group, {}) if group else given)[member] = part
         _poison(request.parts)

@@ -15,13 +15,14 @@ from ..files import checked_folder, read_npz
 from ..streams import can_say
 from . import batteries
 from .cases import Case, reduce_case
-from .diagnosis import Record, diagnose
+from .diagnosis import Diagnosis, Record, diagnose
 from .judge import Judge, Verdict
 from .load import name_of
 from .plan import Batteries, checked_settings, plan
 from .port import Output, Port, Violation
 from .process import Program
 from .report import Finding, Report
+from .step_cases import StepCase, StepJudge
 
 __all__ = ["Interrupted", "assert_right", "check", "judged"]
 
@@ -136,7 +137,13 @@ class Interrupted(KeyboardInterrupt):
         self.report = report
 
 
-def judged(port: Port, judge: Judge, settings: dict[str, Any], plan: Iterable[Batteries]) -> Report:
+def judged(
+    port: Port,
+    judge: Judge,
+    settings: dict[str, Any],
+    plan: Iterable[Batteries],
+    diagnose: Callable[..., Diagnosis] = diagnose,
+) -> Report:
     """Try a port on all that is planned; it is closed then.
 
     Raises
@@ -145,7 +152,7 @@ def judged(port: Port, judge: Judge, settings: dict[str, Any], plan: Iterable[Ba
         With the report of what was tried until then.
     """
     try:
-        report = _Run(port, judge, settings).report(plan)
+        report = _Run(port, judge, settings, diagnose).report(plan)
     finally:
         port.close()
     if report.interrupted:
@@ -156,9 +163,11 @@ def judged(port: Port, judge: Judge, settings: dict[str, Any], plan: Iterable[Ba
 class _Run:
     """One check: the cases tried so far, and what came of them."""
 
-    def __init__(self, port: Port, judge: Judge, settings: dict[str, Any]) -> None:
-        self.port, self.judge, self.settings = port, judge, settings
-        self.records: dict[str, list[Record]] = {"forward": [], "backward": []}
+    def __init__(
+        self, port: Port, judge: Judge, settings: dict[str, Any], diagnose: Callable[..., Diagnosis]
+    ) -> None:
+        self.port, self.judge, self.settings, self.diagnose = port, judge, settings, diagnose
+        self.records: dict[str, list[Record]] = {}
         self.tried: dict[str, int] = {}
         self.wrong = 0  # cases, of both directions
 
@@ -176,7 +185,9 @@ class _Run:
                 interrupted = True
                 self.port.give_up("interrupted: this is of the cases tried until then")
                 findings = self.findings()
-        forward, backward = self.records.values()
+        forward = [
+            r for direction, records in self.records.items() if direction != "backward" for r in records
+        ]
         return Report(
             tuple(findings),
             self.settings,
@@ -184,7 +195,7 @@ class _Run:
             sum(int(np.prod(record.case.shape)) for record in forward if record.readable),
             sum(record.verdict.judged for record in forward),
             sum(record.verdict.undecided for record in forward),
-            _largest_ratios([*forward, *backward]),
+            _largest_ratios(record for records in self.records.values() for record in records),
             time.monotonic() - started,
             tuple(self.port.notes),
             interrupted,
@@ -201,7 +212,7 @@ class _Run:
                 if self.port.dead or (failed >= 5 and not fixed):
                     break
                 record = self.record(case, repeat=fixed)
-                self.records[direction].append(record)
+                self.records.setdefault(direction, []).append(record)
                 self.tried[battery] = self.tried.get(battery, 0) + 1
                 failed += bool(record.kinds)
                 self.wrong += bool(record.kinds)
@@ -236,7 +247,7 @@ class _Run:
     def finding(self, direction: str) -> Finding:
         failing = [record for record in self.records[direction] if record.kinds]
         passing = [record for record in self.records[direction] if not record.kinds]
-        diagnosis = diagnose(failing, passing, self.judge)
+        diagnosis = self.diagnose(failing, passing, self.judge)
         telling = [r for r in failing if diagnosis.rule in r.kinds] or [r for r in failing if r.readable]
         smallest = min(telling or failing, key=lambda record: record.case.size)
         kinds = {diagnosis.rule} if diagnosis.rule in smallest.kinds else set(smallest.kinds)
@@ -260,7 +271,7 @@ class _Run:
         return Finding(direction, diagnosis, record.case, record.verdict.violations, len(failing), tried)
 
 
-def _tried(port: Port, judge: Judge, case: Case) -> tuple[Output, Verdict]:
+def _tried(port: Port, judge: Judge, case: Any) -> tuple[Output, Verdict]:
     """What a port answers to a case, in the thread where it is right, and the verdict."""
     output = port.call(case)
     verdict = judge.verdict(case, output)
@@ -275,14 +286,14 @@ def _largest_ratios(records: Iterable[Record]) -> dict[str, float]:
     largest: dict[str, float] = {}
     for record in records:
         for name, ratio in record.verdict.ratios.items():
-            key = f"{record.case.dtype} {name if name == 'membrane' else 'gradient of ' + name}"
+            key = f"{record.case.dtype} {name if name in ('membrane', 'logits', 'loss') else 'gradient of ' + name}"
             largest[key] = max(largest.get(key, 0.0), ratio)
     return dict(sorted(largest.items()))
 
 
 def assert_right(
     port: Callable[..., Any] | str | Program,
-    case: Case | str | Path,
+    case: Case | StepCase | str | Path,
     *,
     bound: str = "standard",
     convention: str | Iterable[str] | None = None,
@@ -293,22 +304,27 @@ def assert_right(
     Parameters
     ----------
     port : callable, str or Program
-        A forward or backward port, as the case demands (see `check`).
-    case : Case or path
+        A forward or backward port, or a training step, as the case demands (see `check` and `check_step`).
+    case : Case, StepCase or path
         A case, or the .npz file of one.
     bound, convention, timeout
         As in `check`.
     """
-    if not isinstance(case, Case):
+    if not isinstance(case, (Case, StepCase)):
+        arrays = read_npz(case)
         try:
-            case = Case.from_arrays(read_npz(case))
+            case = StepCase.from_arrays(arrays, case) if "labels" in arrays else Case.from_arrays(arrays)
         except KeyError as missing:
             raise DataError(
                 f"{case} is no case that minisnn check saved: it has no array {missing}"
             ) from None
-    asked = Port(port, None if isinstance(port, Program) else port, timeout)
+    step = isinstance(case, StepCase)
+    asked = Port(
+        port, None if step or isinstance(port, Program) else port, timeout, kind="step" if step else "forward"
+    )
+    judge = StepJudge(bound) if step else Judge(bound, convention)
     try:
-        _, verdict = _tried(asked, Judge(bound, convention), case)
+        _, verdict = _tried(asked, judge, case)
     finally:
         asked.close()
     if verdict.violations:

@@ -19,7 +19,7 @@ from .golden import flags, mistakes
 from .judge import Judge, Verdict
 from .port import GRADIENT_NAMES, Output
 
-__all__ = ["Diagnosis", "Record", "diagnose"]
+__all__ = ["Diagnosis", "Record", "accident", "diagnose", "gradient_precision"]
 
 Floats = NDArray[Any]
 
@@ -117,19 +117,19 @@ def diagnose(failing: Sequence[Record], passing: Sequence[Record], judge: Judge)
     """Name the rule that the port breaks, from the failing (at least one) and passing cases of one direction."""
     for kind in _FIRST:
         if any(kind in record.kinds for record in failing):
-            return _accident(kind)
+            return accident(kind)
     readable = [record for record in failing if record.readable]
     unread = [record for record in failing if not record.readable]
     if len(unread) > len(readable):  # where most answers cannot be judged, the others do not tell much
-        return _accident(unread[0].kinds[0])
+        return accident(unread[0].kinds[0])
     backward, judged = readable[0].case.backward, [r for r in (*failing, *passing) if r.readable]
     known = _whole(judged) or (_in_parts(judged) if backward else None)
     if known is not None:
         return known
     if unread:  # more telling than numbers that no known mistake explains
-        return _accident(unread[0].kinds[0])
+        return accident(unread[0].kinds[0])
     if any("raster" in record.kinds for record in readable):  # no rounding makes a second spike
-        return _in_parts(judged) or _accident("raster")
+        return _in_parts(judged) or accident("raster")
     if judge.bound == "standard":
         looser = Judge("fft", judge.convention)
         if not any(looser.verdict(record.case, record.output).violations for record in readable):
@@ -140,11 +140,12 @@ def diagnose(failing: Sequence[Record], passing: Sequence[Record], judge: Judge)
                 ("if time is convolved by FFT, --bound fft judges it by its own bound",),
             )
     if backward:
-        return _gradient_precision(readable) or _symptom(readable)
+        return gradient_precision(readable) or _symptom(readable)
     return _precision(readable, judge) or _in_parts(judged) or _symptom(readable)
 
 
-def _accident(kind: str) -> Diagnosis:
+def accident(kind: str) -> Diagnosis:
+    """The rule that is broken by what is seen before any number is judged."""
     return Diagnosis(kind, ACCIDENTS[kind][0], (ACCIDENTS[kind][1],))
 
 
@@ -257,8 +258,8 @@ def _precision(failing: Sequence[Record], judge: Judge) -> Diagnosis | None:
     return None
 
 
-def _gradient_precision(failing: Sequence[Record]) -> Diagnosis | None:
-    """The same for gradients, whose bounds grow with the unit of rounding."""
+def gradient_precision(failing: Sequence[Record]) -> Diagnosis | None:
+    """The same for quantities whose bounds grow with the unit of rounding, such as gradients."""
     dtype = failing[0].case.dtype
     # Error over bound, times the unit of the record's own precision: the unit that would explain the error.
     explaining = max(

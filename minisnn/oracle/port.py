@@ -118,6 +118,8 @@ class Port:
         leaves, and take half a minute at most.
     memory : int, optional
         Megabytes, for a port in a process of its own.
+    kind : {"forward", "step"}
+        Of the cases that `forward` is asked.
     """
 
     def __init__(
@@ -127,11 +129,12 @@ class Port:
         timeout: float,
         first_timeout: float = 120.0,
         memory: int | None = None,
+        kind: str = "forward",
     ) -> None:
         self._timeout = checked_float("timeout", timeout, low=0, open_low=True)
         self._first_timeout = checked_float("first_timeout", first_timeout, low=0)
         self._patience: dict[Any, float] = {}  # what is left of it, by kind and dtype
-        self._transport = _transport(forward, backward, memory)
+        self._transport = _transport({kind: forward, "backward": backward}, memory)
         self._given_up = False
         self._asked = 0
         self._settled: set[str] = set()  # whether the thread matters has been asked, by kind
@@ -153,7 +156,7 @@ class Port:
 
     def call(self, case: Case) -> Output:
         """Ask what a case is for, a second time where the first took long, because it may have compiled."""
-        key = case.backward, case.dtype
+        key = case.kind, case.dtype
         longest = max(self._timeout, self._first_timeout)
         if key in self._patience:
             longest = self._timeout + min(_COMPILATION, self._patience[key])
@@ -182,7 +185,7 @@ class Port:
 
     def retried(self, case: Case, wrong: Output, right: Callable[[Output], bool]) -> Output:
         """The answer `wrong` once more, or the one for which `right` is true that only the caller's thread gets."""
-        here, kind = self._transport, _kind(case)
+        here, kind = self._transport, case.kind
         if not isinstance(here, _Here) or here.passing is not None or here.dead or kind in self._settled:
             return wrong
         self._settled.add(kind)
@@ -199,11 +202,8 @@ class Port:
         return wrong
 
 
-def _kind(case: Case) -> str:
-    return "backward" if case.backward else "forward"
-
-
-def _transport(forward: Any, backward: Any, memory: int | None) -> Process | _Here:
+def _transport(asked: Mapping[str, Any], memory: int | None) -> Process | _Here:
+    forward, backward = asked.values()
     if memory is not None:
         memory = checked_count("memory", memory, low=1)
     if isinstance(forward, Program):
@@ -218,12 +218,14 @@ def _transport(forward: Any, backward: Any, memory: int | None) -> Process | _He
         if not words:
             raise InputError("a program is given as in a shell, got nothing")
         return Process(words, text=forward.text, memory=memory)
-    functions = {"forward": forward} | ({} if backward is None else {"backward": backward})
+    functions = {
+        kind: function for kind, function in asked.items() if kind != "backward" or backward is not None
+    }
     if all(isinstance(name, str) for name in functions.values()):
         return Process(python_command(functions), memory=memory)
     if not all(callable(function) for function in functions.values()):
         came = " and ".join(shown(function) for function in functions.values())
-        raise InputError(f"forward and backward must be functions, or both names of functions, got {came}")
+        raise InputError(f"{' and '.join(functions)} must be functions, or names of functions, got {came}")
     if memory is not None:
         raise InputError("memory is for a port in a process of its own: give its name, module:function")
     return _Here(functions)
@@ -231,12 +233,7 @@ def _transport(forward: Any, backward: Any, memory: int | None) -> Process | _He
 
 def request_of(case: Case, number: int) -> Message:
     """What is asked in a case: the arguments of the function, in their order."""
-    parts = {name: getattr(case, name) for name in GRADIENT_NAMES}
-    parts["threshold"] = np.float64(case.threshold)
-    if case.backward:
-        parts["surrogate_scale"] = np.float64(case.surrogate_scale)
-        parts |= {"gradient": case.gradient, "grad_spikes": case.grad_spikes}
-    return Message(number, _kind(case), parts)
+    return Message(number, case.kind, case.request())
 
 
 def _wrong(kind: str, detail: str) -> Output:
@@ -248,20 +245,15 @@ def read_parts(parts: Mapping[str, Any], case: Case) -> Output:
     for kind in _UNANSWERED:
         if isinstance(parts.get(kind), str):
             return _wrong(kind, one_line(parts[kind])[:400])
-    known = GRADIENT_NAMES if case.backward else ("spikes", "membrane")
-    unknown = [name for name in parts if name not in (*known, "hint")]
+    shapes = case.shapes()
+    unknown = [name for name in parts if name not in (*shapes, "hint")]
     if unknown or not ("spikes" in parts or (case.backward and parts)):
-        expected = f"{'any of ' * case.backward}{', '.join(known)}"
+        expected = f"{'any of ' * case.backward}{', '.join(shapes)}"
         return _wrong("answer", f"expected {expected}, got {one_line(', '.join(unknown or parts)) or 'none'}")
-    batch, n_steps, n_out = case.shape
-    shapes = {"spikes": [case.shape], "membrane": [case.shape]}
-    if case.backward:
-        shapes = {name: [getattr(case, name).shape] for name in GRADIENT_NAMES}
-    elif case.neuron == "single-spike":
-        shapes["spikes"] = [case.shape, (batch, n_out)]  # type: ignore[list-item]
+    n_steps = case.shape[1]
     arrays: dict[str, Floats] = {}
     for name in filter(parts.__contains__, shapes):
-        title = f"the gradient of {name}" if case.backward else name
+        title = f"the gradient of {name}" if case.kind == "backward" else name
         try:
             array = arrays[name] = real_array(title, parts[name])
         except InputError as error:

@@ -32,7 +32,7 @@ class Adam:
     learns : callable
         Whether a parameter of that name is trained.
     solver : Solver, optional
-        Whose ``adam_update`` is used: all have the same bits.
+        Its ``adam_update`` is used; all solvers have the same bits.
     weight_decay : float
         Decoupled, on weights only.
     """
@@ -80,12 +80,12 @@ class Adam:
         return arrays
 
     def move(self, parameters: Parameters) -> None:
-        """Go on with `parameters` of the same values where the solver computes, the moments beside them."""
+        """Continue with copies of the parameters on the solver's device, and move the moments there too."""
         self.parameters = parameters
         self.first, self.second = self.solver.to_device(self.first), self.solver.to_device(self.second)
 
     def load_arrays(self, arrays: dict[str, NDArray[Any]]) -> None:
-        """Take over what `to_arrays` made; every name and shape is checked."""
+        """Take over the arrays that `to_arrays` made; every name and shape is checked."""
         for name in self.names:
             for moments, kind in ((self.first, "first"), (self.second, "second")):
                 array = arrays.get(f"adam/{kind}/{name}")
@@ -103,7 +103,7 @@ class Adam:
 
 
 def _checked_gradient(name: str, gradient: Any, parameter: NDArray[Any]) -> NDArray[Any]:
-    """`gradient` as the update takes it, if it and the `parameter` that it will change are what they must be."""
+    """`gradient` as the update takes it; an error if it, or the `parameter` to be changed, is not fit for that."""
     flags = parameter.flags
     if not (flags.c_contiguous and flags.aligned and flags.writeable and parameter.dtype.isnative):
         raise InputError(

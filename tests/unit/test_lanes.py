@@ -146,7 +146,7 @@ def test_a_change_in_one_solver_file_is_not_answered_from_the_cache(tmp_path):
     )
     script = (
         "import numpy as np\n"
-        "from minisnn.solvers.compiled.events import event_matmul as matmul\n"
+        "from minisnn.solvers.compiled.event_products import event_matmul as matmul\n"
         "from minisnn.spikes import SpikeEvents\n"
         "events = SpikeEvents.from_raster(np.ones((1, 1, 2), np.float32))\n"
         "print(matmul(events, np.ones((2, 1), np.float32), np.empty((1, 1, 1), np.float32)).item())\n"

@@ -171,8 +171,7 @@ def test_more_spikes_than_conventional_are_drawn_below_the_line():
     from minisnn.reproduce.pictures import draw_bars
 
     worse = dataclasses.replace(
-        COMPARISON,
-        outcomes={"single-spike": runs([0.5], [30.0]), "multi-spike": runs([0.5], [20.0])},
+        COMPARISON, outcomes={"single-spike": runs([0.5], [30.0]), "multi-spike": runs([0.5], [20.0])}
     )
     saved = draw_bars([COMPARISON, worse]).axes[2]
     heights = [bar.get_height() for bar in saved.patches]
