@@ -179,10 +179,6 @@ IN_A_CALL = {
         "reused-buffer",
         "room = globals().setdefault(membrane.shape, membrane.copy())\nroom[...] = membrane\nreturn raster, room",
     ),
-    "takes away what reads answers": (
-        "answer exit",
-        "np.array = np.full = np.frombuffer = builtins.len = None",
-    ),
     # ---- it is wrong, and would have the judge look elsewhere
     "is wrong and patches the judge": (
         "membrane spikes",
@@ -235,6 +231,7 @@ HARMLESS = {
         "np.asarray = np.array_equal = np.isfinite = np.dtype = np.empty = json.dumps = os.write = os.read = None\n"
         "time.monotonic = time.sleep = sys.exit = builtins.print = builtins.open = None"
     ),
+    "takes away what reads answers": "np.array = np.full = np.frombuffer = np.errstate = builtins.len = None",
     "forgets modules": (
         "for name in list(sys.modules):\n    if name[:5] in ('numpy', 'minis', 'os'): del sys.modules[name]"
     ),
