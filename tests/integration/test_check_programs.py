@@ -60,7 +60,8 @@ while True:
         gi = np.cumsum(np.cumsum(gz[:, ::-1], 1), 1)[:, ::-1] / far**2
         for t in reversed(range(x.shape[1] - 1)):
             gi[:, t] += decay * gi[:, t + 1]
-        answer = {"weight": np.einsum("bti,btn->in", x, gi), "bias": gi.sum((0, 1))}
+        answer = {"weight": np.einsum("bti,btn->in", x, gi), "bias": gi.sum((0, 1)), "spikes": gi @ w.T}
+        answer["decay"] = (gi[:, 1:] * v[:, :-1]).sum((0, 1))
     asked += 1
     if fault == "number":
         number += 1
