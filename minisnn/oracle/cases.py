@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -114,20 +115,26 @@ def _take(
     return replace(case, spikes=spikes, weight=weight, bias=bias, decay=decay, grad_spikes=grad)
 
 
-def _smaller(case: Case) -> Iterator[Case]:
-    """Candidates that are simpler than `case`, the boldest first."""
+def _shorter(case: Case, refused: set[Any]) -> Iterator[Case]:
+    """Candidates with less along an axis, the boldest first; none of those that failed to fail before."""
     batch, n_steps, n_out = case.shape
     n_in = case.weight.shape[0]
     for axis, size in (("batch", batch), ("neurons", n_out), ("steps", n_steps), ("inputs", n_in)):
+        every, kept = np.arange(size), []
         if size > 3:
-            yield _take(case, **{axis: np.arange(size // 2)})
-            yield _take(case, **{axis: np.arange(size // 2, size)})
+            kept = [every[: size // 2], every[size // 2 :]]
         if 1 < size <= 24:
-            for k in reversed(range(size)):
-                yield _take(case, **{axis: np.delete(np.arange(size), k)})
-        for share in (4, 8, 32, 128, size) if size > 24 else ():
-            if share <= size:
-                yield _take(case, **{axis: np.arange(size - size // share)})
+            kept += [np.delete(every, k) for k in reversed(range(size))]
+        elif size > 24:
+            kept += [every[: size - size // share] for share in (4, 8, 32, 128, size) if share <= size]
+        for k, part in enumerate(kept):
+            if (axis, size, k) not in refused:
+                refused.add((axis, size, k))
+                yield _take(case, **{axis: part})
+
+
+def _simpler(case: Case) -> Iterator[Case]:
+    """Candidates with simpler numbers, the boldest first."""
     if case.bias.any():
         yield replace(case, bias=np.zeros_like(case.bias))
     for step in (1.0, 0.25, 1 / 64):
@@ -155,10 +162,10 @@ def _smaller(case: Case) -> Iterator[Case]:
 
 def reduce_case(case: Case, fails: Callable[[Case], bool], budget: Callable[[], bool]) -> Case:
     """The smallest case found that still fails: one simplification after another, as long as `budget()` is true."""
-    first, progress = case, True
+    first, progress, refused = case, True, set[Any]()
     while progress:
         progress = False
-        for candidate in _smaller(case):
+        for candidate in chain(_shorter(case, refused), _simpler(case)):
             if not budget():
                 break
             if fails(candidate):
