@@ -115,22 +115,20 @@ def _take(
     return replace(case, spikes=spikes, weight=weight, bias=bias, decay=decay, grad_spikes=grad)
 
 
-def _shorter(case: Case, refused: set[Any]) -> Iterator[Case]:
-    """Candidates with less along an axis, the boldest first; none of those that failed to fail before."""
+def _shorter(case: Case, refused: dict[Any, int]) -> Iterator[Case]:
+    """Candidates with less along an axis, by bisection; none like those that were asked for and did not fail."""
     batch, n_steps, n_out = case.shape
     n_in = case.weight.shape[0]
     for axis, size in (("batch", batch), ("neurons", n_out), ("steps", n_steps), ("inputs", n_in)):
-        every, kept = np.arange(size), []
-        if size > 3:
-            kept = [every[: size // 2], every[size // 2 :]]
-        if 1 < size <= 24:
-            kept += [np.delete(every, k) for k in reversed(range(size))]
-        elif size > 24:
-            kept += [every[: size - size // share] for share in (4, 8, 32, 128, size) if share <= size]
-        for k, part in enumerate(kept):
-            if (axis, size, k) not in refused:
-                refused.add((axis, size, k))
-                yield _take(case, **{axis: part})
+        every = np.arange(size)
+        for kept in ("first", "last"):
+            while (middle := (refused.get((axis, kept), 0) + size) // 2) > refused.get((axis, kept), 0):
+                yield _take(case, **{axis: every[:middle] if kept == "first" else every[size - middle :]})
+                refused[axis, kept] = middle
+        for k in every if 1 < size <= 24 else ():
+            if refused.setdefault((axis, size, k), 0) == 0:
+                refused[axis, size, k] = 1
+                yield _take(case, **{axis: np.delete(every, k)})
 
 
 def _simpler(case: Case) -> Iterator[Case]:
@@ -162,7 +160,7 @@ def _simpler(case: Case) -> Iterator[Case]:
 
 def reduce_case(case: Case, fails: Callable[[Case], bool], budget: Callable[[], bool]) -> Case:
     """The smallest case found that still fails: one simplification after another, as long as `budget()` is true."""
-    first, progress, refused = case, True, set[Any]()
+    first, progress, refused = case, True, dict[Any, int]()
     while progress:
         progress = False
         for candidate in chain(_shorter(case, refused), _simpler(case)):
