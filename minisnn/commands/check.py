@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import argparse
+import inspect
 from pathlib import Path
 from typing import Any
 
 from ..errors import InputError
 from ..files import checked_folder
-from ..oracle import golden, vectors
-from ..oracle.check import check
+from ..oracle import Program, check_answers, check_step, golden, vectors, write_cases
+from ..oracle.check import Interrupted, check
 from ..oracle.judge import CONVENTIONS
-from ..oracle.load import load_function
 from .options import add_json, add_options, given, write_json
 
 __all__ = ["add_check_parser", "add_vectors_parser", "run_check", "run_vectors"]
 
+# Options of `check` that say which cases are written.
+_OF_CASES = ("neuron", "gradient", "dtype", "examples", "seed", "bound")
 # Parameters of `check` that are no options of their own name and type.
 _OWN = ("forward", "backward", "convention", "save")
 
@@ -27,11 +29,13 @@ def add_check_parser(subparsers: Any) -> argparse.ArgumentParser:
         help="check another implementation of the layer",
         description="Check another implementation of the single-spike layer (or of the conventional one): "
         "exit code 0 if it is right, 1 with the broken rule and the smallest failing case if not, 2 for wrong use. "
-        "The port is called in a thread of its own; one that is right only in the main thread is called there.",
+        "The port is loaded and called in a process of its own, where it may crash, hang or exit; what it prints is "
+        "not shown.",
     )
     parser.add_argument(
         "forward",
         metavar="MODULE:FORWARD",
+        nargs="?",
         help="FORWARD(spikes, weight, bias, decay, threshold) -> (spikes or spike times, membrane or None); "
         "also path/to/file.py:FORWARD",
     )
@@ -41,13 +45,23 @@ def add_check_parser(subparsers: Any) -> argparse.ArgumentParser:
         help="BACKWARD(spikes, weight, bias, decay, threshold, surrogate_scale, gradient, grad_spikes) -> mapping "
         "with any of spikes, weight, bias, decay",
     )
-    add_options(parser, check, leave_out=_OWN)
     parser.add_argument(
-        "--convention",
-        action="append",
-        choices=tuple(CONVENTIONS),
-        help="; ".join(f"{name}: {text}" for name, text in CONVENTIONS.items()),
+        "--program",
+        metavar="COMMAND",
+        help="a program that reads cases and writes answers, in any language (PROTOCOL.md beside the golden vectors)",
     )
+    parser.add_argument("--text", action="store_true", help="the program speaks JSON, a case a line")
+    parser.add_argument(
+        "--answers", metavar="DIR", help="judge recorded answers to the cases of minisnn vectors DIR --cases"
+    )
+    parser.add_argument(
+        "--network",
+        metavar="NETWORK.npz",
+        help="check a whole training step, STEP(spikes, labels, parameters, config) -> mapping with any of logits, "
+        "loss and gradients by name, on that network or finding; on small ones of every kind: any",
+    )
+    add_options(parser, check, leave_out=_OWN)
+    _add_convention(parser)
     add_json(parser.add_argument)
     parser.add_argument(
         "--save", metavar="DIR", help="write the smallest failing cases, each with a pytest file"
@@ -56,22 +70,54 @@ def add_check_parser(subparsers: Any) -> argparse.ArgumentParser:
     return parser
 
 
+def _add_convention(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--convention",
+        action="append",
+        choices=tuple(CONVENTIONS),
+        help="; ".join(f"{name}: {text}" for name, text in CONVENTIONS.items()),
+    )
+
+
 def run_check(args: argparse.Namespace) -> int:
     """Run ``minisnn check``: 0 if the port is right, 1 if not.
 
     Raises
     ------
     InputError
-        If the port cannot be imported or the arguments make no sense.
+        If the port cannot be found or the arguments make no sense.
+    KeyboardInterrupt
+        If somebody interrupted it, once the report of what was tried is printed.
     """
-    forward = load_function(args.forward)
-    backward = None if args.backward is None else load_function(args.backward)
-    report = check(forward, backward, convention=args.convention, **given(args, check, leave_out=_OWN))
+    if sum(port is not None for port in (args.forward, args.program, args.answers)) != 1:
+        raise InputError("give one port: MODULE:FORWARD, or --program COMMAND, or --answers DIR")
+    if args.text and args.program is None:
+        raise InputError("--text is for --program; recorded answers are text if they are in answers.jsonl")
+    options = given(args, check, leave_out=("forward", "save"))
+    port = args.forward if args.program is None else Program(args.program, args.text)
+    try:
+        if args.network is not None:
+            odd = options.keys() - inspect.signature(check_step).parameters
+            if odd or args.answers is not None:
+                raise InputError(
+                    f"--network is for a training step: leave out --{min(odd, default='answers')}"
+                )
+            report = check_step(port, None if args.network == "any" else args.network, **options)
+        elif args.answers is None:
+            report = check(port, **options)
+        elif options:
+            raise InputError(f"--answers takes the settings of its folder: leave out --{min(options)}")
+        else:
+            report = check_answers(args.answers)
+    except Interrupted as stop:
+        report = stop.report
     print(report)
     if args.save is not None and report.findings:
-        for path in report.save(args.save, args.forward, args.backward):
+        for path in report.save(args.save, port, args.backward):
             print(f"wrote {path}")
     write_json(args.json, report.to_dict())
+    if report.interrupted:
+        raise KeyboardInterrupt
     return 0 if report.passed else 1
 
 
@@ -89,6 +135,14 @@ def add_vectors_parser(subparsers: Any) -> argparse.ArgumentParser:
         action="store_true",
         help="write nothing; exit code 1 if a file is missing, damaged or not current",
     )
+    parser.add_argument(
+        "--cases", action="store_true", help="write the cases of a check, for minisnn check --answers DIR"
+    )
+    add_options(parser, check, leave_out={*inspect.signature(check).parameters} - set(_OF_CASES))
+    _add_convention(parser)
+    parser.add_argument(
+        "--text", action="store_true", default=None, help="write the cases as JSON lines, too"
+    )
     add_json(parser.add_argument)
     parser.set_defaults(run=run_vectors)
     return parser
@@ -104,6 +158,11 @@ def run_vectors(args: argparse.Namespace) -> int:
     """
     if args.folder is None and not args.check:
         raise InputError("give a folder to write the golden vectors to, or --check to check the shipped set")
+    options = given(args, write_cases, leave_out=("folder",))
+    if (args.cases and args.check) or (options and not args.cases):
+        raise InputError(
+            "--cases is for writing the cases of a check, and the options of cases go with it alone"
+        )
     if args.check:
         folder = golden.SHIPPED if args.folder is None else Path(args.folder)
         wrong = vectors.differences(folder)
@@ -112,7 +171,8 @@ def run_vectors(args: argparse.Namespace) -> int:
         print(f"{'FAIL' if wrong else 'PASS'}: the golden vectors are {'not ' if wrong else ''}current")
         outcome: dict[str, Any] = {"passed": not wrong, "differences": wrong}
     else:
-        written = vectors.write(checked_folder(args.folder))
+        folder = checked_folder(args.folder)
+        written = write_cases(folder, **options) if args.cases else vectors.write(folder)
         print(f"wrote {len(written)} files to {args.folder}")
         outcome = {"passed": True, "files": [path.name for path in written]}
     write_json(args.json, outcome)

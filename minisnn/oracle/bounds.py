@@ -51,8 +51,9 @@ through the convolution. The conventional layer's recursion is ``gU[t] = c[t] be
 its gS from gx of the layer above, with that one's error e: gS~ grows to ``a = P^T (|gS| + e)`` and its error by
 ``P^T e``; in the conventional layer's recursion gS grows to ``|gS| + e``, and its error by ``e h'``. A logit is as
 far off as the potential at its maximum; a sum over time adds T roundings, the scale one more. The softmax is that of
-the logits that came, which are judged before it: a difference d of two is off by ``u |d|``, an exponential or a
-logarithm by 8 u (4 units in the last place), the sum over n classes by ``gamma_n``.
+the logits that came, which are judged before it, or of others within e of the reference's (two of them 2 e further
+apart): a difference d of two is off by ``u |d|``, an exponential or a logarithm by 8 u (4 units in the last place), the
+sum over n classes by ``gamma_n``.
 
 **FFT.** A convolution by FFT is accurate in norm, not term by term. Theorem 24.2: a transform of length n has
 relative error ``f = log2(n) g / (1 - log2(n) g)`` in the 2-norm, ``g = mu + gamma_4 (sqrt(2) + mu)``, mu the
@@ -482,14 +483,17 @@ def logit_bound(potential: Floats, bound: Floats, readout: str, scale: float, dt
 
 
 def cross_entropy_bounds(
-    logits: Floats, loss: Floats, probabilities: Floats, gradient: Floats, dtype: DTypeLike
+    logits: Floats, loss: Floats, probabilities: Floats, gradient: Floats, dtype: DTypeLike, error: Floats
 ) -> tuple[Floats, Floats]:
-    """How far the mean loss may be off, and B times its gradient by the logits, given the logits as they came.
+    """How far the mean loss may be off, and B times its gradient by the logits, given the `error` of the logits.
 
     `loss` (B,), `probabilities` and `gradient` (B, n_classes), by sample, are those of the reference.
     """
-    farthest, unit = np.ptp(logits, axis=1), _unit(dtype)
-    share = np.expm1(unit * (2 * farthest + logits.shape[1] + 24))  # of a probability
+    farthest, unit, off = np.ptp(logits, axis=1), _unit(dtype), 2 * error.max(axis=-1) * (logits.shape[1] > 1)
+    share = (
+        unit * (2 * farthest + logits.shape[1] + 24) + off
+    )  # the logarithm of a probability may be off by that
     of_loss = share + gamma(len(loss) + 16, dtype) * (np.abs(loss) + farthest + np.log(logits.shape[1]))
-    of_gradient = share[:, None] * probabilities + 3 * unit * np.abs(gradient) + 2 * _eta(dtype)
+    of_share = np.where(share[:, None] < 1, np.expm1(np.minimum(share, 1))[:, None] * probabilities, 1)
+    of_gradient = of_share + 3 * unit * np.abs(gradient) + 2 * _eta(dtype)
     return _with_reference(of_loss.mean(), dtype), _with_reference(of_gradient, dtype)

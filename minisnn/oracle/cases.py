@@ -55,6 +55,27 @@ class Case:
         return self.grad_spikes is not None
 
     @property
+    def kind(self) -> str:
+        """Which function is asked."""
+        return "backward" if self.backward else "forward"
+
+    def request(self) -> dict[str, Any]:
+        """The arguments of that function by name, in their order."""
+        parts = {name: getattr(self, name) for name in ("spikes", "weight", "bias", "decay")}
+        parts["threshold"] = np.float64(self.threshold)
+        if self.backward:
+            parts |= {"surrogate_scale": np.float64(self.surrogate_scale), "gradient": self.gradient}
+            parts["grad_spikes"] = self.grad_spikes
+        return parts
+
+    def shapes(self) -> dict[str, list[tuple[int, ...]]]:
+        """What an answer may hold, and in which shapes."""
+        if self.backward:
+            return {name: [getattr(self, name).shape] for name in ("spikes", "weight", "bias", "decay")}
+        times = [(self.shape[0], self.shape[2])] if self.neuron == "single-spike" else []
+        return {"spikes": [self.shape, *times], "membrane": [self.shape]}
+
+    @property
     def size(self) -> int:
         """How much there is to look at: the measure by which a case is made smaller."""
         batch, n_steps, n_out = self.shape
@@ -71,6 +92,10 @@ class Case:
         names = _FORWARD + (_BACKWARD if "grad_spikes" in arrays else ())
         values = {name: _TYPES.get(name, lambda v: np.asarray(v, dtype))(arrays[name]) for name in names}
         return cls(**({"id": "saved"} | about | values))
+
+    def smaller(self, refused: dict[Any, int]) -> Iterator[Case]:
+        """Candidates that are simpler, the boldest first; `refused` remembers those that did not fail."""
+        return chain(_shorter(self, refused), _simpler(self))
 
     def text(self) -> str:
         """The inputs as lines that can be worked by hand."""
@@ -163,7 +188,7 @@ def reduce_case(case: Case, fails: Callable[[Case], bool], budget: Callable[[], 
     first, progress, refused = case, True, dict[Any, int]()
     while progress:
         progress = False
-        for candidate in chain(_shorter(case, refused), _simpler(case)):
+        for candidate in case.smaller(refused):
             if not budget():
                 break
             if fails(candidate):

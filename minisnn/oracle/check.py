@@ -3,43 +3,42 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from ..checks import checked_count, checked_float
 from ..errors import DataError, InputError, one_line, shown
 from ..files import checked_folder, read_npz
-from ..reading import checked_name
+from ..streams import can_say
 from . import families
 from .cases import Case, reduce_case
-from .diagnosis import Record, diagnose
+from .diagnosis import Diagnosis, Record, diagnose
 from .judge import Judge, Verdict
 from .load import name_of
+from .plan import Batteries, checked_settings, plan
 from .port import GRADIENT_NAMES, Output, Port, Violation
+from .process import Program
 from .report import Finding, Report, Tally
+from .step_cases import StepCase, StepJudge
 
-__all__ = ["assert_right", "check"]
+__all__ = ["Interrupted", "assert_right", "check", "judged"]
 
-_GRADIENTS = {
-    "single-spike": ("gated", "straight-through"),
-    "multi-spike": ("through-reset", "detached-reset"),
-}
-_DTYPES = {"both": ("float32", "float64"), "float32": ("float32",), "float64": ("float64",)}
 _REDUCE_SECONDS = 6.0
 
 
 def check(
-    forward: Callable[..., Any],
-    backward: Callable[..., Any] | None = None,
+    forward: Callable[..., Any] | str | Program,
+    backward: Callable[..., Any] | str | None = None,
     *,
     neuron: str = "single-spike",
-    gradient: str = "both",
+    gradient: str | None = None,
     dtype: str = "both",
     examples: int = 100,
     seed: int = 0,
     timeout: float = 10.0,
+    first_timeout: float = 120.0,
+    memory: int | None = None,
     bound: str = "standard",
     convention: str | Iterable[str] | None = None,
     save: str | Path | None = None,
@@ -48,20 +47,24 @@ def check(
 
     Parameters
     ----------
-    forward : callable
+    forward : callable, str or Program
+        A function of this process, which is called in a thread of its own; or, safe from every accident, the name of
+        one (``module:function``, ``path/to/file.py:function``), which is loaded and called in another process, or a
+        `Program` that answers both passes.
         ``forward(spikes, weight, bias, decay, threshold) -> (spikes, membrane)``: spikes (B, T, n_in) 0 or 1, weight
         (n_in, N), bias (N,), decay (N,), all in the dtype under test and writable copies; threshold a float.
         Returns the raster (B, T, N), or spike times (B, N) with T for never, and the membrane potential or None:
         bool, integer or float, in whatever `numpy.asarray` takes. Complex numbers, objects, text, dates, records and
         masked arrays are findings.
-    backward : callable, optional
+    backward : callable or str, optional
         ``backward(spikes, weight, bias, decay, threshold, surrogate_scale, gradient, grad_spikes) -> mapping`` with any
         of ``spikes, weight, bias, decay``; `gradient` is ``"gated"`` or ``"straight-through"``, in the
         conventional layer ``"through-reset"`` or ``"detached-reset"``.
     neuron : {"single-spike", "multi-spike"}
         Layer the port computes.
     gradient : {"both", "gated", "straight-through", "through-reset", "detached-reset"}
-        Which gradients to check; for the conventional layer "both" means ``"through-reset"``.
+        Which gradients to check, by default both; for the conventional layer "both" means ``"through-reset"``. A
+        program is asked for gradients only if this is given.
     dtype : {"both", "float32", "float64"}
         Precision under test.
     examples : int
@@ -69,8 +72,13 @@ def check(
     seed : int
         Of the drawn cases.
     timeout : float
-        Seconds allowed for a call. One that takes longer may have compiled: it is left to end within 120 s and made
-        again, and is a finding if it takes longer again.
+        Seconds allowed for a call. One that takes longer may have compiled: if `first_timeout` allows for it, it is
+        made again, and is a finding if it takes longer again.
+    first_timeout : float
+        Seconds that the first call of each function may take in each dtype, import included; calls that compile later
+        share what it leaves, and take half a minute at most.
+    memory : int
+        Megabytes of address space that a port in a process of its own may take.
     bound : {"standard", "fft"}
         What the port may deviate: any order of summation, or a convolution by FFT (`minisnn.oracle.bounds`).
     convention : str or list of str, optional
@@ -100,83 +108,88 @@ def check(
     >>> report.passed, report.findings[0].violations[0].kind
     (False, 'membrane')
     """
-    neuron = checked_name("neuron", neuron, _GRADIENTS)
-    if not callable(forward) or not (backward is None or callable(backward)):
-        raise InputError(
-            f"forward and backward must be functions, got {shown(forward)} and {shown(backward)}"
-        )
-    choices = _GRADIENTS[neuron]
-    gradient = checked_name("gradient", gradient, ("both", *choices))
-    both = choices if neuron == "single-spike" else choices[:1]  # a port has one of the two resets
-    dtype = checked_name("dtype", dtype, _DTYPES)
-    examples = checked_count("examples", examples, low=1)
-    seed = checked_count("seed", seed)
+    judge = Judge(bound, convention)
+    if gradient is None and backward is not None:
+        gradient = "both"
+    settings = checked_settings(
+        judge, neuron=neuron, gradient=gradient, dtype=dtype, examples=examples, seed=seed
+    )
+    if backward is None and not isinstance(forward, Program):
+        settings["gradients"] = []
     try:
-        folder = None if save is None else checked_folder(save)
+        folder = None if save is None else checked_folder(save).absolute()
     except (OSError, TypeError, ValueError) as error:
         raise InputError(f"save must be a folder to write to, got {shown(save)}: {one_line(error)}") from None
-    judge = Judge(bound, convention)
-    settings = {
-        "neuron": neuron,
-        "dtypes": list(_DTYPES[dtype]),
-        "gradients": [] if backward is None else list(both) if gradient == "both" else [gradient],
-        "examples": examples,
-        "seed": seed,
-        "bound": judge.bound,
-        "convention": list(judge.convention),
-    }
-    port = Port(forward, backward, checked_float("timeout", timeout, low=0, open_low=True))
-    run = _Run(port, judge, settings)
-    try:
-        report = run.report()
-    finally:
-        port.close()
+    port = Port(forward, backward, timeout, first_timeout, memory)
+    report = judged(port, judge, settings, plan(settings, judge))
     if folder is not None:
         report.save(folder, name_of(forward), None if backward is None else name_of(backward))
+    return report
+
+
+class Interrupted(KeyboardInterrupt):
+    """Somebody interrupted a check: `report` says what was tried until then."""
+
+    def __init__(self, report: Report) -> None:
+        super().__init__()
+        self.report = report
+
+
+def judged(
+    port: Port,
+    judge: Judge,
+    settings: dict[str, Any],
+    plan: Iterable[Batteries],
+    diagnose: Callable[..., Diagnosis] = diagnose,
+) -> Report:
+    """Try a port on all that is planned; it is closed then.
+
+    Raises
+    ------
+    Interrupted
+        With the report of what was tried until then.
+    """
+    try:
+        report = _Run(port, judge, settings, diagnose).report(plan)
+    finally:
+        port.close()
+    if report.interrupted:
+        raise Interrupted(report)
     return report
 
 
 class _Run:
     """One check: the cases tried so far, and what came of them."""
 
-    def __init__(self, port: Port, judge: Judge, settings: dict[str, Any]) -> None:
-        self.port, self.judge, self.settings = port, judge, settings
-        self.records: dict[str, list[Record]] = {"forward": [], "backward": []}
+    def __init__(
+        self, port: Port, judge: Judge, settings: dict[str, Any], diagnose: Callable[..., Diagnosis]
+    ) -> None:
+        self.port, self.judge, self.settings, self.diagnose = port, judge, settings, diagnose
+        self.records: dict[str, list[Record]] = {}
+        self.wrong = 0  # cases, of both directions
 
-    def report(self) -> Report:
-        started, asked = time.monotonic(), self.settings
-        for dtype in asked["dtypes"]:
-            cases = (asked["neuron"], dtype, asked["examples"], asked["seed"], self.judge)
-            self.through("forward", families.forward(*cases))
-            if asked["gradients"]:
-                self.through("backward", families.backward(*cases, tuple(asked["gradients"])))
-        findings = [self.finding(d) for d, records in self.records.items() if any(r.kinds for r in records)]
-        if len(findings) == 2:
-            findings[1] = replace(findings[1], diagnosis=findings[1].diagnosis.after_forward())
-        notes = []
-        if self.port.dead:
-            notes.append("the port did not answer in time; nothing was tried after that")
-        if self.port.in_callers_thread:
-            notes.append(
-                "the port answers rightly only in the thread that loaded it: called there, where a call that "
-                "never ends cannot be a finding"
-            )
-        forward, backward = self.records.values()
-        if any(r.verdict.judged for r in forward) and not any(
-            "membrane" in r.verdict.ratios for r in forward
-        ):
-            notes.append("the port returns no membrane: V was judged only by the spikes that follow from it")
-        names = set[str]().union(*(record.verdict.ratios for record in backward))
-        if names and (missing := [name for name in GRADIENT_NAMES if name not in names]):
-            notes.append(f"the port returns no gradient of {', '.join(missing)}: not judged")
-        tried = {d: _tallies(records) for d, records in self.records.items() if records}
+    def report(self, plan: Iterable[Batteries]) -> Report:
+        from tqdm import tqdm
+
+        started, interrupted = time.monotonic(), False
+        hidden = None if can_say() else True  # None: where it is no terminal
+        with tqdm(desc="minisnn check", unit=" cases", leave=False, disable=hidden) as self.progress:
+            try:
+                for direction, cases in plan:
+                    self.through(direction, cases)
+                findings = self.findings()
+            except KeyboardInterrupt:
+                interrupted = True
+                self.port.give_up("interrupted: this is of the cases tried until then")
+                findings = self.findings()
         return Report(
             tuple(findings),
-            asked,
-            tried,
-            _largest_ratios([*forward, *backward]),
+            self.settings,
+            {direction: _tallies(records) for direction, records in self.records.items()},
+            _largest_ratios(record for records in self.records.values() for record in records),
             time.monotonic() - started,
-            tuple(notes),
+            (*self.port.notes, *self.not_judged()),
+            interrupted,
         )
 
     def through(self, direction: str, cases: Iterable[tuple[str, Iterable[Case]]]) -> None:
@@ -196,8 +209,11 @@ class _Run:
                     earlier[case] = record
                 elif not record.kinds:  # the numbers are not needed any more
                     record = replace(record, output=Output())
-                self.records[direction].append(replace(record, family=family))
+                self.records.setdefault(direction, []).append(replace(record, family=family))
                 failed += bool(record.kinds)
+                self.wrong += bool(record.kinds)
+                self.progress.set_postfix_str(f"{self.wrong} wrong", refresh=False)
+                self.progress.update()
 
     def record(self, case: Case, repeat: bool, earlier: Record | None = None) -> Record:
         """Try a case; twice if `repeat`, and beside the answer that came `earlier`."""
@@ -205,20 +221,39 @@ class _Run:
             (earlier.output, earlier.verdict) if earlier else _tried(self.port, self.judge, case)
         )
         if (repeat or verdict.violations) and not output.violations:
-            calls = 2 if earlier else 1
-            if not all(self.port.call(case).same_as(output) for _ in range(calls)):
+            answers = [self.port.call(case) for _ in range(2 if earlier else 1)]
+            if not all(answer.same_as(output) for answer in answers):
                 changed = Violation(
                     "non-deterministic", "another call with the same arguments gave another answer"
                 )
-                verdict = replace(verdict, violations=(changed, *verdict.violations))
+                accidents = [violation for answer in answers for violation in answer.violations]
+                verdict = replace(verdict, violations=(*accidents, changed, *verdict.violations))
         return Record(case, output, verdict)
+
+    def not_judged(self) -> Iterator[str]:
+        """What the port leaves out, and what that means."""
+        forward, backward = (self.records.get(direction, []) for direction in ("forward", "backward"))
+        if any(r.verdict.judged for r in forward) and not any(
+            "membrane" in r.verdict.ratios for r in forward
+        ):
+            yield "the port returns no membrane: V was judged only by the spikes that follow from it"
+        names = set[str]().union(*(record.verdict.ratios for record in backward))
+        if names and (missing := [name for name in GRADIENT_NAMES if name not in names]):
+            yield f"the port returns no gradient of {', '.join(missing)}: not judged"
+
+    def findings(self) -> list[Finding]:
+        """One for each direction that fails, and how the second may follow from the first."""
+        findings = [self.finding(d) for d, records in self.records.items() if any(r.kinds for r in records)]
+        if len(findings) == 2:
+            findings[1] = replace(findings[1], diagnosis=findings[1].diagnosis.after_forward())
+        return findings
 
     # ---- the finding --------------------------------------------------------------------------------
 
     def finding(self, direction: str) -> Finding:
         failing = [record for record in self.records[direction] if record.kinds]
         passing = [record for record in self.records[direction] if not record.kinds]
-        diagnosis = diagnose(failing, passing, self.judge)
+        diagnosis = self.diagnose(failing, passing, self.judge)
         telling = [r for r in failing if diagnosis.rule in r.kinds] or [r for r in failing if r.readable]
         smallest = min(telling or failing, key=lambda record: record.case.size)
         kinds = {diagnosis.rule} if diagnosis.rule in smallest.kinds else set(smallest.kinds)
@@ -242,7 +277,7 @@ class _Run:
         return Finding(direction, diagnosis, record.case, record.verdict.violations, seen)
 
 
-def _tried(port: Port, judge: Judge, case: Case) -> tuple[Output, Verdict]:
+def _tried(port: Port, judge: Judge, case: Any) -> tuple[Output, Verdict]:
     """What a port answers to a case, in the thread where it is right, and the verdict."""
     output = port.call(case)
     verdict = judge.verdict(case, output)
@@ -267,43 +302,46 @@ def _largest_ratios(records: Iterable[Record]) -> dict[str, float]:
     largest: dict[str, float] = {}
     for record in records:
         for name, ratio in record.verdict.ratios.items():
-            key = f"{record.case.dtype} {name if name == 'membrane' else 'gradient of ' + name}"
+            key = f"{record.case.dtype} {name if name in ('membrane', 'logits', 'loss') else 'gradient of ' + name}"
             largest[key] = max(largest.get(key, 0.0), ratio)
     return dict(sorted(largest.items()))
 
 
 def assert_right(
-    function: Callable[..., Any],
-    case: Case | str | Path,
+    port: Callable[..., Any] | str | Program,
+    case: Case | StepCase | str | Path,
     *,
     bound: str = "standard",
     convention: str | Iterable[str] | None = None,
     timeout: float = 10.0,
 ) -> None:
-    """Raise AssertionError, with what is wrong, unless `function` answers a case rightly.
+    """Raise AssertionError, with what is wrong, unless `port` answers a case rightly.
 
     Parameters
     ----------
-    function : callable
-        A forward or backward port, as the case demands (see `check`).
-    case : Case or path
+    port : callable, str or Program
+        A forward or backward port, or a training step, as the case demands (see `check` and `check_step`).
+    case : Case, StepCase or path
         A case, or the .npz file of one.
     bound, convention, timeout
         As in `check`.
     """
-    if not callable(function):
-        raise InputError(f"a port must be a function, got {shown(function)}")
-    if not isinstance(case, Case):
+    if not isinstance(case, (Case, StepCase)):
+        arrays = read_npz(case)
         try:
-            case = Case.from_arrays(read_npz(case))
+            case = StepCase.from_arrays(arrays, case) if "labels" in arrays else Case.from_arrays(arrays)
         except KeyError as missing:
             raise DataError(
                 f"{case} is no case that minisnn check saved: it has no array {missing}"
             ) from None
-    port = Port(function, function, checked_float("timeout", timeout, low=0, open_low=True))
+    step = isinstance(case, StepCase)
+    asked = Port(
+        port, None if step or isinstance(port, Program) else port, timeout, kind="step" if step else "forward"
+    )
+    judge = StepJudge(bound) if step else Judge(bound, convention)
     try:
-        _, verdict = _tried(port, Judge(bound, convention), case)
+        _, verdict = _tried(asked, judge, case)
     finally:
-        port.close()
+        asked.close()
     if verdict.violations:
         raise AssertionError("\n".join(f"{v.kind}: {v.detail}" for v in verdict.violations))

@@ -20,7 +20,7 @@ from .golden import flags, mistakes
 from .judge import Judge, Verdict
 from .port import GRADIENT_NAMES, Output
 
-__all__ = ["Diagnosis", "Record", "diagnose"]
+__all__ = ["Diagnosis", "Record", "accident", "diagnose", "gradient_precision"]
 
 Floats = NDArray[Any]
 
@@ -30,7 +30,17 @@ ACCIDENTS = {
         "raises an exception",
         "shapes (batch, time, neuron) and (n_in, n_out); T = 1; no input spike",
     ),
-    "timeout": ("does not answer in time", "an endless loop, a deadlock, or --timeout is too short"),
+    "timeout": (
+        "does not answer in time",
+        "an endless loop, a deadlock, or --timeout is too short; a program must flush each answer",
+    ),
+    "crash": ("ends its process by a signal", "memory outside an array; an assertion of native code"),
+    "exit": ("ends its process before it answers", "a call of exit; the program's loop over its cases"),
+    "memory": ("takes more memory than there is", "a product of all shapes; --memory is too small"),
+    "fork": ("lets a forked process come back from the call", "os.fork without os._exit in the child"),
+    "protocol": ("sends what is no answer", "the order of bytes; what is printed goes to standard error"),
+    "reused-buffer": ("overwrites an answer in a later call", "a buffer kept between calls; return a copy"),
+    "missing": ("leaves cases without an answer", "the recording was cut off, or the program left its loop"),
     "answer": ("does not return what a port returns", "(spikes, membrane), or a mapping of gradients"),
     "shape": (
         "returns an array of the wrong shape",
@@ -47,6 +57,12 @@ ACCIDENTS = {
         "state kept between calls; memory that nobody wrote; atomic additions in another order",
     ),
 }
+
+# The accidents that are the rule wherever they are seen, in this order.
+_FIRST = (
+    "crash", "exit", "memory", "fork", "protocol", "timeout", "reused-buffer", "changed-input", "non-deterministic",
+    "nan",
+)  # fmt: skip
 
 # What a violation is about, by its kind; gradients as the fields of the golden vectors are called.
 _QUANTITY = {f"gradient of {name}": f"grad_{name}" for name in GRADIENT_NAMES}
@@ -109,21 +125,21 @@ def diagnose(failing: Sequence[Record], passing: Sequence[Record], judge: Judge)
 
 
 def _rule(failing: Sequence[Record], passing: Sequence[Record], judge: Judge) -> Diagnosis:
-    for kind in ("timeout", "changed-input", "non-deterministic", "nan"):
+    for kind in _FIRST:
         if any(kind in record.kinds for record in failing):
-            return _accident(kind)
+            return accident(kind)
     readable = [record for record in failing if record.readable]
     unread = [record for record in failing if not record.readable]
     if len(unread) > len(readable):  # where most answers cannot be judged, the others do not tell much
-        return _accident(unread[0].kinds[0])
+        return accident(unread[0].kinds[0])
     backward, judged = readable[0].case.backward, [r for r in (*failing, *passing) if r.readable]
     known = _whole(judged) or (_in_parts(judged) if backward else None)
     if known is not None:
         return known
     if unread:  # more telling than numbers that no known mistake explains
-        return _accident(unread[0].kinds[0])
+        return accident(unread[0].kinds[0])
     if any("raster" in record.kinds for record in readable):  # no rounding makes a second spike
-        return _in_parts(judged) or _accident("raster")
+        return _in_parts(judged) or accident("raster")
     if judge.bound == "standard":
         looser = Judge("fft", judge.convention)
         if not any(looser.verdict(record.case, record.output).violations for record in readable):
@@ -134,11 +150,12 @@ def _rule(failing: Sequence[Record], passing: Sequence[Record], judge: Judge) ->
                 ("if time is convolved by FFT, --bound fft judges it by its own bound",),
             )
     if backward:
-        return _gradient_precision(readable) or _symptom(readable)
+        return gradient_precision(readable) or _symptom(readable)
     return _precision(readable, judge) or _in_parts(judged) or _symptom(readable)
 
 
-def _accident(kind: str) -> Diagnosis:
+def accident(kind: str) -> Diagnosis:
+    """The rule that is broken by what is seen before any number is judged."""
     return Diagnosis(kind, ACCIDENTS[kind][0], (ACCIDENTS[kind][1],))
 
 
@@ -251,8 +268,8 @@ def _precision(failing: Sequence[Record], judge: Judge) -> Diagnosis | None:
     return None
 
 
-def _gradient_precision(failing: Sequence[Record]) -> Diagnosis | None:
-    """The same for gradients, whose bounds grow with the unit of rounding."""
+def gradient_precision(failing: Sequence[Record]) -> Diagnosis | None:
+    """The same for quantities whose bounds grow with the unit of rounding, such as gradients."""
     dtype = failing[0].case.dtype
     # Error over bound, times the unit of the record's own precision: the unit that would explain the error.
     explaining = max(

@@ -13,7 +13,7 @@ from typing import Any
 
 from ..errors import DataError, one_line
 
-__all__ = ["SCHEMA", "SHIPPED", "flags", "hand_entries", "mistakes", "read_list"]
+__all__ = ["SCHEMA", "SHIPPED", "flags", "hand_entries", "mistakes", "read_list", "step_mistakes"]
 
 SCHEMA = "2.0"
 SHIPPED = Path(__file__).with_name("golden")
@@ -57,3 +57,9 @@ def flags() -> dict[str, str]:
 def mistakes() -> tuple[dict[str, Any], ...]:
     """Known mistakes: ``rule``, ``says``, ``look`` and ``answers`` by the id of a case of ``hand.json``."""
     return tuple(read_list(SHIPPED / "mistakes.json", "mistakes"))
+
+
+@functools.cache
+def step_mistakes() -> tuple[dict[str, Any], ...]:
+    """Known mistakes of a training step: ``rule``, ``says``, ``look``, and how they change the right numbers."""
+    return tuple(read_list(SHIPPED / "steps.json", "mistakes"))

@@ -36,7 +36,7 @@ from ..network import Network
 from ..reading import checked_flag
 from ..spikes import SpikeEvents
 from ..surrogate import fast_sigmoid, first_only_derivative
-from .port import real_array
+from .calling import real_array
 
 __all__ = ["GradcheckResult", "gradcheck"]
 

@@ -81,8 +81,10 @@ def _imported(name: object, folder: Path, load: Callable[[], Any]) -> Any:
         raise InputError(f"cannot import {name}: {type(error).__name__}: {one_line(error)}") from error
 
 
-def name_of(function: Callable[..., Any]) -> str:
-    """A name by which `load_function` finds `function` again, as well as one can be told."""
+def name_of(function: Any) -> Any:
+    """A name by which `load_function` finds `function` again, as well as one can be told; others by themselves."""
+    if not callable(function):
+        return function
     name = getattr(function, "__qualname__", type(function).__name__)
     module = getattr(function, "__module__", None) or "__main__"
     try:

@@ -1,20 +1,19 @@
-"""Calling somebody else's function: copies in, arrays out, and every accident a finding instead of a crash.
+"""A port that is asked: requests out, within their time; answers in, as arrays or as the accident that came instead.
 
-Calls run in a worker thread, where a call that never ends can be left behind: it is a finding, and no further call
-is made. A call may take long once, because it compiles; it is too slow if it takes as long again. A port that hangs
-in native code *without releasing the interpreter lock* stops the checker too; ctypes, cffi, torch and JAX release it.
-
-Some ports answer only in the thread that loaded them (signals, event loops, state kept for each thread). So a wrong
-answer is asked for again in the thread of the caller before it counts; if it is right there, and wrong in the worker
-again, all further calls are made in the caller's thread, where nobody can end a call that hangs.
+A function of this process is called in a worker thread, where a call that never ends can be left behind; it stops
+the checker if it hangs *without releasing the interpreter lock*. Some functions answer only in the thread that loaded
+them (signals, event loops, state kept for each thread). So a wrong answer is asked for again in the thread of the
+caller before it counts; if it is right there, and wrong in the worker again, all further calls are made in the
+caller's thread, where nobody can end a call that hangs. A port in a process of its own (`minisnn.oracle.process`) has
+none of these limits.
 """
 
 from __future__ import annotations
 
 import queue
+import shlex
 import threading
 import time
-import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -22,24 +21,31 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import InputError
-from ..reading import read_array
+from ..checks import checked_count, checked_float
+from ..errors import InputError, one_line, shown
+from .calling import Caller, real_array
 from .cases import Case
+from .process import Process, Program, python_command
+from .protocol import Message
 
-__all__ = ["GRADIENT_NAMES", "Output", "Port", "Violation", "real_array"]
+__all__ = ["GRADIENT_NAMES", "Output", "Port", "Violation", "read_parts", "request_of"]
 
 Floats = NDArray[Any]
-_COMPILATION = 120.0  # seconds that any call may take once
 GRADIENT_NAMES = ("spikes", "weight", "bias", "decay")
+_COMPILATION = 30.0  # seconds beyond `timeout` that a later call may take
+# Kinds of violations that say why there is nothing to judge; the port is lost after the first of them.
+_LOST = ("timeout", "memory", "crash", "exit", "fork", "protocol")
+_UNANSWERED = (*_LOST, "exception", "answer", "changed-input", "reused-buffer", "missing")
 
 
 @dataclass(frozen=True)
 class Violation:
     """One way in which an answer is wrong.
 
-    The kinds: ``"exception"``, ``"timeout"``, ``"answer"`` (not what a port returns), ``"shape"``, ``"nan"``,
-    ``"changed-input"``, ``"non-deterministic"``, ``"raster"`` (values, or more than one spike), ``"spikes"``,
-    ``"membrane"`` and ``"gradient of ..."``.
+    The kinds: ``"exception"``, ``"timeout"``, ``"memory"``, ``"crash"`` (killed by a signal), ``"exit"``, ``"fork"``,
+    ``"protocol"``, ``"missing"`` (of a recording), ``"answer"`` (not what a port returns), ``"shape"``, ``"nan"``,
+    ``"changed-input"``, ``"reused-buffer"``, ``"non-deterministic"``, ``"raster"`` (values, or more than one spike),
+    ``"spikes"``, ``"membrane"`` and ``"gradient of ..."``.
     """
 
     kind: str
@@ -68,207 +74,190 @@ class Output:
         return {k: v for k, v in named.items() if v is not None} | dict(self.gradients or {})
 
 
-class Worker:
-    """A thread that runs one call after another; abandoned when a call takes too long."""
+class _Here:
+    """Functions of this process, in a thread that is abandoned when a call takes too long; otherwise as `Process`."""
 
-    def __init__(self) -> None:
-        self._tasks: queue.SimpleQueue[Callable[[], Any] | None] = queue.SimpleQueue()
-        self._answers: queue.SimpleQueue[Any] = queue.SimpleQueue()
-        self._thread = threading.Thread(target=self._serve, daemon=True, name="minisnn-check")
-        self._thread.start()
+    def __init__(self, functions: Mapping[str, Callable[..., Any]]) -> None:
+        self.dead = False
+        self.caller = Caller(functions)
+        # What is no answer when it is raised in the caller's thread; None while calls are made in the worker.
+        self.passing: tuple[type[BaseException], ...] | None = None
+        self._requests: queue.SimpleQueue[Message | None] = queue.SimpleQueue()
+        self._answers: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()
+        threading.Thread(target=self._serve, daemon=True, name="minisnn-check").start()
 
     def _serve(self) -> None:
-        while (task := self._tasks.get()) is not None:
-            self._answers.put(_caught(task))
+        while (request := self._requests.get()) is not None:
+            self._answers.put(self.caller.answer(request))
 
-    def run(self, task: Callable[[], Any], timeout: float) -> Any:
-        """What `task` returns or raises; raises `queue.Empty` after `timeout` seconds."""
-        self._tasks.put(task)
-        return self._answers.get(timeout=timeout)
+    def exchange(self, request: Message, limit: float) -> Mapping[str, Any]:
+        if self.passing is not None:
+            return self.caller.answer(request, self.passing)
+        self._requests.put(request)
+        try:
+            return self._answers.get(timeout=limit)
+        except queue.Empty:
+            self.dead = True
+            return {"timeout": f"no answer within {limit:g} s"}
 
     def close(self) -> None:
-        """Let the thread end once it is idle."""
-        self._tasks.put(None)
-
-
-def _caught(task: Callable[[], Any]) -> Any:
-    try:
-        return task()
-    except BaseException as error:
-        # Whatever a port raises, SystemExit included, is an answer to report.
-        return error
+        self._requests.put(None)
 
 
 class Port:
-    """Functions under test, called safely.
+    """A port under test, called safely.
 
     Parameters
     ----------
-    forward : callable
-        ``forward(spikes, weight, bias, decay, threshold) -> (spikes, membrane)``.
-    backward : callable, optional
-        ``backward(spikes, weight, bias, decay, threshold, surrogate_scale, gradient, grad_spikes) -> mapping``.
+    forward, backward : callable, str, or Program
+        As in `check`.
     timeout : float
         Seconds allowed for a call that does not compile.
+    first_timeout : float
+        Seconds that the first call of a function may take in each dtype; calls that compile later share what it
+        leaves, and take half a minute at most.
+    memory : int, optional
+        Megabytes, for a port in a process of its own.
+    kind : {"forward", "step"}
+        Of the cases that `forward` is asked.
     """
 
     def __init__(
-        self, forward: Callable[..., Any], backward: Callable[..., Any] | None, timeout: float
+        self,
+        forward: Callable[..., Any] | str | Program,
+        backward: Callable[..., Any] | str | None,
+        timeout: float,
+        first_timeout: float = 120.0,
+        memory: int | None = None,
+        kind: str = "forward",
     ) -> None:
-        self.forward, self.backward, self.timeout = forward, backward, timeout
-        self.dead = False
-        self.in_callers_thread = False
-        self._settled: set[bool] = set()  # whether the thread matters has been asked, backward and forward
-        self._worker = Worker()
+        self._timeout = checked_float("timeout", timeout, low=0, open_low=True)
+        self._first_timeout = checked_float("first_timeout", first_timeout, low=0)
+        self._patience: dict[Any, float] = {}  # what is left of it, by kind and dtype
+        self._transport = _transport({kind: forward, "backward": backward}, memory)
+        self._given_up = False
+        self._asked = 0
+        self._settled: set[str] = set()  # whether the thread matters has been asked, by kind
+        self.notes: list[str] = []  # of what a report should say
+
+    @property
+    def dead(self) -> bool:
+        """Whether it has been given up."""
+        return self._given_up or self._transport.dead
+
+    def give_up(self, note: str) -> None:
+        """Ask nothing more; the report says why."""
+        self._given_up = True
+        self.notes.append(note)
 
     def close(self) -> None:
-        """Release the worker thread."""
-        self._worker.close()
+        """Release the worker thread, or end the process."""
+        self._transport.close()
 
     def call(self, case: Case) -> Output:
-        """Run the function a case is for, on fresh writable copies."""
-        return self._in_time(case, self._here if self.in_callers_thread else self._in_worker)
+        """Ask what a case is for, a second time where the first took long, because it may have compiled."""
+        key = case.kind, case.dtype
+        longest = max(self._timeout, self._first_timeout)
+        if key in self._patience:
+            longest = self._timeout + min(_COMPILATION, self._patience[key])
+        for limit in (longest, self._timeout):
+            started = time.monotonic()
+            parts = self._transport.exchange(request_of(case, self._asked), limit)
+            took = time.monotonic() - started
+            self._asked += 1
+            if "import" in parts:
+                if self._asked == 1:
+                    raise InputError(parts["import"])
+                parts = {"exit": parts["import"]}  # it was loaded before, and cannot be started anew
+            left = self._patience.setdefault(key, self._first_timeout)
+            self._patience[key] = max(0.0, left - took * (took > self._timeout))
+            output = read_parts(parts, case)
+            if took <= self._timeout or any(v.kind in _LOST for v in output.violations):
+                break
+        else:
+            output = _wrong("timeout", f"no answer within {self._timeout:g} s")
+        hint = parts.get("hint")
+        if isinstance(hint, str) and hint not in self.notes:
+            self.notes.append(hint)
+        if self.dead:
+            self.give_up("the port did not answer and was given up; nothing was tried after that")
+        return output
 
     def retried(self, case: Case, wrong: Output, right: Callable[[Output], bool]) -> Output:
         """The answer `wrong` once more, or the one for which `right` is true that only the caller's thread gets."""
-        if self.in_callers_thread or self.dead or case.backward in self._settled:
+        here, kind = self._transport, case.kind
+        if not isinstance(here, _Here) or here.passing is not None or here.dead or kind in self._settled:
             return wrong
-        self._settled.add(case.backward)
-        answer = self._in_time(case, lambda task, _: _caught(task))
-        if right(answer) and not right(self._in_time(case, self._in_worker)):
-            self.in_callers_thread = True
+        self._settled.add(kind)
+        here.passing = ()
+        answer = self.call(case)
+        here.passing = None
+        if right(answer) and not right(self.call(case)):
+            here.passing = (KeyboardInterrupt,)  # somebody else's, now that the port is known to answer there
+            self.notes.append(
+                "the port answers rightly only in the thread that loaded it: called there, where a call that "
+                "never ends cannot be a finding"
+            )
             return answer
         return wrong
 
-    def _in_worker(self, task: Callable[[], Any], limit: float) -> Any:
+
+def _transport(asked: Mapping[str, Any], memory: int | None) -> Process | _Here:
+    forward, backward = asked.values()
+    if memory is not None:
+        memory = checked_count("memory", memory, low=1)
+    if isinstance(forward, Program):
+        if backward is not None:
+            raise InputError("a program answers both passes: ask by gradient, and leave out backward")
         try:
-            return self._worker.run(task, limit)
-        except queue.Empty:
-            self.dead = True
-            return _wrong("timeout", f"no answer within {limit:g} s")
-
-    @staticmethod
-    def _here(task: Callable[[], Any], limit: float) -> Any:
-        """In the thread of the caller, who may interrupt."""
-        answer = _caught(task)
-        if isinstance(answer, KeyboardInterrupt):
-            raise answer
-        return answer
-
-    def _in_time(self, case: Case, run: Callable[[Callable[[], Any], float], Any]) -> Output:
-        for limit in (max(self.timeout, _COMPILATION), self.timeout):
-            started = time.monotonic()
-            output = self._once(case, run, limit)
-            if self.dead or time.monotonic() - started <= self.timeout:
-                return output
-        return _wrong("timeout", f"no answer within {self.timeout:g} s")
-
-    def _once(self, case: Case, run: Callable[[Callable[[], Any], float], Any], limit: float) -> Output:
-        originals = {name: getattr(case, name) for name in (*GRADIENT_NAMES, "grad_spikes")}
-        given = {name: array.copy() for name, array in originals.items() if array is not None}
-        arguments: list[Any] = [*(given[name] for name in GRADIENT_NAMES), float(case.threshold)]
-        if case.backward:
-            arguments += [float(case.surrogate_scale), case.gradient, given["grad_spikes"]]
-        function = self.backward if case.backward else self.forward
-        assert function is not None
-
-        def task() -> dict[str, Floats] | Output:
-            _poison(case)
-            answer = function(*arguments)
-            try:
-                return _gradients_of(answer) if case.backward else _parts_of(answer)
-            except Exception as error:  # objects that NumPy asks for their numbers run code of the port
-                return _wrong("answer", f"the answer cannot be read: {_first_line(error)}")
-
-        answer = run(task, limit)
-        if isinstance(answer, BaseException):
-            return _wrong("exception", f"{type(answer).__name__}: {_first_line(answer)}")
-        if isinstance(answer, Output) and answer.violations[0].kind == "timeout":
-            return answer
-        for name, array in given.items():
-            if not np.array_equal(array, originals[name]):
-                return _wrong("changed-input", f"the array passed as {name} was changed in place")
-        if isinstance(answer, Output):
-            return answer
-        return _read(answer, case)
+            words = shlex.split(forward.command)
+        except ValueError as error:
+            raise InputError(
+                f"a program is given as in a shell, got {shown(forward.command)}: {error}"
+            ) from None
+        if not words:
+            raise InputError("a program is given as in a shell, got nothing")
+        return Process(words, text=forward.text, memory=memory)
+    functions = {
+        kind: function for kind, function in asked.items() if kind != "backward" or backward is not None
+    }
+    if all(isinstance(name, str) for name in functions.values()):
+        return Process(python_command(functions), memory=memory)
+    if not all(callable(function) for function in functions.values()):
+        came = " and ".join(shown(function) for function in functions.values())
+        raise InputError(f"{' and '.join(functions)} must be functions, or names of functions, got {came}")
+    if memory is not None:
+        raise InputError("memory is for a port in a process of its own: give its name, module:function")
+    return _Here(functions)
 
 
-def _first_line(error: BaseException) -> str:
-    try:
-        text = str(error).strip().splitlines()
-    except Exception:  # an exception of the port may be unable to say what it is
-        text = []
-    return text[0] if text else "(no message)"
-
-
-def _poison(case: Case) -> None:
-    """Fill freed memory of the sizes a port will ask for with NaN, so that cells nobody writes are seen."""
-    shapes = {case.shape, (case.shape[0], case.shape[2])} | {getattr(case, n).shape for n in GRADIENT_NAMES}
-    held = [np.full(shape, np.nan, t) for shape in shapes for t in (case.dtype, np.float64) for _ in "ab"]
-    del held
+def request_of(case: Case, number: int) -> Message:
+    """What is asked in a case: the arguments of the function, in their order."""
+    return Message(number, case.kind, case.request())
 
 
 def _wrong(kind: str, detail: str) -> Output:
     return Output((Violation(kind, detail),))
 
 
-def real_array(name: str, value: Any) -> Floats:
-    """`value` as a float64 array of its own; lists may hold tensors and arrays.
-
-    Raises
-    ------
-    InputError
-        For numbers that are not real (complex ones too if the imaginary part is zero), objects, text, dates, records,
-        masked arrays: nothing becomes a number by being cast.
-    """
-    with warnings.catch_warnings(), np.errstate(all="ignore"):
-        # A warning of a conversion says nothing that the dtype does not say; as an error it would leave the checker.
-        warnings.simplefilter("ignore")
-        array = _array(name, value)
-        if array.dtype.kind not in "biuf":
-            raise InputError(f"{name} must be real numbers (bool, integer or float), got {array.dtype}")
-        return array.astype(np.float64)
-
-
-def _array(name: str, value: Any) -> NDArray[Any]:
-    if isinstance(value, (list, tuple)):
-        value = [v if isinstance(v, (int, float)) else _array(name, v) for v in value]
-    elif hasattr(value, "__array__") and not hasattr(value, "detach"):
-        value = np.asanyarray(value)  # so that a masked array is still one
-    return read_array(name, value)
-
-
-def _parts_of(answer: Any) -> dict[str, Floats] | Output:
-    """The arrays of a forward answer, by name; a membrane that is not reported is left out."""
-    if not isinstance(answer, (tuple, list)) or len(answer) != 2:
-        return _wrong("answer", f"expected (spikes, membrane), got {type(answer).__name__}")
-    parts = dict(zip(("spikes", "membrane"), answer))
-    return {
-        name: real_array(name, part) for name, part in parts.items() if name == "spikes" or part is not None
-    }
-
-
-def _gradients_of(answer: Any) -> dict[str, Floats] | Output:
-    """The arrays of a backward answer, by name."""
-    known = ", ".join(GRADIENT_NAMES)
-    if not isinstance(answer, Mapping):
-        return _wrong("answer", f"expected a mapping with any of {known}, got {type(answer).__name__}")
-    unknown = [str(name) for name in answer if str(name) not in GRADIENT_NAMES]
-    if unknown or not len(answer):
-        return _wrong("answer", f"expected any of {known}, got {', '.join(unknown) or 'none'}")
-    return {str(name): real_array(f"the gradient of {name}", value) for name, value in answer.items()}
-
-
-def _read(parts: Mapping[str, Floats], case: Case) -> Output:
-    """Judge shapes and values that no rounding explains."""
-    batch, n_steps, n_out = case.shape
-    shapes = {"spikes": [case.shape], "membrane": [case.shape]}
-    if case.backward:
-        shapes = {name: [getattr(case, name).shape] for name in GRADIENT_NAMES}
-    elif case.neuron == "single-spike":
-        shapes["spikes"] = [case.shape, (batch, n_out)]  # type: ignore[list-item]
-    for name, array in parts.items():
-        title = f"the gradient of {name}" if case.backward else name
+def read_parts(parts: Mapping[str, Any], case: Case) -> Output:
+    """The parts of an answer as arrays; shapes and values that no rounding explains are judged here."""
+    for kind in _UNANSWERED:
+        if isinstance(parts.get(kind), str):
+            return _wrong(kind, one_line(parts[kind])[:400])
+    shapes = case.shapes()
+    unknown = [name for name in parts if name not in (*shapes, "hint")]
+    if unknown or not ("spikes" in parts or (case.backward and parts)):
+        expected = f"{'any of ' * case.backward}{', '.join(shapes)}"
+        return _wrong("answer", f"expected {expected}, got {one_line(', '.join(unknown or parts)) or 'none'}")
+    n_steps = case.shape[1]
+    arrays: dict[str, Floats] = {}
+    for name in filter(parts.__contains__, shapes):
+        title = f"the gradient of {name}" if case.kind == "backward" else name
+        try:
+            array = arrays[name] = real_array(title, parts[name])
+        except InputError as error:
+            return _wrong("answer", str(error))
         if array.shape not in shapes[name]:
             expected = " or spike times ".join(str(shape) for shape in shapes[name])
             return _wrong("shape", f"{title} must have shape {expected}, got {array.shape}")
@@ -276,8 +265,8 @@ def _read(parts: Mapping[str, Floats], case: Case) -> Output:
             axes = "" if case.backward else "(sample, step, neuron) = "
             return _wrong("nan", f"{title} is not finite at {axes}{_place(~np.isfinite(array))}")
     if case.backward:
-        return Output(gradients=parts)
-    spikes, membrane = parts["spikes"], parts.get("membrane")
+        return Output(gradients=arrays)
+    spikes, membrane = arrays["spikes"], arrays.get("membrane")
     if spikes.ndim == 2:
         odd = (spikes < 0) | (spikes > n_steps) | (spikes != np.floor(spikes))
         if odd.any():

@@ -10,6 +10,7 @@ from ..files import write_npz, write_text
 from .cases import Case
 from .diagnosis import Diagnosis
 from .port import Violation
+from .process import Program
 
 __all__ = ["Finding", "Report", "Tally"]
 
@@ -61,11 +62,12 @@ class Report:
     ratios: dict[str, float]  # how near the port came: largest error over bound, by dtype and quantity
     seconds: float
     notes: tuple[str, ...] = ()  # what could not be judged
+    interrupted: bool = False  # before all was tried
 
     @property
     def passed(self) -> bool:
-        """Whether nothing was found."""
-        return not self.findings
+        """Whether all was tried and nothing was found."""
+        return not (self.findings or self.interrupted)
 
     def __str__(self) -> str:
         settings = self.settings
@@ -75,8 +77,8 @@ class Report:
             rest += f", gradient {' and '.join(settings['gradients'])}"
         if settings["convention"]:
             rest += f", convention {' and '.join(settings['convention'])}"
-        if self.passed:
-            lines = [f"PASS: {head}, {rest}"]
+        if not self.findings:
+            lines = [f"{'INTERRUPTED' if self.interrupted else 'PASS'}: {head}, {rest}"]
         else:
             lines = [f"FAIL: {head}, " + "\n".join(finding.text() for finding in self.findings), "", rest]
         lines += self._table()
@@ -91,9 +93,11 @@ class Report:
 
     def _table(self) -> list[str]:
         """Cases and numbers judged, a line for every family."""
-        lines = ["family   " + "".join(f"{d:>10} cases   judged  undecidable" for d in self.tried)]
-        for name in dict.fromkeys(name for tallies in self.tried.values() for name in tallies):
-            line = f"{name:9}"
+        names = list(dict.fromkeys(name for tallies in self.tried.values() for name in tallies))
+        width = max(map(len, ("family  ", *names))) + 1
+        lines = [f"{'family':{width}}" + "".join(f"{d:>10} cases   judged  undecidable" for d in self.tried)]
+        for name in names:
+            line = f"{name:{width}}"
             for tallies in self.tried.values():
                 tally = tallies.get(name, Tally())
                 line += f"{tally.cases:>16}{tally.judged:>9}{tally.undecided:>13}"
@@ -126,29 +130,35 @@ class Report:
             ],
         }
 
-    def save(self, folder: str | Path, forward: str, backward: str | None) -> list[Path]:
+    def save(
+        self, folder: str | Path, forward: str | Program | None, backward: str | None = None
+    ) -> list[Path]:
         """Write every finding's case as .npz with a pytest file that runs it; returns the files.
 
-        `forward` and `backward` are ``module:function`` or ``path/to/file.py:function``, for the pytest files.
+        `forward` and `backward` are the port as `check` takes it, by name; without one there are no pytest files.
         """
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
         written = []
         for k, finding in enumerate(self.findings, 1):
-            npz, test = folder / f"finding_{k}.npz", folder / f"test_finding_{k}.py"
-            write_npz(npz, finding.case.arrays())
-            spec = forward if finding.direction == "forward" else backward
+            written.append(folder / f"finding_{k}.npz")
+            write_npz(written[-1], finding.case.arrays())
+            port = forward if finding.direction == "forward" else backward or forward
+            if port is None:
+                continue
+            written.append(folder / f"test_finding_{k}.py")
             write_text(
-                test,
+                written[-1],
                 _PYTEST.format(
                     text=_in_quotes(finding.diagnosis.text),
                     k=k,
-                    spec=spec,
+                    program="Program, " * isinstance(port, Program),
+                    port=port,
+                    folder=str(Path.cwd()),
                     bound=self.settings["bound"],
                     convention=tuple(self.settings["convention"]),
                 ),
             )
-            written += [npz, test]
         return written
 
 
@@ -164,11 +174,11 @@ _PYTEST = '''"""The smallest failing case that minisnn check found: {text}."""
 
 from pathlib import Path
 
-from minisnn.oracle import assert_right, load_function
+from minisnn.oracle import {program}assert_right
 
 
-def test_finding_{k}():
-    function = load_function({spec!r})
-    case = Path(__file__).with_name("finding_{k}.npz")
-    assert_right(function, case, bound={bound!r}, convention={convention!r})
+def test_finding_{k}(monkeypatch):
+    case = Path(__file__).absolute().with_name("finding_{k}.npz")
+    monkeypatch.chdir({folder!r})  # from where the port was found
+    assert_right({port!r}, case, bound={bound!r}, convention={convention!r})
 '''

@@ -6,8 +6,8 @@ them, all that follows is a sum of known terms. The bounds of a layer's gx are h
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -18,12 +18,72 @@ from ..network import Activity
 from ..parameters import NetworkConfig, Parameters
 from . import bounds
 from .cases import Case
-from .judge import compare, wrong_value
+from .judge import Judge, compare, wrong_value
 from .reference import Forward, reference_backward, reference_cross_entropy, reference_forward
 
-__all__ = ["layer_fault", "step_fault"]
+__all__ = [
+    "Expected",
+    "Layer",
+    "backward_rule",
+    "expected_step",
+    "layer_fault",
+    "peaks",
+    "run_layer",
+    "shared_by_all",
+    "step_fault",
+]
 
 Floats = NDArray[Any]
+Expected = dict[str, tuple[Any, Any]]  # value and bound, by name
+_PARTS = ("weight", "bias", "decay")
+_STANDARD = Judge()
+
+
+@dataclass(frozen=True)
+class Layer:
+    """A layer in a step: what it was given, the reference's forward pass, and how far another may be off."""
+
+    case: Case  # the gradient that arrives is not in it yet
+    forward: Forward
+    bound: Floats  # (B, T, N), of the potential
+    shared: bool  # whether its neurons have one decay
+
+
+def run_layer(
+    name: str,
+    neuron: str,
+    threshold: float,
+    spikes: Floats,
+    parameters: Sequence[Floats],
+    *,
+    judge: Judge = _STANDARD,
+    fired: NDArray[np.bool_] | None = None,
+) -> Layer:
+    """A layer of `neuron` or ``"readout"``, given weight, bias and decay; `fired` are spikes to take over."""
+    weight, bias, decay = parameters
+    each = np.broadcast_to(decay, bias.shape)
+    case = Case(name, neuron, np.asarray(spikes), weight, bias, each, threshold=threshold)
+    forward = reference_forward(case, fired=fired)
+    resets = forward.fired if neuron == "multi-spike" else None
+    return Layer(case, forward, judge.potential_bound(case, resets), decay.ndim == 0)
+
+
+def peaks(layer: Layer, margin: float = 1.0) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+    """(B, N) step of the first maximum of the potential, and whether another may be it within `margin` bounds.
+
+    A potential to which no term contributes is 0 however it is computed.
+    """
+    case, potential = layer.case, layer.forward.potential
+    absolute, _ = bounds.absolute_potential(case.spikes, case.weight, case.bias, case.decay)
+    room = np.where(absolute > 0, margin * layer.bound, 0.0)
+    first = potential.argmax(axis=1)
+    at_peak = [np.take_along_axis(values, first[:, None], axis=1) for values in (potential, room)]
+    near = (potential + room >= at_peak[0] - at_peak[1]) & (room + at_peak[1] > 0)
+    near &= np.arange(potential.shape[1])[:, None] != first[:, None]
+    return first, near.any(axis=1)
+
+
+# ---- solvers, whose traces are known ------------------------------------------------------------------
 
 
 def layer_fault(
@@ -34,11 +94,10 @@ def layer_fault(
     `spikes` (B, T, n_in) are the input raster, `grad_spikes` (B, T, N) the gradient that arrived, `scale` the
     surrogate's, and `gradient` the rule, as in `Case`.
     """
-    judged = _Judgement()
-    case, forward, _ = judged.forward("layer", trace, spikes)
-    case = replace(case, grad_spikes=grad_spikes, surrogate_scale=scale, gradient=gradient)
-    judged.backward(case, forward, {"": vars(gradients)}, trace.decay)
-    return judged.fault
+    layer = _traced("layer", trace, spikes)
+    expected, *_ = _gradients(layer, grad_spikes, 0.0, (scale, gradient), {"from_membrane": True})
+    faults = [*_wrong_trace(layer, trace), *_wrong(expected, vars(gradients), "layer: gradient of ")]
+    return next(iter(faults), None)
 
 
 def step_fault(
@@ -61,116 +120,141 @@ def step_fault(
     answers : dict of (mean loss, gradients by name)
         As they came, in one or several ways; the keys are put before what is wrong.
     """
-    judged = _Judgement()
-    layers = []
-    for k, trace in enumerate(activity.hidden, start=1):
+    layers: list[Layer] = []
+    faults: list[str] = []
+    traces: list[Trace | ReadoutTrace] = [*activity.hidden, activity.readout]
+    for k, trace in enumerate(traces, start=1):
         name = "hidden layer" if len(activity.hidden) == 1 else f"hidden layer {k}"
-        layers.append((f"hidden{k}", trace.decay, *judged.forward(name, trace, spikes)))
-        spikes = trace.spikes
-    readout = activity.readout
-    layers.append(("readout", readout.decay, *judged.forward("readout", readout, spikes)))
-    losses = {how: loss for how, (loss, _) in answers.items()}
-    gradient, incoming = judged.loss(readout, *layers[-1][-2:], labels, losses)
-    for name, decay, case, forward, _ in reversed(layers):
-        if case.neuron == "single-spike":
-            rule = config.gradient
+        layers.append(_traced("readout" if isinstance(trace, ReadoutTrace) else name, trace, spikes))
+        faults += _wrong_trace(layers[-1], trace)
+        spikes = trace.spikes if isinstance(trace, Trace) else spikes
+    logits, reached = activity.readout.logits, None
+    if activity.readout.peak_times is not None:
+        reached = np.arange(spikes.shape[1])[:, None] == activity.readout.peak_times[:, None]
+    expected = expected_step(config, layers, labels, reached, logits, from_membrane=True)
+    faults += _wrong(expected, {"logits": logits})
+    for how, (loss, _) in answers.items():
+        faults += _wrong(expected, {"loss": loss}, how)
+    for name, layer in reversed(list(zip(config.layers, layers))):
+        for how, (_, gradients) in answers.items():
+            parts = {part: expected[f"{name}.{part}"] for part in _PARTS}
+            came = {part: gradients[f"{name}.{part}"] for part in _PARTS}
+            faults += _wrong(parts, came, f"{how}{layer.case.id}: gradient of ")
+    return next(iter(faults), None)
+
+
+def _traced(name: str, trace: Trace | ReadoutTrace, spikes: Floats) -> Layer:
+    """A layer with the spikes that came."""
+    parameters = trace.weight, trace.bias, trace.decay
+    if isinstance(trace, ReadoutTrace):
+        return run_layer(name, "readout", 0.0, spikes, parameters)
+    fired = trace.spikes.astype(bool)
+    return run_layer(name, trace.neuron, float(trace.threshold), spikes, parameters, fired=fired)
+
+
+def _wrong_trace(layer: Layer, trace: Trace | ReadoutTrace) -> Iterator[str]:
+    """What is wrong in a trace: its potential, its spikes, or the steps of its maxima."""
+    name, (case, forward, bound) = layer.case.id, (layer.case, layer.forward, layer.bound)
+    potential = trace.membrane if isinstance(trace, ReadoutTrace) else trace.potential
+    yield from _wrong({"potential": (forward.potential, bound)}, {"potential": potential}, f"{name}: ")
+    if isinstance(trace, Trace):
+        rest = (forward.potential, bound, case.threshold)
+        if case.neuron == "multi-spike":
+            right = bounds.judge_spikes(forward.fired, *rest).right
         else:
-            rule = "detached-reset" if config.detach_reset or case.neuron == "readout" else "through-reset"
-        scale = 0.0 if case.neuron == "readout" else config.surrogate_scale
-        case = replace(case, grad_spikes=gradient, surrogate_scale=scale, gradient=rule)
-        came = {
-            how: {part: gradients[f"{name}.{part}"] for part in ("weight", "bias", "decay")}
-            for how, (_, gradients) in answers.items()
-        }
-        gradient, incoming = judged.backward(case, forward, came, decay, incoming)
-    return judged.fault
+            right = bounds.judge_spike_times(trace.spike_times, *rest).right
+        what = "spikes"
+    elif trace.readout == "max":
+        first, undecided = peaks(layer)
+        came = np.take_along_axis(forward.potential, trace.peak_times[:, None, :], axis=1)[:, 0]  # type: ignore[index]
+        right = came >= forward.potential.max(axis=1) - 2 * bound.max(axis=1)
+        right &= undecided | (trace.peak_times == first)
+        what = "step of the maximum"
+    else:
+        return
+    if not right.all():
+        yield f"{name}: {what}: {int((~right).sum())} of {right.size} wrong"
 
 
-@dataclass
-class _Judgement:
-    """What is wrong, in the order in which it was found."""
-
-    faults: list[str] = field(default_factory=list)
-
-    @property
-    def fault(self) -> str | None:
-        return self.faults[0] if self.faults else None
-
-    def within(self, name: str, came: Any, expected: Any, bound: Any) -> None:
-        came = np.asarray(came)
-        wrong, _ = compare(came, expected, bound)
+def _wrong(expected: Expected, came: Mapping[str, Any], title: str = "") -> Iterator[str]:
+    """What is wrong in the values that `came`, by name."""
+    for name in [name for name in expected if name in came]:
+        value = np.asarray(came[name])
+        wrong, _ = compare(value, *expected[name])
         if wrong.any():
-            self.faults.append(wrong_value(name, came, expected, bound, wrong))
+            yield wrong_value(f"{title}{name}", value, *expected[name], wrong)
 
-    def forward(self, name: str, trace: Trace | ReadoutTrace, spikes: Floats) -> tuple[Case, Forward, Floats]:
-        """A layer's case, without the gradient that arrives; its forward pass given the spikes that came; its bound."""
-        decay = np.broadcast_to(trace.decay, trace.bias.shape)
-        layer = (np.asarray(spikes), trace.weight, trace.bias, decay)
-        if isinstance(trace, ReadoutTrace):
-            case, potential, fired = Case(name, "readout", *layer, threshold=0.0), trace.membrane, None
-        else:
-            case = Case(name, trace.neuron, *layer, threshold=float(trace.threshold))
-            potential, fired = trace.potential, trace.spikes.astype(bool)
-        resets = fired if case.neuron == "multi-spike" else None
-        bound = bounds.potential_bound(*layer, case.dtype, fired=resets, threshold=case.threshold)
-        forward = reference_forward(case, fired=fired)
-        self.within(f"{name}: potential", potential, forward.potential, bound)
-        if isinstance(trace, Trace):
-            rest = (forward.potential, bound, case.threshold)
-            if resets is None:
-                right = bounds.judge_spike_times(trace.spike_times, *rest).right
-            else:
-                right = bounds.judge_spikes(resets, *rest).right
-            if not right.all():
-                self.faults.append(f"{name}: spikes: {int((~right).sum())} of {right.size} wrong")
-        return case, forward, bound
 
-    def loss(
-        self,
-        trace: ReadoutTrace,
-        forward: Forward,
-        bound: Floats,
-        labels: NDArray[np.int64],
-        losses: Mapping[str, float],
-    ) -> tuple[Floats, Floats]:
-        """Logits and losses; the gradient that arrives at the readout's potential, and how far it may be off."""
-        potential, dtype, scale = forward.potential, trace.weight.dtype, trace.logit_scale
-        value, reached = potential.sum(axis=1), np.ones_like(potential)
-        if trace.readout == "max":
-            value, peaks = potential.max(axis=1), trace.peak_times[:, None, :]  # type: ignore[index]
-            low = np.take_along_axis(potential, peaks, axis=1)[:, 0] < value - 2 * bound.max(axis=1)
-            if low.any():
-                self.faults.append(f"readout: step of the maximum: {int(low.sum())} of {low.size} wrong")
-            reached = (np.arange(potential.shape[1])[:, None] == peaks).astype(np.float64)
-        allowed = bounds.logit_bound(potential, bound, trace.readout, scale, dtype)
-        self.within("logits", trace.logits, scale * value, allowed)
-        logits = np.asarray(trace.logits, np.float64)
-        loss, probabilities, gradient = reference_cross_entropy(logits, labels)
-        of_loss, of_gradient = bounds.cross_entropy_bounds(logits, loss, probabilities, gradient, dtype)
-        for how, came in losses.items():
-            self.within(f"{how}loss", came, loss.mean(), of_loss)
-        share = scale / len(labels) * reached
-        return share * gradient[:, None], share * of_gradient[:, None]
+# ---- any step -----------------------------------------------------------------------------------------
 
-    def backward(
-        self,
-        case: Case,
-        forward: Forward,
-        answers: Mapping[str, Mapping[str, Any]],
-        decay: Floats,
-        incoming: Any = 0.0,
-    ) -> tuple[Floats, Floats]:
-        """Gradients by a layer's parameters; gx of the reference, and how far a right one may be from it."""
-        backward = reference_backward(forward, case)
-        allowed = bounds.gradient_bounds(backward, forward, case, incoming=incoming, from_membrane=True)
-        expected = dict(backward.gradients)
-        if decay.ndim == 0:  # one decay for all neurons: the sum over them
-            each, error = expected["decay"], allowed["decay"]
-            expected["decay"] = each.sum()
-            rounded = bounds.gamma(len(each), case.dtype) * (np.abs(each) + error)
-            allowed["decay"] = (error + rounded).sum()
-        for how, came in answers.items():
-            for part in ("weight", "bias", "decay"):
-                name = f"{how}{case.id}: gradient of {part}"
-                self.within(name, came[part], expected[part], allowed[part])
-        return backward.gradients["spikes"], allowed["spikes"]
+
+def expected_step(
+    config: NetworkConfig,
+    layers: Sequence[Layer],
+    labels: NDArray[np.int64],
+    reached: Floats | None = None,
+    logits: Floats | None = None,
+    **how: Any,
+) -> Expected:
+    """Logits, loss, and gradients from the readout downwards, by the names of the parameters, with their bounds.
+
+    Parameters
+    ----------
+    config : NetworkConfig
+        Of the network.
+    layers : sequence of Layer
+        From the first hidden layer to the readout.
+    labels : (B,)
+        Classes.
+    reached : (B, T, n_classes), optional
+        Share of the gradient by a logit that enters the readout in a step; if it is not all of it in every step.
+    logits : (B, n_classes), optional
+        The softmax is that of these logits; otherwise of logits as far off as the bound allows.
+    how
+        `from_membrane` and `kind` of `bounds.gradient_bounds`.
+    """
+    readout, scale = layers[-1], config.logit_scale
+    potential, dtype = readout.forward.potential, readout.case.dtype
+    value = potential.max(axis=1) if config.readout == "max" else potential.sum(axis=1)
+    allowed = bounds.logit_bound(potential, readout.bound, config.readout, scale, dtype)
+    expected: Expected = {"logits": (scale * value, allowed)}
+    if logits is None:
+        logits, error = scale * value, allowed
+    else:
+        logits, error = np.asarray(logits, np.float64), np.zeros(1)
+    loss, probabilities, by_logits = reference_cross_entropy(logits, labels)
+    of_loss, of_logits = bounds.cross_entropy_bounds(logits, loss, probabilities, by_logits, dtype, error)
+    expected["loss"] = loss.mean(), of_loss
+    share = scale / len(labels) * (np.ones_like(potential) if reached is None else reached)
+    gradient, incoming = share * by_logits[:, None], share * of_logits[:, None]
+    for name, layer in reversed(list(zip(config.layers, layers))):
+        parts, gradient, incoming = _gradients(layer, gradient, incoming, backward_rule(config, name), how)
+        expected |= {f"{name}.{part}": value for part, value in parts.items()}
+    return expected
+
+
+def backward_rule(config: NetworkConfig, name: str) -> tuple[float, str]:
+    """The surrogate's scale in a layer, and the rule by which the gradient goes on, as in `Case`."""
+    if name == "readout":
+        return 0.0, "detached-reset"
+    rule = "detached-reset" if config.detach_reset else "through-reset"
+    return config.surrogate_scale, config.gradient if config.neuron == "single-spike" else rule
+
+
+def _gradients(
+    layer: Layer, gradient: Floats, incoming: Any, rule: tuple[float, str], how: Mapping[str, Any]
+) -> tuple[Expected, Floats, Floats]:
+    """Gradients by a layer's parameters; gx, and how far a right one may be from it."""
+    case = replace(layer.case, grad_spikes=gradient, surrogate_scale=rule[0], gradient=rule[1])
+    backward = reference_backward(layer.forward, case)
+    allowed = bounds.gradient_bounds(backward, layer.forward, case, incoming=incoming, **how)
+    parts = {part: (backward.gradients[part], allowed[part]) for part in _PARTS}
+    if layer.shared:
+        parts["decay"] = shared_by_all(*parts["decay"], case.dtype)
+    return parts, backward.gradients["spikes"], allowed["spikes"]
+
+
+def shared_by_all(each: Floats, error: Floats, dtype: Any) -> tuple[Any, Any]:
+    """Gradient of one decay for all neurons, and its bound, from those of every neuron: the sum, in any order."""
+    rounded = bounds.gamma(len(each), dtype) * (np.abs(each) + error)
+    return each.sum(), (error + rounded).sum()

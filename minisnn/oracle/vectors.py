@@ -1,15 +1,17 @@
 """Golden vectors: the model as numbers, for any language.
 
 A set is a folder with ``README.md``, which says what the fields mean, ``hand.json`` and ``mistakes.json``, which are
-written by hand and copied (`minisnn.oracle.golden`), and ``general.json``: drawn cases with their results and bounds,
-made here. The expected values come from rational arithmetic (`minisnn.oracle.reference`) rounded once to float64,
+written by hand and copied (`minisnn.oracle.golden`), and two that are made here with results and bounds:
+``general.json``, drawn cases of a layer, and ``network.json``, losses and whole training steps. The expected values
+come from arithmetic with rational numbers, or with 60 digits (`minisnn.oracle.reference`), rounded once to float64,
 never from a solver.
 """
 
 from __future__ import annotations
 
 import json
-from dataclasses import replace
+from dataclasses import asdict, replace
+from decimal import Decimal, localcontext
 from pathlib import Path
 from typing import Any
 
@@ -18,14 +20,24 @@ from numpy.typing import NDArray
 
 from ..files import write_text
 from . import batteries
-from .bounds import gradient_bounds, potential_bound
+from .bounds import cross_entropy_bounds, gradient_bounds, potential_bound
 from .cases import Case
 from .golden import SCHEMA, SHIPPED, flags, read_list
-from .reference import double, rational, reference_backward, reference_forward
+from .reference import double, rational, reference_backward, reference_cross_entropy, reference_forward
+from .step import backward_rule
+from .step_cases import StepCase, StepJudge, layers_of
+from .step_check import drawn_steps
 
 __all__ = ["differences", "generate", "load", "write"]
 
-_COPIED = ("README.md", "hand.json", "mistakes.json")
+_COPIED = ("README.md", "hand.json", "mistakes.json", "steps.json")
+_MADE = ("general.json", "network.json")
+_LOGITS = {
+    "equal logits": [[0.0, 0.0]],
+    "two samples, certain: rightly and wrongly": [[40.0, 0.0, -8.5], [40.0, 0.0, -8.5]],
+    "exponentials that overflow": [[-800.0, 1000.0, 3.25, 999.5]],
+    "one class": [[1.5], [-2.0]],
+}
 _FIELDS = {"spikes": "grad_input", "weight": "grad_weight", "bias": "grad_bias", "decay": "grad_decay"}
 
 
@@ -90,7 +102,91 @@ def _entry(case: Case) -> dict[str, Any]:
             bound = bound + float(np.finfo(case.dtype).eps) * (abs(double(forward.membrane)) + case.threshold)
         entry |= {"membrane": forward.membrane, "membrane_bound": _upward(bound)}
     entry["spikes"] = case.spikes.astype(int)
-    return {name: _plain(value) for name, value in entry.items()}
+    return entry
+
+
+def _decimal(array: Any) -> NDArray[Any]:
+    """Floats as exact decimal numbers; decimal numbers as they are."""
+    numbers: NDArray[Any] = np.vectorize(Decimal, otypes=[object])(array)
+    return numbers
+
+
+def _softmax(logits: NDArray[Any], labels: NDArray[np.int64]) -> tuple[Any, NDArray[Any]]:
+    """Mean loss, and its gradient by the logits, of decimal numbers."""
+    shifted = logits - logits.max(axis=1, keepdims=True)
+    log_total = np.vectorize(Decimal.ln, otypes=[object])(np.exp(shifted).sum(axis=1, keepdims=True))
+    picked = np.arange(logits.shape[1]) == labels[:, None]
+    loss = (log_total - shifted)[picked].sum() / len(labels)
+    return loss, (np.exp(shifted - log_total) - picked.astype(int)) / len(labels)
+
+
+def _losses() -> list[dict[str, Any]]:
+    """Cases of the loss by itself."""
+    entries = []
+    for k, (comment, rows) in enumerate(_LOGITS.items(), start=1):
+        logits, dtype = np.array(rows), "float64"
+        labels = np.arange(len(rows)) % logits.shape[1]
+        exact = reference_cross_entropy(logits, labels)
+        of_loss, of_logits = cross_entropy_bounds(logits, *exact, dtype, np.zeros(1))
+        loss, gradient = _softmax(_decimal(logits), labels)
+        entry: dict[str, Any] = {"id": f"loss-{k:03}", "comment": comment, "flags": ["Loss"], "dtype": dtype}
+        entry |= {"compare": "bound", "logits": logits, "labels": labels, "loss": loss}
+        entry |= {
+            "loss_bound": _upward(of_loss),
+            "grad_logits": gradient,
+            "grad_logits_bound": _upward(of_logits),
+        }
+        entries.append(entry)
+    return entries
+
+
+def _step(case: StepCase) -> dict[str, Any]:
+    """The exact numbers of a training step, by name."""
+    config, layers = case.network.config, layers_of(case, StepJudge())
+    scale = Decimal(config.logit_scale)
+    runs = []
+    for layer in layers:
+        fired = layer.forward.fired if layer.case.neuron == "multi-spike" else None
+        runs.append(reference_forward(layer.case, fired=fired, lift=_decimal))
+    potential = runs[-1].potential
+    value, reached = potential.sum(axis=1), np.ones(potential.shape, dtype=int)
+    if config.readout == "max":
+        value, first = potential.max(axis=1), potential.argmax(axis=1)
+        reached = (np.arange(len(reached[0]))[:, None] == first[:, None]).astype(int)
+    loss, gradient = _softmax(scale * value, case.labels)
+    answer = {"logits": scale * value, "loss": loss}
+    gradient = (scale * gradient)[:, None] * reached
+    for name, layer, run in reversed(list(zip(config.layers, layers, runs))):
+        surrogate_scale, rule = backward_rule(config, name)
+        layer_case = replace(layer.case, grad_spikes=gradient, surrogate_scale=surrogate_scale, gradient=rule)
+        gradients = reference_backward(run, layer_case, lift=_decimal).gradients
+        gradient = gradients["spikes"]
+        for part in ("weight", "bias", "decay"):
+            answer[f"{name}.{part}"] = (
+                gradients[part].sum() if layer.shared and part == "decay" else gradients[part]
+            )
+    return answer
+
+
+def _step_entry(case: StepCase, number: int) -> dict[str, Any]:
+    """A training step with its exact results and bounds."""
+    exact, expected = _step(case), StepJudge().expected(case)
+    bounds = {name: _upward(np.asarray(bound)) for name, (_, bound) in expected.items()}
+    entry: dict[str, Any] = {
+        "id": f"step-{number:03}",
+        "comment": case.id,
+        "flags": ["Step"],
+        "dtype": str(case.dtype),
+    }
+    entry |= {
+        "compare": "bound",
+        "config": asdict(case.network.config),
+        "parameters": case.network.parameters,
+    }
+    entry |= {"spikes": case.spikes.astype(int), "labels": case.labels}
+    for name in ("logits", "loss"):
+        entry |= {name: exact.pop(name), f"{name}_bound": bounds.pop(name)}
+    return entry | {"gradients": exact, "gradients_bound": bounds}
 
 
 def _upward(bound: NDArray[np.float64]) -> NDArray[Any]:
@@ -99,6 +195,11 @@ def _upward(bound: NDArray[np.float64]) -> NDArray[Any]:
 
 
 def _plain(value: Any) -> Any:
+    """Arrays as lists; what is exact is rounded to float64."""
+    if isinstance(value, Decimal):
+        return float(value)
+    if isinstance(value, dict):
+        return {name: _plain(member) for name, member in value.items()}
     if not isinstance(value, np.ndarray):
         return value
     return value.astype(np.float64).tolist() if value.dtype.kind in "Of" else value.tolist()
@@ -107,11 +208,20 @@ def _plain(value: Any) -> Any:
 def generate() -> dict[str, bytes]:
     """All files of the set by name, as bytes; the same on every machine."""
     files = {name: (SHIPPED / name).read_bytes() for name in _COPIED}
-    entries = [_entry(case) for case in _general()]
-    used = sorted({flag for entry in entries for flag in entry["flags"]})
-    head = json.dumps({"schema": SCHEMA, "flags": {flag: flags()[flag] for flag in used}}, indent=1)
-    cases = ",\n  ".join(json.dumps(entry) for entry in entries)
-    files["general.json"] = f'{head[:-2]},\n "cases": [\n  {cases}\n ]\n}}\n'.encode()
+    drawn = [
+        case
+        for dtype in ("float32", "float64")
+        for _, cases in drawn_steps(dtype, 1, 0, StepJudge())
+        for case in cases
+    ]
+    with localcontext(prec=60):
+        steps = [_step_entry(case, k) for k, case in enumerate(drawn[::7], start=1)]
+        made = ([_entry(case) for case in _general()], _losses() + steps)
+    for name, entries in zip(_MADE, made):
+        used = sorted({flag for entry in entries for flag in entry["flags"]})
+        head = json.dumps({"schema": SCHEMA, "flags": {flag: flags()[flag] for flag in used}}, indent=1)
+        cases = ",\n  ".join(json.dumps(_plain(entry)) for entry in entries)
+        files[name] = f'{head[:-2]},\n "cases": [\n  {cases}\n ]\n}}\n'.encode()
     return files
 
 
@@ -137,7 +247,7 @@ def differences(folder: str | Path = SHIPPED) -> list[str]:
         path = Path(folder) / name
         if not path.is_file():
             wrong.append(f"{name}: missing")
-        elif path.read_bytes() != data and not (name == "general.json" and _equal_numbers(path, data)):
+        elif path.read_bytes() != data and not (name in _MADE and _equal_numbers(path, data)):
             wrong.append(f"{name}: not current")
     return wrong
 
@@ -167,6 +277,4 @@ def load(folder: str | Path = SHIPPED) -> list[dict[str, Any]]:
     DataError
         If a file is missing or damaged.
     """
-    return [
-        case for name in ("hand.json", "general.json") for case in read_list(Path(folder) / name, "cases")
-    ]
+    return [case for name in ("hand.json", *_MADE) for case in read_list(Path(folder) / name, "cases")]

@@ -5,6 +5,7 @@ import pytest
 
 import minisnn
 from minisnn import solvers
+from minisnn.loss import softmax_cross_entropy, softmax_cross_entropy_backward
 from minisnn.oracle import vectors
 
 CASES = vectors.load()
@@ -66,7 +67,7 @@ def _gradients(case, trace, neuron, solver, dtype, exact):
 def test_readout(solver):
     module = solvers.get(solver)
     cases = [case for case in CASES if "readout" in case]
-    assert len(cases) >= 3
+    assert len(cases) >= 6
     for case in cases:
         for dtype in (np.float32, np.float64):
             arrays = [np.array(case[name], dtype=dtype) for name in ("spikes", "weight", "bias", "decay")]
@@ -77,3 +78,34 @@ def test_readout(solver):
             gradients = module.readout_backward(trace, np.array(case["grad_logits"], dtype=dtype))
             assert gradients.weight.tolist() == case["grad_weight"]
             assert gradients.bias.tolist() == case["grad_bias"]
+            assert gradients.decay.tolist() == case.get("grad_decay", gradients.decay.tolist())
+            assert gradients.spikes.tolist() == case.get("grad_input", gradients.spikes.tolist())
+
+
+def test_loss():
+    cases = [case for case in CASES if case["id"].startswith("loss")]
+    assert len(cases) == 4
+    for case in cases:
+        labels = np.array(case["labels"])
+        loss, probabilities = softmax_cross_entropy(np.array(case["logits"]), labels)
+        _close(loss, case, "loss", False)
+        _close(softmax_cross_entropy_backward(probabilities, labels), case, "grad_logits", False)
+
+
+@pytest.mark.parametrize("solver", solvers.names())
+def test_training_step(solver):
+    cases = [case for case in CASES if "config" in case]
+    assert len(cases) > 10
+    for case in cases:
+        config = minisnn.NetworkConfig(**case["config"])
+        parameters = {name: np.array(a, dtype=config.dtype) for name, a in case["parameters"].items()}
+        network = minisnn.Network(config, parameters)
+        way = solver if solver in solvers.names(config.neuron) else "numpy-sequential"
+        spikes, labels = np.array(case["spikes"], dtype=np.uint8), np.array(case["labels"])
+        loss, gradients, activity = network.loss_and_gradients(spikes, labels, solver=way)
+        _close(loss, case, "loss", False)
+        _close(activity.logits.astype(np.float64), case, "logits", False)
+        for name, gradient in gradients.items():
+            assert np.shape(case["gradients"][name]) == gradient.shape
+            error = np.abs(gradient - np.array(case["gradients"][name]))
+            assert (error <= np.array(case["gradients_bound"][name]) * (1 + 1e-9)).all(), (case["id"], name)

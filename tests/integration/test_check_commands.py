@@ -7,6 +7,7 @@ import pytest
 
 from minisnn.commands import check as commands
 from minisnn.errors import InputError
+from minisnn.oracle import assert_right
 
 PORT = """
 import numpy as np
@@ -75,6 +76,32 @@ def test_wrong_port(parse, capsys, tmp_path):
     ]
     assert "port_0815:wrong" in (tmp_path / "out" / "found" / "test_finding_1.py").read_text()
     assert json.loads((tmp_path / "r.json").read_text())["findings"][0]["direction"] == "forward"
+
+
+STEP = """
+from tests.step_mutants import MUTANTS, Step
+
+right, wrong = Step(), MUTANTS["SumsLoss"][0]()
+"""
+
+
+def test_a_training_step(parse, capsys, tmp_path):
+    """Of every kind; what was found is a network with its batch, which can be tried again."""
+    (tmp_path / "step_0815.py").write_text(STEP)
+    check = ["check", "--examples", "1", "--network"]
+    assert commands.run_check(parse([*check, "any", "step_0815:right"])) == 0
+    assert "PASS: training step" in capsys.readouterr().out
+    assert commands.run_check(parse([*check, "any", "step_0815:wrong", "--save", "out"])) == 1
+    found = str(tmp_path / "out" / "finding_1.npz")
+    assert commands.run_check(parse([*check, found, "step_0815:wrong"])) == 1
+    assert "the loss is summed over the batch" in capsys.readouterr().out
+    assert commands.run_check(parse([*check, found, "step_0815:right"])) == 0
+    assert_right("step_0815:right", found)
+    with pytest.raises(AssertionError, match="loss: expected"):
+        assert_right("step_0815:wrong", found)
+    for odd in (["step_0815:right", "--neuron", "multi-spike"], ["--answers", "."]):
+        with pytest.raises(InputError, match="leave out --"):
+            commands.run_check(parse([*check, "any", *odd]))
 
 
 def test_wrong_use_is_one_line(parse):

@@ -99,7 +99,7 @@ def test_accidents(rule, port):
 
 
 def test_one_line_of_the_exception_is_shown():
-    assert _found(_raise).violations[0].detail == "RuntimeError: no kernel for this shape"
+    assert _found(_raise).violations[0].detail.startswith("RuntimeError: no kernel for this shape (line ")
 
 
 def test_a_hang_is_a_finding_and_ends_the_check():
@@ -112,10 +112,9 @@ def test_a_hang_is_a_finding_and_ends_the_check():
     assert time.monotonic() - started < 3.0  # 1.5 s for what might have been a compilation
 
 
-def test_a_call_that_never_ends_is_a_finding_once_no_compilation_takes_so_long(monkeypatch):
-    monkeypatch.setattr("minisnn.oracle.port._COMPILATION", 0.4)
+def test_a_call_that_never_ends_is_a_finding_once_no_compilation_takes_so_long():
     started = time.monotonic()
-    assert _found(lambda *a: time.sleep(5), timeout=0.2).rule == "timeout"
+    assert _found(lambda *a: time.sleep(5), timeout=0.2, first_timeout=0.4).rule == "timeout"
     assert time.monotonic() - started < 1.4
 
 

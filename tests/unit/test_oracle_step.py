@@ -6,10 +6,18 @@ import numpy as np
 import pytest
 
 from minisnn import Network, NetworkConfig, solvers
+from minisnn.errors import InputError
+from minisnn.files import write_npz
 from minisnn.loss import softmax_cross_entropy, softmax_cross_entropy_backward
+from minisnn.oracle import check_step
 from minisnn.oracle.bounds import cross_entropy_bounds
+from minisnn.oracle.judge import Judge
 from minisnn.oracle.reference import reference_cross_entropy
-from minisnn.oracle.step import step_fault
+from minisnn.oracle.step import peaks, shared_by_all, step_fault
+from minisnn.oracle.step_cases import StepJudge, layers_of, settled
+from minisnn.oracle.step_check import drawn_steps
+from minisnn.spikes import SpikeEvents
+from tests.step_mutants import MUTANTS, Step
 
 WAYS = [(name, neuron) for neuron in solvers.NEURONS for name in solvers.names(neuron)]
 
@@ -80,8 +88,8 @@ def test_every_gradient_of_every_layer_is_judged(neuron, layer, part):
 
 def test_a_loss_that_is_not_that_of_the_logits_is_named():
     config, *step, loss, gradients = _step()
-    assert step_fault(config, *step, {"": (loss * (1 + 1e-4), gradients)}).startswith("loss[]: expected")
-    assert step_fault(config, *step, {"": (float("nan"), gradients)}).startswith("loss[]: expected")
+    assert step_fault(config, *step, {"": (loss * (1 + 1e-4), gradients)}).startswith("loss: expected")
+    assert step_fault(config, *step, {"": (float("nan"), gradients)}).startswith("loss: expected")
 
 
 @pytest.mark.parametrize("neuron", solvers.NEURONS)
@@ -110,7 +118,252 @@ def test_the_softmax_keeps_its_bound_and_is_not_loose(dtype, size):
         loss, probabilities = softmax_cross_entropy(logits, labels)
         gradient = 6 * softmax_cross_entropy_backward(probabilities, labels)
         exact = reference_cross_entropy(logits.astype("float64"), labels)
-        of_loss, of_gradient = cross_entropy_bounds(logits.astype("float64"), *exact, dtype)
+        of_loss, of_gradient = cross_entropy_bounds(logits.astype("float64"), *exact, dtype, np.zeros(1))
         assert abs(loss - exact[0].mean()) <= of_loss < 1e-3 * (1 + loss)
         assert (np.abs(gradient - exact[2]) <= of_gradient).all()
         assert (of_gradient < 1e-3).all()
+
+
+def test_the_softmax_keeps_its_bound_if_its_logits_are_off():
+    for seed in range(200):
+        rng = np.random.default_rng(seed)
+        logits, labels = rng.choice([1.0, 30.0, 1e3]) * rng.normal(size=(3, 4)), rng.integers(0, 4, 3)
+        error = 10.0 ** rng.integers(-6, 2) * rng.random((3, 4))
+        exact = reference_cross_entropy(logits, labels)
+        of_loss, of_gradient = cross_entropy_bounds(logits, *exact, "float64", error)
+        other = reference_cross_entropy(logits + error * rng.choice([-1, 1], (3, 4)), labels)
+        assert abs(other[0].mean() - exact[0].mean()) <= of_loss <= 4.01 * error.max() + 1e-9
+        assert (np.abs(other[2] - exact[2]) <= of_gradient).all()
+
+
+# ---- one decay for all neurons ------------------------------------------------------------------------
+
+
+def test_the_bound_of_a_shared_decay_holds_neurons_at_the_edge_of_their_own():
+    rng = np.random.default_rng(0)
+    each, error = rng.normal(size=50), 1e-3 * rng.random(50)
+    value, bound = shared_by_all(each, error, "float64")
+    assert value == each.sum()
+    assert (each + error).sum() - value <= bound <= error.sum() * (1 + 1e-12) + 1e-12
+
+
+def test_the_bound_of_a_shared_decay_holds_the_rounding_of_a_sum_in_order():
+    # Every addition of a little more than half a unit in the last place is rounded up to a whole one.
+    each = np.full(1000, 2.0**-24 * 1.01)
+    each[0] = 1
+    total = np.float32(0)
+    for value in each.astype("float32"):
+        total += value
+    value, bound = shared_by_all(each.astype("float32").astype("float64"), np.zeros(1000), "float32")
+    assert 0.9 * bound < total - value <= bound
+
+
+@pytest.mark.parametrize("neuron", solvers.NEURONS)
+def test_a_step_with_shared_decays_is_the_sum_of_one_with_equal_ones(neuron):
+    judge = StepJudge()
+    for _, cases in drawn_steps("float32", 1, 0, judge):
+        for case in cases:
+            config, parameters = case.network.config, dict(case.network.parameters)
+            if config.learn_decay or config.neuron != neuron:
+                continue
+            shared = judge.expected(case)
+            for layer in config.layers:
+                parameters[f"{layer}.decay"] = np.full_like(
+                    parameters[f"{layer}.bias"], parameters[f"{layer}.decay"]
+                )
+            learned = Network(dataclasses.replace(config, learn_decay=True), parameters)
+            each = judge.expected(dataclasses.replace(case, network=learned))
+            for layer in config.layers:
+                value, bound = shared[f"{layer}.decay"]
+                assert (
+                    abs(value - each[f"{layer}.decay"][0].sum())
+                    <= 1e-12 * np.abs(each[f"{layer}.decay"][0]).sum()
+                )
+                assert bound >= each[f"{layer}.decay"][1].sum()
+
+
+# ---- check_step ---------------------------------------------------------------------------------------
+
+
+def _by_solver(solver):
+    def step(spikes, labels, parameters, config):
+        network = Network(NetworkConfig(**config), parameters)
+        way = solver if solver in solvers.names(network.config.neuron) else "numpy-sequential"
+        loss, gradients, activity = network.loss_and_gradients(spikes, labels, solver=way)
+        return {"logits": activity.logits, "loss": loss} | gradients
+
+    return step
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+@pytest.mark.parametrize("step", [Step(), _by_solver("numpy-parallel")], ids=["plain", "parallel"])
+def test_right_ports_of_a_step_pass(step, seed):
+    report = check_step(step, seed=seed, examples=1)
+    assert report.passed, str(report)
+    assert sum(report.tried.values()) == 2 * 4 * 16  # precisions, moods, kinds of network
+    assert max(report.ratios.values()) < 1
+    assert not report.notes
+
+
+def test_a_step_in_wider_precision_or_another_order_passes():
+    def backwards(spikes, labels, parameters, config):
+        """In float64 whatever came, inputs and samples in reverse."""
+        wide = {name: array.astype("float64") for name, array in parameters.items()}
+        wide["hidden1.weight"] = wide["hidden1.weight"][::-1]
+        answer = Step()(spikes[::-1, :, ::-1].astype("float64"), labels[::-1], wide, config)
+        answer["hidden1.weight"] = answer["hidden1.weight"][::-1]
+        return answer | {"logits": answer["logits"][::-1]}
+
+    assert check_step(backwards, examples=1).passed
+
+
+@pytest.mark.parametrize("name", MUTANTS)
+def test_every_wrong_step_is_caught_and_its_rule_named(name):
+    wrong, rule = MUTANTS[name]
+    finding = check_step(wrong(), examples=1).findings[0]
+    assert finding.rule == rule, finding.text()
+    assert "\n" not in finding.diagnosis.text
+
+
+def test_a_wrong_step_is_told_by_its_smallest_case():
+    text = str(check_step(MUTANTS["SharesPeak"][0](), examples=1))
+    assert "shared among them; expected all of it in the first" in text
+    assert "batch, steps = 1, 2" in text  # two steps make a tie
+    softmax = check_step(MUTANTS["Overflows"][0](), examples=1).findings[0]
+    assert softmax.diagnosis.likely[0].startswith("logits whose exponentials overflow")
+
+
+@pytest.mark.parametrize("part", ["logits", "loss", "readout.decay", "hidden2.weight", "hidden1.bias"])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_small_errors_in_any_quantity_are_seen(part, dtype):
+    def wrong(*arguments):
+        answer = Step()(*arguments)
+        return answer | {part: answer[part] * (1 + 3e-4)} if part in answer else answer
+
+    finding = check_step(wrong, dtype=dtype, examples=1).findings[0]
+    assert finding.rule in (part.split(".")[0], "precision")
+    assert {violation.kind for violation in finding.violations} == {part}
+
+
+def test_the_cases_reach_every_corner():
+    seen = {
+        "tie": 0,
+        "silent": 0,
+        "overflow": 0,
+        "at threshold": 0,
+        "alone": 0,
+        "one step": 0,
+        "one class": 0,
+    }
+    judge = Judge()
+    for dtype in ("float32", "float64"):
+        for _, cases in drawn_steps(dtype, 1, 0, judge):
+            for case in cases:
+                config, layers = case.network.config, layers_of(case, judge)
+                assert settled(case, judge) is case
+                potential = layers[-1].forward.potential
+                top = (potential == potential.max(axis=1, keepdims=True)).sum(axis=1)
+                seen["tie"] += (
+                    config.readout == "max" and bool((top > 1).any()) and not peaks(layers[-1])[1].any()
+                )
+                seen["silent"] += any(not layer.forward.fired.any() for layer in layers[:-1])
+                seen["at threshold"] += any(
+                    (layer.forward.potential == config.threshold).any() for layer in layers[:-1]
+                )
+                logits = StepJudge().expected(case)["logits"][0]
+                seen["overflow"] += np.ptp(logits) > np.log(np.finfo(dtype).max)
+                seen["alone"] += len(case.labels) == 1
+                seen["one step"] += potential.shape[1] == 1
+                seen["one class"] += potential.shape[2] == 1
+    assert min(seen.values()) >= 4, seen
+
+
+def _network(**choices):
+    return Network.random(NetworkConfig(sizes=(40, 60, 30, 10), hidden_gain=4.0, **choices), 1)
+
+
+@pytest.mark.parametrize("neuron", solvers.NEURONS)
+@pytest.mark.parametrize("readout", ["max", "sum"])
+def test_a_given_network_is_tried_with_its_parameters_and_others(neuron, readout, tmp_path):
+    network = _network(neuron=neuron, readout=readout)
+    network.save(tmp_path / "network.npz")
+    report = check_step(Step(), tmp_path / "network.npz")
+    assert report.passed, str(report)
+    assert report.tried == {"own parameters": 4, "parameters near by": 4}
+    assert check_step(MUTANTS["WrongSign"][0](), network, examples=1).findings[0].rule == "sign"
+
+
+def test_a_batch_may_be_given():
+    rng, seen = np.random.default_rng(0), []
+
+    def step(spikes, *rest):
+        seen.append(spikes.sum())
+        return Step()(spikes, *rest)
+
+    spikes, labels = rng.random((5, 12, 40)) < 0.2, rng.integers(0, 10, 5)
+    events = SpikeEvents.from_raster(spikes)
+    for batch in (spikes, events):
+        assert check_step(step, _network(), batch, labels, dtype="float32", examples=1).passed
+    assert set(seen) == {spikes.sum()}
+
+
+def test_a_saved_case_can_be_tried_again(tmp_path):
+    finding = check_step(MUTANTS["SharesPeak"][0](), examples=1).findings[0]
+    write_npz(tmp_path / "case.npz", finding.case.arrays())
+    again = check_step(MUTANTS["SharesPeak"][0](), tmp_path / "case.npz", examples=1)
+    assert again.findings[0].rule == "peak"
+    assert check_step(Step(), tmp_path / "case.npz", examples=1).passed
+
+
+def test_a_step_that_is_named_runs_in_a_process_of_its_own(tmp_path):
+    """It may crash there, and it is given plain Python: a configuration to make a network of."""
+    (tmp_path / "port.py").write_text(
+        "import os\n"
+        "from minisnn import Network, NetworkConfig\n"
+        "def step(spikes, labels, parameters, config):\n"
+        "    network = Network(NetworkConfig(**config), parameters)\n"
+        "    loss, gradients, activity = network.loss_and_gradients(spikes, labels, solver='numpy-sequential')\n"
+        "    return gradients | {'loss': loss, 'logits': activity.logits}\n"
+        "def leaves(*arguments):\n"
+        "    os._exit(0)\n"
+    )
+    assert check_step(f"{tmp_path}/port.py:step", examples=1).passed
+    assert check_step(f"{tmp_path}/port.py:leaves", examples=1).findings[0].rule == "exit"
+
+
+def test_quantities_that_are_not_returned_are_named():
+    report = check_step(lambda *a: {"loss": Step()(*a)["loss"]}, examples=1, dtype="float64")
+    assert report.passed
+    assert report.notes == ("not returned, and so not judged: logits, weight, bias, decay",)
+
+
+@pytest.mark.parametrize(
+    ("step", "rule"),
+    [
+        (lambda *a: {}, "answer"),
+        (lambda *a: {"loss": 1.0, "losses": 1.0}, "answer"),
+        (lambda *a: 3, "answer"),
+        (lambda *a: {"loss": [1.0]}, "shape"),
+        (lambda *a: {"loss": float("nan")}, "nan"),
+        (lambda *a: {"loss": 1j}, "answer"),
+        (lambda *a: a[2].pop("readout.bias") / 0, "exception"),
+    ],
+)
+def test_accidents_are_findings(step, rule):
+    assert check_step(step, examples=1).findings[0].rule == rule
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ((3,), "step must be functions, or names of functions"),
+        ((Step(), None, np.zeros((1, 2, 3))), "give all three"),
+        ((Step(), _network(), np.zeros((1, 2, 40))), "give all three"),
+        ((Step(), _network(), np.zeros((1, 2, 3)), [0]), "40"),
+        ((Step(), _network(), np.zeros((1, 2, 40)), [10]), "labels"),
+    ],
+)
+def test_wrong_use_is_one_line(arguments, words):
+    with pytest.raises(InputError, match=words) as caught:
+        check_step(*arguments)
+    assert "\n" not in str(caught.value)

@@ -2,16 +2,19 @@
 
 import json
 import re
+from dataclasses import asdict, replace
 
 import numpy as np
 import pytest
 
+from minisnn import NetworkConfig
 from minisnn.errors import DataError
 from minisnn.oracle import golden, vectors
 from minisnn.oracle.cases import Case, from_entry
-from minisnn.oracle.golden import flags, hand_entries, mistakes
+from minisnn.oracle.golden import flags, hand_entries, mistakes, step_mistakes
 from minisnn.oracle.judge import Judge
 from minisnn.oracle.reference import rational, reference_backward, reference_forward
+from minisnn.oracle.step_cases import AT_THE_START
 
 ENTRIES = hand_entries()
 LAYERS = [entry for entry in ENTRIES if "neuron" in entry]
@@ -49,11 +52,21 @@ def test_hand_cases_are_right(entry):
 @pytest.mark.parametrize("entry", [e for e in ENTRIES if "readout" in e], ids=lambda e: e["id"])
 def test_hand_readouts_are_right(entry):
     arrays = [np.array(entry[name], dtype=float) for name in ("spikes", "weight", "bias", "decay")]
-    v = reference_forward(Case(entry["id"], "single-spike", *arrays), lift=rational).potential
-    time = v.argmax(axis=1) if entry["readout"] == "max" else None
-    value = v.max(axis=1) if entry["readout"] == "max" else v.sum(axis=1)
+    case = Case(
+        entry["id"], "readout", *arrays, threshold=0.0, surrogate_scale=0.0, gradient="detached-reset"
+    )
+    run = reference_forward(case, lift=rational)
+    time = run.potential.argmax(axis=1)
+    steps = np.arange(run.potential.shape[1])[:, None]
+    value, reached = run.potential.sum(axis=1), np.ones(run.potential.shape)
+    if entry["readout"] == "max":
+        value, reached = run.potential.max(axis=1), steps == time[:, None]
+        assert time.tolist() == entry["peak_times"]
     assert _floats(value * entry["logit_scale"]) == entry["logits"]
-    assert time is None or time.tolist() == entry["peak_times"]
+    entering = reached * np.array(entry["grad_logits"])[:, None] * entry["logit_scale"]
+    back = reference_backward(run, replace(case, grad_spikes=entering), lift=rational)
+    for field, name in GRADIENTS.items():
+        assert _floats(back.gradients[name]) == entry.get(field, _floats(back.gradients[name])), field
 
 
 def test_backward_hand_cases_have_other_thresholds_and_many_steps():
@@ -81,7 +94,8 @@ def test_the_readme_explains_every_field():
     text = (golden.SHIPPED / "README.md").read_text()
     named = set(re.findall(r"`(\w+)`", text))
     fields = {field.removesuffix("_bound") for case in vectors.load() for field in case}
-    fields |= {field for mistake in mistakes() for field in mistake}
+    fields |= {field for mistake in (*mistakes(), *step_mistakes()) for field in mistake}
+    fields |= set(asdict(NetworkConfig((1, 1, 1)))) - set(AT_THE_START)
     assert fields - named <= {"dtype"}
     assert "h'(u) = 1 / (1 + s |u|)^2" in text
 
@@ -95,14 +109,17 @@ def test_the_set_is_the_same_when_made_again():
 
 
 def test_a_case_and_a_mistake_stand_on_one_line_each():
-    for name, entries in (("hand.json", ENTRIES), ("mistakes.json", mistakes())):
+    files = {"hand.json": ENTRIES, "mistakes.json": mistakes(), "steps.json": step_mistakes()}
+    for name, entries in files.items():
         lines = (golden.SHIPPED / name).read_text().splitlines()
         assert [line.strip().removesuffix(",") for line in lines if line.startswith("  {")] == [
             json.dumps(entry) for entry in entries
         ]
 
 
-@pytest.mark.parametrize("name", ["README.md", "hand.json", "mistakes.json", "general.json"])
+@pytest.mark.parametrize(
+    "name", ["README.md", "hand.json", "mistakes.json", "steps.json", "general.json", "network.json"]
+)
 @pytest.mark.parametrize("damage", ["missing", "changed", "emptied"])
 def test_damage_is_reported(tmp_path, made_once, damage, name):
     vectors.write(tmp_path)
