@@ -86,16 +86,14 @@ def check_answers(folder: str | Path) -> Report:
         requests, fault = _messages(folder / "cases.bin")
         if fault or len(requests) != len(about):
             raise ValueError(fault or f"{len(about)} cases expected, {len(requests)} found")
+        neuron = {"neuron": settings["neuron"]}
         cases = [
-            (
-                battery,
-                Case.from_arrays({"neuron": settings["neuron"]} | dict(parts), id=name, flags=tuple(flags)),
-            )
+            (battery, Case.from_arrays(neuron | dict(parts), id=name, flags=tuple(flags)))
             for (battery, name, flags), (_, _, parts) in zip(about, requests)
         ]
     except OSError as error:
         raise DataError(
-            f"{error.filename}: {error.strerror}: minisnn vectors DIR --cases writes it"
+            f"{error.filename}: {error.strerror} (minisnn vectors DIR --cases writes it)"
         ) from None
     except (ValueError, LookupError, TypeError) as error:
         raise DataError(
@@ -107,7 +105,7 @@ def check_answers(folder: str | Path) -> Report:
     try:
         port = _Recorded([case for _, case in cases], *_messages(path))
     except OSError as error:
-        raise DataError(f"{error.filename}: {error.strerror}: your program writes it") from None
+        raise DataError(f"{error.filename}: {error.strerror} (your program writes it)") from None
     return judged(port, judge, settings, _grouped(cases, port))
 
 
@@ -142,19 +140,16 @@ class _Recorded(Port):
                 unknown.append(number)
             elif cases[number] in self._answers:
                 twice.append(number)
-                parts = {"protocol": f"case {number} was answered more than once"}
+                parts = {"protocol": f"case {number} was answered twice"}
             if number < len(cases):
                 self._answers[cases[number]] = parts
         missing = [number for number, case in enumerate(cases) if case not in self._answers]
         self._answers |= {cases[number]: {"missing": f"no answer to case {number}"} for number in missing}
-        for numbers, what in (
-            (missing, "without an answer"),
-            (twice, "answered more than once"),
-            (unknown, "answered that were never asked"),
-        ):
+        named = {"without an answer": missing, "answered twice": twice, "answered but never asked": unknown}
+        for what, numbers in named.items():
             if numbers:
-                shown = ", ".join(map(str, numbers[:8])) + ", ..." * (len(numbers) > 8)
-                self.notes.append(f"{len(numbers)} cases {what}: {shown}")
+                some = ", ".join(map(str, numbers[:8])) + ", ..." * (len(numbers) > 8)
+                self.notes.append(f"cases {what}: {len(numbers)} ({some})")
 
     @property
     def dead(self) -> bool:

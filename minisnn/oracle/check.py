@@ -77,8 +77,8 @@ def check(
         Seconds allowed for a call. One that takes longer may have compiled: if `first_timeout` allows for it, it is
         made again, and is a finding if it takes longer again.
     first_timeout : float
-        Seconds that the first call of each function may take, import included; all calls of the function that compile
-        share them.
+        Seconds that the first call of each function may take in each dtype, import included; calls that compile later
+        share what it leaves, and take half a minute at most.
     memory : int
         Megabytes of address space that a port in a process of its own may take.
     bound : {"standard", "fft"}

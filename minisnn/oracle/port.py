@@ -32,6 +32,7 @@ __all__ = ["GRADIENT_NAMES", "Output", "Port", "Violation", "read_parts", "reque
 
 Floats = NDArray[Any]
 GRADIENT_NAMES = ("spikes", "weight", "bias", "decay")
+_COMPILATION = 30.0  # seconds beyond `timeout` that a later call may take
 # Kinds of violations that say why there is nothing to judge; the port is lost after the first of them.
 _LOST = ("timeout", "memory", "crash", "exit", "fork", "protocol")
 _UNANSWERED = (*_LOST, "exception", "answer", "changed-input", "reused-buffer", "missing")
@@ -113,7 +114,8 @@ class Port:
     timeout : float
         Seconds allowed for a call that does not compile.
     first_timeout : float
-        Seconds that the first call of a function may take; calls that compile later share what it leaves.
+        Seconds that the first call of a function may take in each dtype; calls that compile later share what it
+        leaves, and take half a minute at most.
     memory : int, optional
         Megabytes, for a port in a process of its own.
     kind : {"forward", "step"}
@@ -130,8 +132,8 @@ class Port:
         kind: str = "forward",
     ) -> None:
         self._timeout = checked_float("timeout", timeout, low=0, open_low=True)
-        first_timeout = checked_float("first_timeout", first_timeout, low=0)
-        self._patience = {kind: first_timeout, "backward": first_timeout}
+        self._first_timeout = checked_float("first_timeout", first_timeout, low=0)
+        self._patience: dict[Any, float] = {}  # what is left of it, by kind and dtype
         self._transport = _transport({kind: forward, "backward": backward}, memory)
         self._given_up = False
         self._asked = 0
@@ -154,8 +156,11 @@ class Port:
 
     def call(self, case: Case) -> Output:
         """Ask what a case is for, a second time where the first took long, because it may have compiled."""
-        kind = case.kind
-        for limit in (max(self._timeout, self._patience[kind]), self._timeout):
+        key = case.kind, case.dtype
+        longest = max(self._timeout, self._first_timeout)
+        if key in self._patience:
+            longest = self._timeout + min(_COMPILATION, self._patience[key])
+        for limit in (longest, self._timeout):
             started = time.monotonic()
             parts = self._transport.exchange(request_of(case, self._asked), limit)
             took = time.monotonic() - started
@@ -164,8 +169,8 @@ class Port:
                 if self._asked == 1:
                     raise InputError(parts["import"])
                 parts = {"exit": parts["import"]}  # it was loaded before, and cannot be started anew
-            if took > self._timeout:
-                self._patience[kind] -= took
+            left = self._patience.setdefault(key, self._first_timeout)
+            self._patience[key] = max(0.0, left - took * (took > self._timeout))
             output = read_parts(parts, case)
             if took <= self._timeout or any(v.kind in _LOST for v in output.violations):
                 break

@@ -22,7 +22,7 @@ from .protocol import Accident, Message, encode, take
 
 __all__ = ["Process", "Program", "python_command"]
 
-_ACCIDENTS, _SECONDS = 5, 30.0  # so many are let pass, and so much time may be lost after the first
+_ACCIDENTS, _SECONDS = 5, 15.0  # so many are let pass, and so much time may be lost after the first
 _WORDS_OF_MEMORY = ("bad_alloc", "memory")  # in the last line of who could not get any
 
 
@@ -195,10 +195,12 @@ class Process:
             return
         self._selector.close()
         process.stdin.close()  # type: ignore[union-attr]
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            process.wait(patience)
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.killpg(process.pid, signal.SIGKILL)
+        try:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(patience)
+        finally:  # however impatient the user is
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(process.pid, signal.SIGKILL)
         process.stdout.close()  # type: ignore[union-attr]
         process.stderr.close()  # type: ignore[union-attr]
         with contextlib.suppress(subprocess.TimeoutExpired):

@@ -91,25 +91,25 @@ def _take_bytes(data: bytearray) -> tuple[Message, int] | None:
     for _ in range(count):
         if len(data) < at + _ARRAY.size:
             return None
-        raw, code, n_axes = (*_ARRAY.unpack_from(data, at),)
-        name, kind_of = (field.rstrip(b"\0").decode(errors="replace") for field in (raw, code))
-        if kind_of not in _TYPES or n_axes > 32 or name in parts:
+        *texts, n_axes = _ARRAY.unpack_from(data, at)
+        name, code = (field.rstrip(b"\0").decode(errors="replace") for field in texts)
+        if code not in _TYPES or n_axes > 32 or name in parts:
             expected = f"a new name, one of the types {', '.join(_TYPES)} and at most 32 axes"
-            raise Accident("protocol", f"expected {expected}, got {shown(name)}, {shown(kind_of)}, {n_axes}")
+            raise Accident("protocol", f"expected {expected}, got {shown(name)}, {shown(code)}, {n_axes}")
         at += _ARRAY.size
         if len(data) < at + 4 * n_axes:
             return None
         shape = struct.unpack_from(f"<{n_axes}I", data, at)
         at += 4 * n_axes
-        end = at + math.prod(shape) * int(kind_of[1])
+        end = at + math.prod(shape) * int(code[1])
         if at + 8 * math.prod(n or 1 for n in shape) > LARGEST:  # NumPy counts what an axis of 0 leaves out
             raise Accident("protocol", f"expected at most {LARGEST} bytes, got {name} of shape {shape}")
         if len(data) < end:
             return None
-        if kind_of == "t1":
+        if code == "t1":
             parts[name] = data[at:end].decode(errors="replace")
         else:  # a truth value of another program may be a byte that is neither 0 nor 1
-            dtype = "u1" if kind_of == "b1" else "<" + kind_of
+            dtype = "u1" if code == "b1" else "<" + code
             parts[name] = np.frombuffer(bytes(data[at:end]), dtype).reshape(shape)
         at = end
     return Message(number, _KINDS[kind], parts), at
@@ -119,14 +119,15 @@ def _take_line(data: bytearray) -> tuple[Message, int] | None:
     end = data.find(b"\n")
     if end < 0 and len(data) <= LARGEST:
         return None
+    line = data[: max(end, 0)]
     try:
-        fields = json.loads(data[:end])
+        fields = json.loads(line)
         number, kind = fields.pop("number"), fields.pop("kind", "answer")
-        if type(number) is not int or kind not in _KINDS:
+        if type(number) is not int or number < 0 or kind not in _KINDS:
             raise ValueError
     except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
         expected = 'a JSON object with a "number" on a line of its own'
-        raise Accident("protocol", f"expected {expected}, got {_start(data[: max(end, 0)])}") from None
+        raise Accident("protocol", f"expected {expected}, got {_start(line)}") from None
     fields.pop("dtype", None)
     return Message(number, kind, {name: part for name, part in fields.items() if part is not None}), end + 1
 

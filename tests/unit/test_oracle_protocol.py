@@ -78,7 +78,7 @@ def test_bytes_that_are_no_message(data):
 
 @pytest.mark.parametrize(
     "line", [b"", b"hello", b"[1]", b"3", b"{}", b'{"number": "1"}', b'{"number": true}', b'{"number": 1, "kind": 2}',
-             b"[" * 10**5, b"\xff\xfe", b'{"number": 1} {"number": 2}'],
+             b'{"number": -1}', b"[" * 10**5, b"\xff\xfe", b'{"number": 1} {"number": 2}'],
 )  # fmt: skip
 def test_lines_that_are_no_message(line):
     assert take(bytearray(line), text=True) is None
