@@ -1,7 +1,7 @@
-"""Check a program in any language, here in C: cases go to its standard input, answers come from its standard output.
+"""Check a program in any language, here in C: it reads cases from its standard input and writes answers to its output.
 
-Run it: ``python examples/14_check_a_program.py`` (needs a C compiler). It compiles ``14_a_program.c``, which was written
-from ``minisnn/oracle/golden/PROTOCOL.md`` alone, and prints the report. The same from the command line::
+Run it: ``python examples/14_check_a_program.py`` (needs a C compiler). It compiles ``14_a_program.c``, which was
+written from ``minisnn/oracle/golden/PROTOCOL.md`` alone, and prints the report. The same from the command line::
 
     minisnn check --program ./port --gradient both
 """

@@ -1,9 +1,9 @@
 """Judge recorded answers: a simulation in fixed point, as a chip would compute, answers cases from a file.
 
 Run it: ``python examples/15_recorded_answers.py``. Cases are written to a folder, the simulation reads them there and
-records its answers, and the oracle judges the recording. It prints the report of 16 fractional bits, and a table of how
-far each width is off. A potential of fixed width is not right to float32, and the report says by how much. The same from
-the command line::
+records its answers, and the oracle judges the recording. It prints the report of 16 fractional bits, and a table of
+how far each width is off. A potential of fixed width is not right to float32, and the report says by how much. The
+same from the command line::
 
     minisnn vectors DIR --cases --dtype float32 --text
     ...

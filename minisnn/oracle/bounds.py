@@ -5,8 +5,10 @@ and rules are those of Higham, Accuracy and Stability of Numerical Algorithms, 2
 
 - standard model (section 2.2): ``fl(a op b) = (a op b)(1 + d)``, ``|d| <= u``, u half the distance from 1 to the next
   float; a fused multiply-add rounds once where the model rounds twice, so every bound covers it. Where a
-  result underflows (flushed to zero or not) it is off by at most eta, the smallest normal number.
-- Lemma 3.1: ``prod (1 + d_i)^(+-1) = 1 + theta_m`` with ``|theta_m| <= gamma_m = m u / (1 - m u)``, m factors.
+  result underflows (flushed to zero or not) it is off by at most eta, the smallest normal number; so is an argument
+  below eta, which may count as zero.
+- Lemma 3.1: ``prod (1 + d_i)^(+-1) = 1 + theta_m`` with ``|theta_m| <= gamma_m = m u / (1 - m u)``, m factors. Beyond
+  ``m u = 1/2`` gamma stands for ``(1 + u)^m - 1``, which holds for products of any length.
 - section 4.2: in a sum of n terms, *in any order*, each term meets at most n - 1 additions.
 
 **Potential.** Eq. 2 unrolled is ``V[t] = sum_k beta^(t-k) (sum_i x[k,i] W[i] + b)``. A term meets: the
@@ -15,7 +17,9 @@ where partial sums of steps are added (adding an exact zero is exact); and at mo
 factors beta, one by one, by squaring or ready-made, and one by x. So the computed potential is the sum of the same
 terms, each times ``1 + theta_m`` with ``m = nonzero terms + 2 (t + 1)``, and ::
 
-    |V_computed - V| <= E[t] = gamma_m A[t] + m eta,     A[t] = sum of the absolute values of all terms.
+    |V_computed - V| <= E[t] = gamma_m A[t] + m eta (1 + M),     A[t] = sum of the absolute values of all terms,
+
+M the largest absolute current so far: a ready-made power that underflows is off by eta, and its product by eta M.
 
 In the conventional layer, *given its spikes*, ``U`` is linear too: every reset is one more term,
 ``-theta beta^(t-k)``.
@@ -27,17 +31,19 @@ if tau possibly crosses and no earlier step certainly does; silence is right if 
 
     gz   exact (a product with 0 or 1)
     gS~  a = P^T |gz|,            e = gamma_(2(T-k)+2) a
-    h'   e = 2 s E' / (1 + s max(|d| - E', 0))^3 + 10 u h'max,  d = V - theta,  E' = E + u (|d| + E)
+    h'   e = min(2 s E' / (1 + s max(|d| - E', 0))^3, 1) + 10 u h'max,  d = V - theta,  E' = E + u (|d| + E) + eta
     gU   e = |gS~| e_h + e_S~ (h' + e_h) + 2 u (product)
     gI   a = A^T (|gU| + e_U),    e = A^T e_U + gamma_(3(T-t)) a
     gW   e = |x|^T e_I + gamma_(BT+2) |x|^T a_I;   gb the same with 1 for x;   gx with |W|^T and gamma_(N+1)
     gbeta  e = sum (e_I A + a_I E + e_I E) + gamma_(BT+T+4) sum a_I (A + E)
 
+and every line eta for each of its operations, times the factors that follow.
+
 The line of h': ``|h''| = 2 s / (1 + s|d|)^3`` falls with |d|, so its value at the nearest possible |d| bounds the
-change; evaluating ``1 / (1 + s|d|)^2`` rounds at most ten times (a quotient rule that subtracts two nearly equal
-terms is not as accurate, and not covered). The counts hold for other orders too, as long as the same terms are
-summed: an eligibility trace forward in time, a product with the triangular matrix, autograd through the
-convolution. The conventional layer's recursion is ``gU[t] = c[t] beta gU[t+1] + gS[t] h'[t]``,
+change, which is never above 1; evaluating ``1 / (1 + s|d|)^2`` rounds at most ten times (a quotient rule that
+subtracts two nearly equal terms is not as accurate, and not covered). The counts hold for other orders too, as long
+as the same terms are summed: an eligibility trace forward in time, a product with the triangular matrix, autograd
+through the convolution. The conventional layer's recursion is ``gU[t] = c[t] beta gU[t+1] + gS[t] h'[t]``,
 ``c = 1 - theta h'``, and its bound the same recursion with ``|c|``; the error of c is
 ``theta e_h + 4 u (1 + theta h')``.
 
@@ -70,7 +76,7 @@ from numpy.typing import DTypeLike, NDArray
 
 from ..errors import unknown_name
 from .cases import Case
-from .reference import Backward, Forward
+from .reference import Backward, Forward, leaky_sum
 
 __all__ = [
     "KINDS",
@@ -79,12 +85,12 @@ __all__ = [
     "exact_in_any_order",
     "gamma",
     "gradient_bounds",
-    "is_exact_case",
     "judge_spike_times",
     "judge_spikes",
     "logit_bound",
     "potential_bound",
     "powers_are_exact",
+    "sums_are_exact",
 ]
 
 Floats = NDArray[np.float64]
@@ -95,16 +101,15 @@ _UPWARD = (
 
 
 def gamma(count: Any, dtype: DTypeLike) -> Floats:
-    """``gamma_m = m u / (1 - m u)`` for that many roundings in `dtype`; infinite where ``m u >= 1``.
+    """``gamma_m = m u / (1 - m u)`` for that many roundings in `dtype`; ``(1 + u)^m - 1`` beyond ``m u = 1/2``.
 
     Examples
     --------
     >>> float(gamma(1, np.float64)) == 2.0**-53 / (1 - 2.0**-53)
     True
     """
-    product = np.asarray(count, dtype=np.float64) * (float(np.finfo(np.dtype(dtype)).eps) / 2)
-    with np.errstate(divide="ignore"):
-        return np.where(product < 1, product / np.maximum(1 - product, 0), np.inf)
+    product = np.asarray(count, dtype=np.float64) * _unit(dtype)
+    return np.where(product < 0.5, product / np.maximum(1 - product, 0.5), np.expm1(product))
 
 
 def _eta(dtype: DTypeLike) -> float:
@@ -131,18 +136,8 @@ def _absolute_current(
     return magnitude, terms
 
 
-def _run(values: Floats, decay: Any) -> Floats:
-    """Leaky running sum along time, in float64."""
-    beta = np.asarray(decay, np.float64)
-    out, state = np.empty_like(values), np.zeros_like(values[:, 0])
-    for t in range(values.shape[1]):
-        state = beta * state + values[:, t]
-        out[:, t] = state
-    return out
-
-
 def _run_back(values: Floats, decay: Any) -> Floats:
-    return _run(values[:, ::-1], decay)[:, ::-1]
+    return leaky_sum(values[:, ::-1], decay)[:, ::-1]
 
 
 def _kernel(decay: Any, n_steps: int, n_out: int) -> Floats:
@@ -161,6 +156,7 @@ def _fft_error(kernel: Floats, signal: Floats, dtype: DTypeLike) -> Floats:
     error: Floats = (
         share * (2 * kernel_2 * signal_1 + kernel_1 * signal_2) + 4 * _unit(dtype) * kernel_2 * signal_1
     )
+    error += 4 * n_steps * _eta(dtype) * (1 + kernel_1) * (1 + signal_1)
     return error
 
 
@@ -186,7 +182,7 @@ def absolute_potential(
     steps = np.arange(1, magnitude.shape[1] + 1)[None, :, None]
     count = np.cumsum(terms, axis=1) + 2 * steps
     # V + (1 - beta)(I - V) rounds twice where beta V + (1 - beta) I rounds once.
-    return _run(magnitude, decay) * _UPWARD, 2 * count + 2 if input_scaled else count
+    return leaky_sum(magnitude, decay) * _UPWARD, 2 * count + 2 if input_scaled else count
 
 
 def potential_bound(
@@ -220,13 +216,15 @@ def potential_bound(
 def _potential_error(terms: tuple[Any, ...], dtype: DTypeLike, kind: str, choice: dict[str, Any]) -> Floats:
     """`potential_bound` without the error of the reference."""
     absolute, count = absolute_potential(*terms, **choice)
-    bound: Floats = gamma(count, dtype) * absolute + count * _eta(dtype)
+    signal = _absolute_current(*terms[:3])[0]
+    reset = 0.0 if choice["fired"] is None else abs(choice["threshold"])
+    largest = 1 + reset + np.maximum.accumulate(signal, axis=1)
+    bound: Floats = gamma(count, dtype) * absolute + count * _eta(dtype) * largest
     if kind not in KINDS:
         raise unknown_name("bound", kind, KINDS)
     if kind == "fft":
-        signal = _absolute_current(*terms[:3])[0]
         if choice["fired"] is not None:
-            signal = signal + abs(choice["threshold"]) * choice["fired"]
+            signal = signal + reset * choice["fired"]
         bound = bound + _fft_error(_kernel(terms[3], *signal.shape[1:]), signal, dtype)
     return bound * _UPWARD
 
@@ -306,55 +304,56 @@ def judge_spikes(
 # ---- exact cases ----------------------------------------------------------------------------------
 
 
-def _fractional_bits(values: Any) -> int:
-    """Smallest q with all `values` whole multiples of 2^-q, at most 1100."""
-    mantissa, exponent = np.frexp(np.asarray(values, np.float64))
-    whole = np.asarray(np.ldexp(mantissa, 53)).astype(np.int64).ravel()
-    nonzero = whole[whole != 0]
-    if nonzero.size == 0:
-        return 0
-    trailing = np.log2((nonzero & -nonzero).astype(np.float64)).astype(np.int64)
-    return int(max(0, (53 - trailing - exponent.ravel()[whole != 0]).max()))
+def _fractional_bits(values: Any) -> Floats:
+    """Smallest q with all `values` of a column whole multiples of 2^-q (negative for large ones, -inf for zeros)."""
+    mantissa, exponent = np.frexp(np.atleast_2d(np.asarray(values, np.float64)))
+    whole = np.ldexp(mantissa, 53).astype(np.int64)
+    with np.errstate(divide="ignore"):
+        trailing = np.log2((whole & -whole).astype(np.float64))
+    out: Floats = np.where(whole == 0, -np.inf, 53 - trailing - exponent).max(axis=0)
+    return out
 
 
-def is_exact_case(
+def sums_are_exact(
     spikes: NDArray[Any],
     weight: NDArray[Any],
     bias: NDArray[Any],
     decay: Any,
     dtype: DTypeLike,
     threshold: float = 0.0,
-) -> bool:
-    """Whether every operation of a forward pass is exact in `dtype`, in whatever order.
+) -> NDArray[np.bool_]:
+    """Of every neuron, (N,): whether every operation of a forward pass is exact in `dtype`, in whatever order.
 
     With q fractional bits in the data and p in the decay every number met is a multiple of
     ``2^-(q + p(T-1))`` and at most ``max A``; it fits if ``q + p (T-1) + log2 max A + 1`` is within the
-    precision. Give `threshold` for the conventional layer, whose resets are data too.
+    precision, and that unit is a normal number. Give `threshold` for the conventional layer, whose resets are data too.
 
     Examples
     --------
     >>> x, w = np.ones((1, 8, 1)), np.array([[0.75]])
-    >>> is_exact_case(x, w, np.zeros(1), 0.5, np.float32), is_exact_case(x, w, np.zeros(1), 0.9, np.float32)
-    (True, False)
+    >>> sums_are_exact(x, w, np.zeros(1), 0.5, np.float32), sums_are_exact(x, w, np.zeros(1), 0.9, np.float32)
+    (array([ True]), array([False]))
     """
-    n_steps = np.shape(spikes)[1]
+    n_steps, info = np.shape(spikes)[1], np.finfo(np.dtype(dtype))
     resets = np.ones((*np.shape(spikes)[:2], np.shape(bias)[0]), dtype=bool) if threshold else None
     absolute, _ = absolute_potential(spikes, weight, bias, decay, fired=resets, threshold=threshold)
-    q = max(_fractional_bits(part) for part in (weight, bias, threshold))
-    bits = q + _fractional_bits(decay) * (n_steps - 1) + np.log2(max(float(absolute.max()), 1.0)) + 1
-    return bool(bits <= np.finfo(np.dtype(dtype)).nmant + 1)
+    q = np.max([_fractional_bits(part) + 0 * bias for part in (weight, bias, threshold)], axis=0)
+    unit = q + np.maximum(_fractional_bits(decay), 0) * (n_steps - 1)
+    with np.errstate(divide="ignore"):
+        bits = unit + np.log2(absolute.max(axis=(0, 1))) + 1
+    return np.asarray((bits <= info.nmant + 1) & (unit <= -info.minexp))
 
 
-def powers_are_exact(decay: Any, n_steps: int) -> bool:
+def powers_are_exact(decay: Any, n_steps: int) -> NDArray[np.bool_]:
     """Whether every way of forming ``decay^k``, k < T, is exact: decay 0 or 1, or 1/2 over a single step."""
     beta = np.asarray(decay)
-    return bool(np.all((beta == 0) | (beta == 1) | ((beta == 0.5) & (n_steps <= 2))))
+    return np.asarray((beta == 0) | (beta == 1) | ((beta == 0.5) & (n_steps <= 2)))
 
 
-def exact_in_any_order(case: Case) -> bool:
-    """Whether every way of computing the forward pass of a case is exact, so that its bound is zero."""
+def exact_in_any_order(case: Case) -> NDArray[np.bool_]:
+    """(N,): whether every way of computing the forward pass of a neuron is exact, so that its bound is zero."""
     resets = case.threshold if case.neuron == "multi-spike" else 0.0
-    return powers_are_exact(case.decay, case.shape[1]) and is_exact_case(
+    return powers_are_exact(case.decay, case.shape[1]) & sums_are_exact(
         case.spikes, case.weight, case.bias, case.decay, case.dtype, resets
     )
 
@@ -391,7 +390,7 @@ def gradient_bounds(
     bound = _potential_error(terms, dtype, kind, choice)
     if resets is not None:  # the membrane after the reset has one more term
         absolute = absolute + abs(case.threshold) * resets
-    surrogate, error_h = backward.surrogate, _surrogate_error(backward, bound, scale, unit)
+    surrogate, error_h = backward.surrogate, _surrogate_error(backward, bound, scale, unit, eta)
     left = (n_steps - np.arange(n_steps))[None, :, None]  # T - t
     error_s: Floats = np.broadcast_to(np.asarray(incoming, np.float64), case.shape)
     grad_s = np.abs(np.asarray(case.grad_spikes, np.float64)) + error_s
@@ -401,6 +400,7 @@ def gradient_bounds(
             grad_z = grad_s * gate
             error_s = _run_back(_run_back(error_s * gate, 1.0), 1.0)
             error_s = error_s + gamma(2 * left + 2, dtype) * _run_back(_run_back(grad_z, 1.0), 1.0)
+            error_s = error_s + left * (left + 1) * eta
             if fft:
                 ramp = np.broadcast_to(np.arange(1.0, n_steps + 1)[:, None], (n_steps, n_out))
                 error_s = error_s + _fft_error(ramp, grad_z, dtype)
@@ -419,7 +419,8 @@ def gradient_bounds(
         for t in reversed(range(n_steps)):
             c_error = error_c[:, t]
             e = beta * (e * (factor[:, t] + c_error) + a * c_error)
-            e = e + grad_s[:, t] * (error_h[:, t] + 4 * unit * (surrogate[:, t] + error_h[:, t])) + 4 * eta
+            e = e + grad_s[:, t] * (error_h[:, t] + 4 * unit * (surrogate[:, t] + error_h[:, t]))
+            e = e + 4 * eta * (1 + abs(case.threshold))
             e = e + error_s[:, t] * surrogate[:, t]
             a = beta * factor[:, t] * a + size_u[:, t]
             absolute_i[:, t], error_i[:, t] = a, e
@@ -427,7 +428,7 @@ def gradient_bounds(
         error_i = error_i + gamma(3 * left, dtype) * absolute_i
     if fft:
         error_i = error_i + _fft_error(_kernel(beta, n_steps, n_out), size_u, dtype)
-    error_i = error_i + 3 * left * eta
+    error_i = error_i + 3 * left * eta * (1 + size_u.max(axis=1, keepdims=True))
     absolute_i = absolute_i + error_i
     cells = batch * n_steps
     earlier, earlier_error = np.zeros_like(absolute), np.zeros_like(bound)
@@ -447,13 +448,16 @@ def gradient_bounds(
             absolute_i * (1 - beta) * (1 + 4 * unit),
         )
     bounds = {
-        "spikes": error_i @ w.T + gamma(n_out + 1, dtype) * (absolute_i @ w.T),
+        "spikes": error_i @ w.T
+        + gamma(n_out + 1, dtype) * (absolute_i @ w.T)
+        + eta * absolute_i.sum(axis=2, keepdims=True),
         "weight": _contract(x, error_i) + gamma(cells + 2, dtype) * _contract(x, absolute_i),
         "bias": error_i.sum(axis=(0, 1)) + gamma(cells + 2, dtype) * absolute_i.sum(axis=(0, 1)),
         "decay": by_decay,
     }
     upward = 1 + 2.0**-20
-    return {name: _with_reference((value + cells * eta) * upward, dtype) for name, value in bounds.items()}
+    smallest = 2 * (cells + n_out) * eta
+    return {name: _with_reference((value + smallest) * upward, dtype) for name, value in bounds.items()}
 
 
 def _contract(x: Floats, values: Floats) -> Floats:
@@ -461,14 +465,14 @@ def _contract(x: Floats, values: Floats) -> Floats:
     return out
 
 
-def _surrogate_error(backward: Backward, bound: Floats, scale: float, unit: float) -> Floats:
+def _surrogate_error(backward: Backward, bound: Floats, scale: float, unit: float, eta: float) -> Floats:
     """How far a computed h' may be from that of the reference, given the bound on the potential."""
     distance = np.abs(backward.distance)
-    error = bound + unit * (distance + bound)
+    error = bound + unit * (distance + bound) + eta
     nearest_distance = np.maximum(distance - error, 0.0)
     root = 1 / (1 + scale * nearest_distance)
-    of_slope: Floats = 2 * scale * error * root**3 + 10 * unit * root**2
-    return of_slope
+    of_slope: Floats = np.minimum(2 * scale * error * root**3, 1.0) + 10 * unit * root**2
+    return of_slope + 4 * eta
 
 
 # ---- logits and loss ------------------------------------------------------------------------------

@@ -104,11 +104,13 @@ class Case:
         lines.append(f"threshold = {self.threshold}")
         if self.grad_spikes is not None:
             lines.append(f"surrogate_scale = {self.surrogate_scale}, gradient = {self.gradient!r}")
-        for b in range(self.spikes.shape[0]):
+        for b in range(min(len(self.spikes), 3)):
             lines.append(f"spikes[{b}] = {self.spikes[b].astype(int).tolist()}")
             if self.grad_spikes is not None:
                 lines.append(f"grad_spikes[{b}] = {self.grad_spikes[b].tolist()}")
-        return "\n".join(line if len(line) <= 200 else f"{line[:190]} ..." for line in lines)
+        if len(self.spikes) > 3:
+            lines.append(f"... and {len(self.spikes) - 3} samples more")
+        return "\n".join(line if len(line) <= 96 else f"{line[:92]} ..." for line in lines)
 
 
 def from_entry(entry: Mapping[str, Any], dtype: Any) -> Case:
@@ -148,8 +150,9 @@ def _smaller(case: Case) -> Iterator[Case]:
         if 1 < size <= 24:
             for k in reversed(range(size)):
                 yield _take(case, **{axis: np.delete(np.arange(size), k)})
-        elif size > 24:
-            yield _take(case, **{axis: np.arange(size - size // 8)})
+        for share in (4, 8, 32, 128, size) if size > 24 else ():
+            if share <= size:
+                yield _take(case, **{axis: np.arange(size - size // share)})
     if case.bias.any():
         yield replace(case, bias=np.zeros_like(case.bias))
     for step in (1.0, 0.25, 1 / 64):

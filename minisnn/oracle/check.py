@@ -8,20 +8,18 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from ..errors import DataError, InputError, one_line, shown
 from ..files import checked_folder, read_npz
 from ..streams import can_say
-from . import batteries
+from . import families
 from .cases import Case, reduce_case
 from .diagnosis import Diagnosis, Record, diagnose
 from .judge import Judge, Verdict
 from .load import name_of
 from .plan import Batteries, checked_settings, plan
-from .port import Output, Port, Violation
+from .port import GRADIENT_NAMES, Output, Port, Violation
 from .process import Program
-from .report import Finding, Report
+from .report import Finding, Report, Tally
 from .step_cases import StepCase, StepJudge
 
 __all__ = ["Interrupted", "assert_right", "check", "judged"]
@@ -168,8 +166,7 @@ class _Run:
     ) -> None:
         self.port, self.judge, self.settings, self.diagnose = port, judge, settings, diagnose
         self.records: dict[str, list[Record]] = {}
-        self.tried: dict[str, int] = {}
-        self.wrong = 0  # cases, of both directions
+        self.wrong = 0  # cases, of all directions
 
     def report(self, plan: Iterable[Batteries]) -> Report:
         from tqdm import tqdm
@@ -185,54 +182,61 @@ class _Run:
                 interrupted = True
                 self.port.give_up("interrupted: this is of the cases tried until then")
                 findings = self.findings()
-        forward = [
-            r for direction, records in self.records.items() if direction != "backward" for r in records
-        ]
+        forward, backward = (self.records.get(direction, []) for direction in ("forward", "backward"))
+        notes = list(self.port.notes)
+        if any(r.verdict.judged for r in forward) and not any(
+            "membrane" in r.verdict.ratios for r in forward
+        ):
+            notes.append("the port returns no membrane: V was judged only by the spikes that follow from it")
+        names = set[str]().union(*(record.verdict.ratios for record in backward))
+        if names and (missing := [name for name in GRADIENT_NAMES if name not in names]):
+            notes.append(f"the port returns no gradient of {', '.join(missing)}: not judged")
         return Report(
             tuple(findings),
             self.settings,
-            self.tried,
-            sum(int(np.prod(record.case.shape)) for record in forward if record.readable),
-            sum(record.verdict.judged for record in forward),
-            sum(record.verdict.undecided for record in forward),
+            {direction: _tallies(records) for direction, records in self.records.items()},
             _largest_ratios(record for records in self.records.values() for record in records),
             time.monotonic() - started,
-            tuple(self.port.notes),
+            tuple(notes),
             interrupted,
         )
 
     def through(self, direction: str, cases: Iterable[tuple[str, Iterable[Case]]]) -> None:
-        """Try batteries one after the other; where the fixed ones failed, or five drawn cases did, that will do."""
-        failed = 0
-        for battery, members in cases:
-            fixed = battery in batteries.FIXED
-            if failed and not fixed:
+        """Try families one after the other; once a case failed, in whichever direction, golden and edge will do."""
+        failed = sum(bool(record.kinds) for records in self.records.values() for record in records)
+        earlier: dict[Case, Record] = {}
+        for family, members in cases:
+            first = family in ("golden", "edge")
+            if failed and not first:
                 break
             for case in members:
-                if self.port.dead or (failed >= 5 and not fixed):
+                if self.port.dead or (failed >= 5 and not first):
                     break
-                record = self.record(case, repeat=fixed)
-                self.records.setdefault(direction, []).append(record)
-                self.tried[battery] = self.tried.get(battery, 0) + 1
+                repeated = family in families.REPEATED
+                record = self.record(case, repeated, earlier.get(case))
+                if repeated:
+                    earlier[case] = record
+                elif not record.kinds:  # the numbers are not needed any more
+                    record = replace(record, output=Output())
+                self.records.setdefault(direction, []).append(replace(record, family=family))
                 failed += bool(record.kinds)
                 self.wrong += bool(record.kinds)
                 self.progress.set_postfix_str(f"{self.wrong} wrong", refresh=False)
                 self.progress.update()
 
-    def record(self, case: Case, repeat: bool) -> Record:
-        output, verdict = _tried(self.port, self.judge, case)
+    def record(self, case: Case, repeat: bool, earlier: Record | None = None) -> Record:
+        """Try a case; twice if `repeat`, and beside the answer that came `earlier`."""
+        output, verdict = (
+            (earlier.output, earlier.verdict) if earlier else _tried(self.port, self.judge, case)
+        )
         if (repeat or verdict.violations) and not output.violations:
-            again = self.port.call(case)
-            if not again.same_as(output):
+            again = [self.port.call(case) for _ in range(2 if earlier else 1)]
+            if not all(other.same_as(output) for other in again):
                 changed = Violation(
-                    "non-deterministic", "a second call with the same arguments gave another answer"
+                    "non-deterministic", "another call with the same arguments gave another answer"
                 )
-                verdict = Verdict(
-                    (*again.violations, changed, *verdict.violations),
-                    verdict.ratios,
-                    verdict.judged,
-                    verdict.undecided,
-                )
+                accidents = [violation for other in again for violation in other.violations]
+                verdict = replace(verdict, violations=(*accidents, changed, *verdict.violations))
         return Record(case, output, verdict)
 
     def findings(self) -> list[Finding]:
@@ -267,8 +271,8 @@ class _Run:
         record = smallest if self.port.dead else self.record(case, "non-deterministic" in kinds)
         if not kinds & set(record.kinds):  # it came and went; show what was seen
             record = smallest
-        tried = len(self.records[direction])
-        return Finding(direction, diagnosis, record.case, record.verdict.violations, len(failing), tried)
+        seen = _tallies(self.records[direction])
+        return Finding(direction, diagnosis, record.case, record.verdict.violations, seen)
 
 
 def _tried(port: Port, judge: Judge, case: Any) -> tuple[Output, Verdict]:
@@ -279,6 +283,16 @@ def _tried(port: Port, judge: Judge, case: Any) -> tuple[Output, Verdict]:
         output = port.retried(case, output, lambda other: not judge.verdict(case, other).violations)
         verdict = judge.verdict(case, output)
     return output, verdict
+
+
+def _tallies(records: Iterable[Record]) -> dict[str, Tally]:
+    """What was tried, family by family."""
+    tallies: dict[str, Tally] = {}
+    for record in records:
+        known, verdict = tallies.get(record.family, Tally()), record.verdict
+        counts = (1, bool(record.kinds), verdict.judged, verdict.undecided)
+        tallies[record.family] = Tally(*(a + b for a, b in zip(known, counts)))
+    return tallies
 
 
 def _largest_ratios(records: Iterable[Record]) -> dict[str, float]:

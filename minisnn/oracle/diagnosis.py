@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from .bounds import judge_spike_times, judge_spikes
 from .cases import Case
+from .families import FAMILIES
 from .golden import flags, mistakes
 from .judge import Judge, Verdict
 from .port import GRADIENT_NAMES, Output
@@ -80,6 +81,7 @@ class Record:
     case: Case
     output: Output
     verdict: Verdict
+    family: str = ""  # of `minisnn.oracle.families`, or "golden", "edge", "drawn"
 
     @property
     def kinds(self) -> tuple[str, ...]:
@@ -115,6 +117,14 @@ class Diagnosis:
 @np.errstate(all="ignore")
 def diagnose(failing: Sequence[Record], passing: Sequence[Record], judge: Judge) -> Diagnosis:
     """Name the rule that the port breaks, from the failing (at least one) and passing cases of one direction."""
+    found, names = _rule(failing, passing, judge), dict.fromkeys(record.family for record in failing)
+    if names.keys() <= FAMILIES.keys():
+        only = (f"only the family {name!r} shows it: {FAMILIES[name][1]}" for name in names)
+        found = replace(found, likely=(*found.likely, *only))
+    return found
+
+
+def _rule(failing: Sequence[Record], passing: Sequence[Record], judge: Judge) -> Diagnosis:
     for kind in _FIRST:
         if any(kind in record.kinds for record in failing):
             return accident(kind)

@@ -39,8 +39,8 @@ class Verdict:
 
     violations: tuple[Violation, ...] = ()  # empty for a right answer
     ratios: dict[str, float] = field(default_factory=dict)  # largest error over bound: membrane, weight, ...
-    judged: int = 0  # spike decisions
-    undecided: int = 0  # of them those in which two correct implementations may differ
+    judged: int = 0  # numbers: spike decisions, potentials, components of gradients
+    undecided: int = 0  # of them spike decisions in which two correct implementations may differ
 
 
 # Results of the reference for cases already met: the golden and edge cases are the same in every check of a process.
@@ -90,9 +90,10 @@ class Judge:
         self, case: Case, fired: NDArray[np.bool_] | None = None, dtype: Any = None
     ) -> NDArray[np.float64]:
         """E of `minisnn.oracle.bounds` for a case; zero where every way of computing is exact."""
-        if self.bound == "standard" and not self.input_scaled and dtype is None and exact_in_any_order(case):
-            return np.zeros(case.shape)
-        return potential_bound(
+        exact: Any = False
+        if self.bound == "standard" and not self.input_scaled and dtype is None:
+            exact = _remembered(case, "exact", lambda: exact_in_any_order(case))
+        bound = potential_bound(
             case.spikes,
             case.weight,
             case.bias,
@@ -103,6 +104,7 @@ class Judge:
             threshold=case.threshold,
             input_scaled=self.input_scaled,
         )
+        return np.where(exact, 0.0, bound)
 
     def decided(self, case: Case, margin: float = 8.0) -> bool:
         """Whether every spike is decided with room to spare: no potential within `margin` bounds of the threshold."""
@@ -157,15 +159,15 @@ class Judge:
         if output.membrane is not None:
             # After the reset the conventional layer's potential has met one rounding more, of V or of theta S.
             exact, unit = forward.membrane, float(np.finfo(case.dtype).eps)
-            extra = (
-                0.0 if not conventional or not bound.any() else unit * (np.abs(exact) + abs(case.threshold))
-            )
-            wrong, ratios["membrane"] = compare(output.membrane, exact, bound + extra)
+            if conventional:
+                bound = bound + np.where(bound > 0, unit * (np.abs(exact) + abs(case.threshold)), 0.0)
+            wrong, ratios["membrane"] = compare(output.membrane, exact, bound)
             if wrong.any():
                 violations.append(
-                    Violation("membrane", wrong_value("V", output.membrane, exact, bound + extra, wrong))
+                    Violation("membrane", wrong_value("V", output.membrane, exact, bound, wrong))
                 )
-        return Verdict(tuple(violations), ratios, spikes.right.size, int(spikes.undecided.sum()))
+        judged = spikes.right.size + (0 if output.membrane is None else output.membrane.size)
+        return Verdict(tuple(violations), ratios, judged, int(spikes.undecided.sum()))
 
     def _reference_gradients(self, case: Case) -> tuple[dict[str, Floats], dict[str, Floats]]:
         forward = self.reference(case)
@@ -184,7 +186,7 @@ class Judge:
             if wrong.any():
                 text = wrong_value(f"gradient of {name}", came, expected[name], bounds[name], wrong)
                 violations.append(Violation(f"gradient of {name}", text))
-        return Verdict(tuple(violations), ratios)
+        return Verdict(tuple(violations), ratios, sum(came.size for came in output.gradients.values()))
 
 
 def compare(came: Floats, expected: Floats, bound: Floats) -> tuple[NDArray[np.bool_], float]:

@@ -7,7 +7,7 @@ from typing import Any
 
 from ..checks import checked_count
 from ..reading import checked_name
-from . import batteries
+from . import families
 from .cases import Case
 from .judge import Judge
 
@@ -46,7 +46,7 @@ def checked_settings(
 def plan(settings: dict[str, Any], judge: Judge) -> Iterator[Batteries]:
     """All that a check with these settings tries."""
     for dtype in settings["dtypes"]:
-        asked = (settings["neuron"], dtype, settings["examples"], settings["seed"])
-        yield "forward", batteries.forward(*asked)
+        asked = (settings["neuron"], dtype, settings["examples"], settings["seed"], judge)
+        yield "forward", families.forward(*asked)
         if settings["gradients"]:
-            yield "backward", batteries.backward(*asked, tuple(settings["gradients"]), judge)
+            yield "backward", families.backward(*asked, tuple(settings["gradients"]))

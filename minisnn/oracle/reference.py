@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
+from itertools import accumulate
 from typing import Any
 
 import numpy as np
@@ -22,6 +23,7 @@ __all__ = [
     "Backward",
     "Forward",
     "double",
+    "leaky_sum",
     "rational",
     "reference_backward",
     "reference_cross_entropy",
@@ -49,6 +51,20 @@ def rational(array: Any) -> Numbers:
     out = np.empty(array.shape, dtype=object)
     for place in np.ndindex(array.shape):
         out[place] = Fraction(float(array[place]))
+    return out
+
+
+def leaky_sum(values: Numbers, decay: Any) -> Numbers:
+    """``v[t] = decay v[t-1] + values[t]`` along the time axis of (B, T, N)."""
+    out, beta = np.empty_like(values), np.broadcast_to(decay, values.shape[2])
+    if values.shape[0] * values.shape[2] <= 24:  # few lanes: a list of numbers each is faster than arrays
+        for b, n in np.ndindex(values.shape[0], values.shape[2]):
+            kept = beta[n : n + 1].tolist()[0]
+            out[b, :, n] = list(accumulate(values[b, :, n].tolist(), lambda v, i, k=kept: k * v + i))  # type: ignore[misc]
+        return out
+    state = 0 * values[:, 0]
+    for t in range(values.shape[1]):
+        out[:, t] = state = beta * state + values[:, t]
     return out
 
 
@@ -103,18 +119,25 @@ def reference_forward(
     current = lift(case.spikes) @ lift(case.weight) + lift(case.bias)
     if input_scaled:
         current = current * (1 - beta)
+    if case.neuron != "multi-spike":
+        potential = leaky_sum(current, beta)
+        if fired is None:
+            fired = np.asarray(potential >= theta if tie_fires else potential > theta)
+            if case.neuron == "single-spike":
+                fired &= np.cumsum(fired, axis=1) == 1
+        return Forward(potential, fired, potential)
+    if fired is not None:  # the resets of earlier steps are one more current
+        current[:, 1:] -= np.where(fired[:, :-1], beta * theta, 0 * theta)
+        potential = leaky_sum(current, beta)
+        return Forward(potential, fired, potential - np.where(fired, theta, 0 * theta))
     potential, membrane = np.empty_like(current), np.empty_like(current)
     own = np.zeros(current.shape, dtype=bool)
     v = 0 * current[:, 0]
     for t in range(current.shape[1]):
         potential[:, t] = v = beta * v + current[:, t]
         own[:, t] = v >= theta if tie_fires else v > theta
-        if case.neuron == "multi-spike":
-            v = np.where((own if fired is None else fired)[:, t], v - theta, v)
-        membrane[:, t] = v
-    if case.neuron == "single-spike":
-        own &= np.cumsum(own, axis=1) == 1
-    return Forward(potential, own if fired is None else fired, membrane)
+        membrane[:, t] = v = np.where(own[:, t], v - theta, v)
+    return Forward(potential, own, membrane)
 
 
 @dataclass(frozen=True, eq=False)
@@ -146,17 +169,14 @@ def reference_backward(
     grad_s = lift(case.grad_spikes)
     distance = forward.potential - theta
     surrogate = (1 / (1 + lift(case.surrogate_scale) * abs(distance))) ** 2
-    grad_i = np.empty_like(distance)
-    state = 0 * distance[:, 0]
     if case.neuron == "single-spike":
         if case.gradient == "gated":
             grad_s = np.where(np.cumsum(forward.fired, axis=1) == 0, grad_s, 0 * grad_s)
         crossings = np.cumsum(np.cumsum(grad_s[:, ::-1], axis=1), axis=1)[:, ::-1]
-        grad_u = crossings * surrogate
-        for t in reversed(range(case.shape[1])):
-            grad_i[:, t] = state = grad_u[:, t] + beta * state
+        grad_i = leaky_sum((crossings * surrogate)[:, ::-1], beta)[:, ::-1]
     else:
         crossings = grad_s
+        grad_i, state = np.empty_like(distance), 0 * distance[:, 0]
         through = 0 * theta if case.gradient == "detached-reset" else theta
         for t in reversed(range(case.shape[1])):
             grad_v = beta * state

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from ..files import write_npz, write_text
 from .cases import Case
@@ -12,7 +12,16 @@ from .diagnosis import Diagnosis
 from .port import Violation
 from .process import Program
 
-__all__ = ["Finding", "Report"]
+__all__ = ["Finding", "Report", "Tally"]
+
+
+class Tally(NamedTuple):
+    """What came of one family of cases."""
+
+    cases: int = 0
+    failing: int = 0
+    judged: int = 0  # numbers: spike decisions, potentials, components of gradients
+    undecided: int = 0  # spike decisions among them in which two correct implementations may differ
 
 
 @dataclass(frozen=True, eq=False)
@@ -23,8 +32,7 @@ class Finding:
     diagnosis: Diagnosis  # the rule in words
     case: Case  # the smallest failing one found
     violations: tuple[Violation, ...]  # what is wrong in that case
-    failing: int  # cases that failed ...
-    tried: int  # ... of how many tried in that direction
+    tried: dict[str, Tally]  # the cases of that direction, by family
 
     @property
     def rule(self) -> str:
@@ -32,13 +40,15 @@ class Finding:
         return self.diagnosis.rule
 
     def text(self) -> str:
-        """The finding for the terminal."""
+        """The finding for the terminal: the rule, the smallest case, what else was seen."""
         lines = [f"{self.direction}: {self.diagnosis.text}"]
         lines += [f"  likely: {cause}" for cause in self.diagnosis.likely]
-        lines += [f"  or: {other}" for other in self.diagnosis.also[:3]]
-        lines.append(f"  {self.failing} of {self.tried} cases failed; the smallest found, {self.case.id}:")
+        lines.append(f"  the smallest found, {self.case.id}:")
         lines += [f"    {line}" for line in self.case.text().splitlines()]
         lines += [f"  {violation.kind}: {violation.detail}" for violation in self.violations]
+        seen = (f"{t.failing} of {t.cases} {name}" for name, t in self.tried.items() if t.failing)
+        lines.append(f"  cases that failed: {', '.join(seen)}")
+        lines += [f"  or: {other}" for other in self.diagnosis.also[:3]]
         return "\n".join(lines)
 
 
@@ -48,10 +58,7 @@ class Report:
 
     findings: tuple[Finding, ...]  # empty if the port is right
     settings: dict[str, Any]  # as asked for: neuron, dtypes, gradients, examples, seed, bound, convention
-    tried: dict[str, int]  # cases by battery
-    neuron_steps: int  # potentials judged
-    spikes_judged: int  # spike decisions ...
-    undecided: int  # ... and those in which two correct implementations may differ
+    tried: dict[str, dict[str, Tally]]  # by direction and family
     ratios: dict[str, float]  # how near the port came: largest error over bound, by dtype and quantity
     seconds: float
     notes: tuple[str, ...] = ()  # what could not be judged
@@ -64,36 +71,45 @@ class Report:
 
     def __str__(self) -> str:
         settings = self.settings
-        head = f"{settings['neuron']}, {' and '.join(settings['dtypes'])}, bound {settings['bound']}"
+        head = f"{settings['neuron']}, {' and '.join(settings['dtypes'])}"
+        rest = f"bound {settings['bound']}"
         if settings["gradients"]:
-            head += f", gradient {' and '.join(settings['gradients'])}"
+            rest += f", gradient {' and '.join(settings['gradients'])}"
         if settings["convention"]:
-            head += f", convention {' and '.join(settings['convention'])}"
-        lines = [f"{'PASS' if self.passed else 'FAIL' if self.findings else 'INTERRUPTED'}: {head}"]
-        lines.append(
-            "tried: " + ", ".join(f"{count} {name}" for name, count in self.tried.items()) + " cases"
-        )
-        lines.append(
-            f"judged: {self.neuron_steps} neuron-steps, {self.spikes_judged} spike decisions, "
-            f"{self.undecided} of them undecidable"
-        )
-        if self.ratios:
-            nearest_to = ", ".join(f"{name} {ratio:.2g}" for name, ratio in self.ratios.items())
-            lines.append(f"largest error / bound: {nearest_to}")
+            rest += f", convention {' and '.join(settings['convention'])}"
+        if self.passed:
+            lines = [f"PASS: {head}, {rest}"]
+        elif self.findings:
+            lines = [f"FAIL: {head}, " + "\n".join(finding.text() for finding in self.findings), "", rest]
+        else:
+            lines = [f"INTERRUPTED: {head}, {rest}"]
+        lines += self._table()
+        for dtype in settings["dtypes"]:
+            near = {n.removeprefix(f"{dtype} "): r for n, r in self.ratios.items() if n.startswith(dtype)}
+            if near:
+                text = ", ".join(f"{name} {ratio:.2g}" for name, ratio in near.items())
+                lines.append(f"{dtype}, largest error / bound: {text.replace('gradient of ', 'g_')}")
         lines += [f"note: {note}" for note in self.notes]
-        lines += [f"\n[{k}] {finding.text()}" for k, finding in enumerate(self.findings, 1)]
-        lines.append(f"\n{self.seconds:.1f} s, seed {settings['seed']}")
+        lines.append(f"{self.seconds:.1f} s, seed {settings['seed']}")
         return "\n".join(lines)
+
+    def _table(self) -> list[str]:
+        """Cases and numbers judged, a line for every family."""
+        lines = ["family   " + "".join(f"{d:>10} cases   judged  undecidable" for d in self.tried)]
+        for name in dict.fromkeys(name for tallies in self.tried.values() for name in tallies):
+            line = f"{name:9}"
+            for tallies in self.tried.values():
+                tally = tallies.get(name, Tally())
+                line += f"{tally.cases:>16}{tally.judged:>9}{tally.undecided:>13}"
+            lines.append(line)
+        return lines
 
     def to_dict(self) -> dict[str, Any]:
         """The report as plain data, for JSON."""
         return {
             "passed": self.passed,
             "settings": self.settings,
-            "tried": self.tried,
-            "neuron_steps": self.neuron_steps,
-            "spikes_judged": self.spikes_judged,
-            "undecided": self.undecided,
+            "tried": _plain(self.tried),
             "ratios": self.ratios,
             "seconds": round(self.seconds, 3),
             "notes": list(self.notes),
@@ -104,8 +120,8 @@ class Report:
                     "text": finding.diagnosis.text,
                     "likely": list(finding.diagnosis.likely),
                     "also": list(finding.diagnosis.also),
-                    "failing": finding.failing,
-                    "tried": finding.tried,
+                    "failing": sum(tally.failing for tally in finding.tried.values()),
+                    "tried": sum(tally.cases for tally in finding.tried.values()),
                     "violations": [{"kind": v.kind, "detail": v.detail} for v in finding.violations],
                     "case": {name: value.tolist() for name, value in finding.case.arrays().items()},
                     "dtype": str(finding.case.dtype),
@@ -144,6 +160,10 @@ class Report:
                 ),
             )
         return written
+
+
+def _plain(tried: dict[str, dict[str, Tally]]) -> dict[str, Any]:
+    return {d: {name: tally._asdict() for name, tally in by.items()} for d, by in tried.items()}
 
 
 def _in_quotes(text: str) -> str:

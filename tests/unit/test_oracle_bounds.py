@@ -28,10 +28,10 @@ def _terms(case):
     return case.spikes, case.weight, case.bias, case.decay
 
 
-def test_gamma_is_the_textbooks_and_infinite_where_it_has_no_meaning():
+def test_gamma_is_the_textbooks_and_finite_where_that_has_no_meaning():
     unit = Fraction(1, 2**24)
     assert float(bounds.gamma(10, np.float32)) == pytest.approx(float(10 * unit / (1 - 10 * unit)), rel=1e-15)
-    assert bounds.gamma(2**25, np.float32) == np.inf
+    assert bounds.gamma(2**25, np.float32) == pytest.approx(np.expm1(2.0))  # (1 + u)^m - 1 for m u = 2
 
 
 def test_bound_by_hand():
@@ -130,17 +130,23 @@ def test_times_out_of_range_are_wrong():
 
 def test_exact_cases_are_those_whose_bits_fit():
     x, w = np.ones((1, 8, 1)), np.array([[0.75]])
-    assert bounds.is_exact_case(x, w, np.zeros(1), np.array([0.75]), np.float32)
-    assert not bounds.is_exact_case(np.ones((1, 12, 1)), w, np.zeros(1), np.array([0.75]), np.float32)
-    assert bounds.is_exact_case(np.ones((1, 12, 1)), w, np.zeros(1), np.array([0.75]), np.float64)
-    assert bounds.is_exact_case(np.ones((1, 1000, 1)), w, np.zeros(1), np.array([1.0]), np.float32)
-    assert not bounds.is_exact_case(x, np.array([[0.1]]), np.zeros(1), np.array([1.0]), np.float64)
+    assert bounds.sums_are_exact(x, w, np.zeros(1), np.array([0.75]), np.float32)
+    assert not bounds.sums_are_exact(np.ones((1, 12, 1)), w, np.zeros(1), np.array([0.75]), np.float32)
+    assert bounds.sums_are_exact(np.ones((1, 12, 1)), w, np.zeros(1), np.array([0.75]), np.float64)
+    assert bounds.sums_are_exact(np.ones((1, 1000, 1)), w, np.zeros(1), np.array([1.0]), np.float32)
+    assert not bounds.sums_are_exact(x, np.array([[0.1]]), np.zeros(1), np.array([1.0]), np.float64)
 
 
 def test_powers_are_exact_for_every_way_of_forming_them():
-    assert bounds.powers_are_exact(np.array([0.0, 1.0]), 500)
+    assert bounds.powers_are_exact(np.array([0.0, 1.0]), 500).all()
     assert bounds.powers_are_exact(0.5, 2)
     assert not bounds.powers_are_exact(0.5, 3)
+
+
+def test_exactness_is_asked_of_every_neuron_at_its_own_scale():
+    x, b = np.ones((1, 8, 1)), np.zeros(5)
+    w = np.array([[0.75, 0.1, 2.0**-100, 1.5 * 2.0**-130, 0.0]])
+    assert bounds.sums_are_exact(x, w, b, np.ones(5), np.float32).tolist() == [True, False, True, False, True]
 
 
 def test_unknown_bound_is_refused():

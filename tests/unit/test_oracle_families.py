@@ -1,0 +1,146 @@
+"""The families: few shapes, an exact twin beside every general case, and mistakes that small cases do not show."""
+
+import time
+
+import numpy as np
+import pytest
+
+from minisnn.oracle import check, families
+from minisnn.oracle.bounds import exact_in_any_order
+from minisnn.oracle.judge import Judge
+from tests import honest_ports as ports
+
+FORWARD, BACKWARD = ports.SINGLE["loop"]
+LIF, LIF_BACKWARD = ports.MULTI["loop"]
+ALL = dict(families.FAMILIES)
+NEURONS = {"single-spike": ("gated", "straight-through"), "multi-spike": ("through-reset",)}
+
+
+@pytest.fixture
+def only(monkeypatch):
+    """Leave out all families but some."""
+    return lambda *names: monkeypatch.setattr(families, "FAMILIES", {name: ALL[name] for name in names})
+
+
+@pytest.mark.parametrize("neuron", NEURONS)
+def test_shapes_are_few_and_every_family_has_exact_and_general_cases(neuron):
+    judge, shapes = Judge(), {"forward": set(), "backward": set()}
+    batteries = {
+        "forward": families.forward(neuron, "float32", 100, 0, judge),
+        "backward": families.backward(neuron, "float32", 100, 0, judge, NEURONS[neuron]),
+    }
+    for direction, named in batteries.items():
+        exact = {}
+        for name, cases in named:
+            for case in cases:
+                shapes[direction].add((*case.spikes.shape, case.shape[2]))
+                exact.setdefault(name, set()).add(bool(exact_in_any_order(case).all()))
+        for name in ALL.keys() & exact.keys():
+            assert exact[name] == {False, True}, (direction, name)
+    assert max(len(found) for found in shapes.values()) <= 40
+
+
+# ---- one mistake, one family --------------------------------------------------------------------------
+
+
+def _times(raster):
+    return np.where(raster.any(axis=1), raster.argmax(axis=1), raster.shape[1])
+
+
+def _last_tile_lost(spikes, weight, bias, decay, threshold):
+    raster, membrane = FORWARD(spikes, weight, bias, decay, threshold)
+    if membrane.shape[2] > 1024:
+        membrane[:, :, 1024:] = 0
+    return raster, membrane
+
+
+def _index_of_16_bits(spikes, weight, bias, decay, threshold):
+    raster, membrane = FORWARD(spikes, weight, bias, decay, threshold)
+    return raster, membrane.ravel()[np.arange(membrane.size).astype(np.uint16)].reshape(membrane.shape)
+
+
+def _times_of_16_bits(*arguments):
+    with np.errstate(all="ignore"):
+        return _times(FORWARD(*arguments)[0]).astype(np.int16), None
+
+
+def _counter_of_16_bits(*arguments):
+    membrane = FORWARD(*arguments)[1]
+    z = np.cumsum(np.cumsum(membrane > arguments[4], axis=1), axis=1).astype(np.uint16)
+    return z == 1, membrane
+
+
+def _short_memory(spikes, weight, bias, decay, threshold):
+    current = spikes @ weight + bias
+    kernel = decay ** np.arange(32, dtype=weight.dtype)[:, None]
+    membrane = np.zeros_like(current)
+    for lag in range(min(32, current.shape[1])):
+        membrane[:, lag:] += kernel[lag] * current[:, : current.shape[1] - lag]
+    return ports._spikes(membrane, threshold), membrane
+
+
+def _tiny_weights_skipped(spikes, weight, *rest):
+    return FORWARD(spikes, np.where(np.abs(weight) < 1e-6, 0, weight).astype(weight.dtype), *rest)
+
+
+def _threshold_of_half_precision(*arguments):
+    membrane = FORWARD(*arguments)[1]
+    above = membrane > np.float16(arguments[4])
+    return _times(above), None
+
+
+def _ends_with_the_last_event(spikes, weight, bias, decay, threshold):
+    times = _times(FORWARD(spikes, weight, bias, decay, threshold)[0])
+    last = np.flatnonzero(spikes.any(axis=(0, 2))).max(initial=-1)
+    return np.where((times > last) & (last >= 0), spikes.shape[1], times), None
+
+
+def _threshold_without_sign(spikes, weight, bias, decay, threshold):
+    return FORWARD(spikes, weight, bias, decay, abs(threshold))
+
+
+MISTAKES = [
+    ("sizes", _last_tile_lost),
+    ("sizes", _index_of_16_bits),
+    ("late", _times_of_16_bits),
+    ("late", _counter_of_16_bits),
+    ("memory", _short_memory),
+    ("scales", _tiny_weights_skipped),
+    ("sharp", _threshold_of_half_precision),
+    ("values", _threshold_without_sign),
+    ("values", _ends_with_the_last_event),
+]
+
+
+@pytest.mark.parametrize(("family", "port"), MISTAKES, ids=lambda v: getattr(v, "__name__", v))
+def test_a_mistake_that_only_a_family_shows(family, port, only):
+    only()
+    assert check(port, dtype="float32").passed
+    only(family)
+    started = time.monotonic()
+    (finding,) = (report := check(port, dtype="float32", examples=5)).findings
+    assert finding.tried[family].failing
+    assert f"only the family {family!r} shows it" in str(report)
+    assert str(report).startswith(f"FAIL: single-spike, float32, forward: {finding.diagnosis.text}")
+    assert time.monotonic() - started < 20
+
+
+# ---- the report ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("neuron", NEURONS)
+def test_the_report_of_a_right_port_fits_a_screen_and_tells_how_much_was_judged(neuron, only):
+    only("values", "scales")
+    forward, backward = (FORWARD, BACKWARD) if neuron == "single-spike" else (LIF, LIF_BACKWARD)
+    report = check(
+        lambda *a: (forward(*a)[0], None), lambda *a: {"bias": backward(*a)["bias"]}, neuron=neuron
+    )
+    assert report.passed, str(report)
+    lines = str(report).splitlines()
+    assert len(lines) <= 24 - (len(ALL) - 2)
+    assert max(map(len, lines)) <= 100
+    assert "note: the port returns no membrane" in str(report)
+    assert "note: the port returns no gradient of spikes, weight, decay: not judged" in str(report)
+    for tallies in report.tried.values():
+        assert sum(tally.judged for tally in tallies.values()) > 1000
+    assert {*report.to_dict()["tried"]["forward"]} == {"golden", "edge", "drawn", "values", "scales"}
