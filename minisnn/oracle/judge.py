@@ -202,9 +202,8 @@ def wrong_value(name: str, came: Floats, expected: Floats, bound: Floats, wrong:
     """The first of the `wrong` components as text."""
     place = tuple(int(k) for k in np.argwhere(wrong)[0])
     allowed = np.broadcast_to(bound, came.shape)[place]
-    index = ", ".join(str(k) for k in place)
-    where = f"{name}[{index}]" if index else name
-    return f"{where}: expected {expected[place]:.9g} +- {allowed:.2g}, got {came[place]:.9g}"
+    where = f"[{', '.join(str(k) for k in place)}]" if place else ""
+    return f"{name}{where}: expected {expected[place]:.9g} +- {allowed:.2g}, got {came[place]:.9g}"
 
 
 def _wrong_time(case: Case, output: Output, forward: Forward, bound: Floats, wrong: NDArray[np.bool_]) -> str:

@@ -77,10 +77,12 @@ class Report:
             rest += f", gradient {' and '.join(settings['gradients'])}"
         if settings["convention"]:
             rest += f", convention {' and '.join(settings['convention'])}"
-        if not self.findings:
-            lines = [f"{'INTERRUPTED' if self.interrupted else 'PASS'}: {head}, {rest}"]
-        else:
+        if self.passed:
+            lines = [f"PASS: {head}, {rest}"]
+        elif self.findings:
             lines = [f"FAIL: {head}, " + "\n".join(finding.text() for finding in self.findings), "", rest]
+        else:
+            lines = [f"INTERRUPTED: {head}, {rest}"]
         lines += self._table()
         for dtype in settings["dtypes"]:
             near = {n.removeprefix(f"{dtype} "): r for n, r in self.ratios.items() if n.startswith(dtype)}

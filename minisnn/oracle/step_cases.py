@@ -7,6 +7,7 @@ readout's maxima. Where one is not, the bias of its neuron is moved until it is.
 from __future__ import annotations
 
 import itertools
+import textwrap
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -94,11 +95,11 @@ class StepCase:
         """The inputs as lines."""
         fields = asdict(self.network.config).items()
         about = ", ".join(f"{name} = {value!r}" for name, value in fields if name not in AT_THE_START)
-        lines = [f"batch, steps = {self.spikes.shape[0]}, {self.spikes.shape[1]}", about]
+        lines = [f"batch, steps = {self.spikes.shape[0]}, {self.spikes.shape[1]}", *textwrap.wrap(about, 96)]
         lines += [f"{name} = {array.tolist()}" for name, array in self.network.parameters.items()]
         lines += [f"spikes[{b}] = {sample.astype(int).tolist()}" for b, sample in enumerate(self.spikes)]
         lines.append(f"labels = {self.labels.tolist()}")
-        return "\n".join(line if len(line) <= 400 else f"{line[:390]} ..." for line in lines)
+        return "\n".join(line if len(line) <= 96 else f"{line[:92]} ..." for line in lines)
 
     def smaller(self, refused: dict[Any, int]) -> Iterator[StepCase]:
         """Candidates that are simpler: fewer samples, steps or spikes, rounder parameters."""
@@ -187,16 +188,17 @@ class StepJudge(Judge):
         """Judge what a step returned."""
         if output.violations:
             return Verdict(output.violations)
-        violations, ratios = [], dict[str, float]()
+        violations, ratios, judged = [], dict[str, float](), 0
         for name, (value, bound) in self.expected(case).items():
             came = (output.gradients or {}).get(name)
             if came is not None:
                 wrong, ratio = compare(came, value, bound)
+                judged += wrong.size
                 part = name.rpartition(".")[2]
                 ratios[part] = max(ratio, ratios.get(part, 0.0))
                 if wrong.any():
                     violations.append(Violation(name, wrong_value(name, came, value, bound, wrong)))
-        return Verdict(tuple(violations), ratios, sum(a.size for a in (output.gradients or {}).values()))
+        return Verdict(tuple(violations), ratios, judged)
 
     def expected(self, case: StepCase, mistake: Mapping[str, Any] = MappingProxyType({})) -> Expected:
         """Values and bounds by name: the right ones, or those of a step with a known mistake."""

@@ -27,7 +27,7 @@ from .report import Report
 from .step import Expected
 from .step_cases import StepCase, StepJudge, settled
 
-__all__ = ["check_step", "drawn_steps"]
+__all__ = ["MOODS", "check_step", "drawn_steps"]
 
 # Sizes, samples, steps: few of them, because a port that is compiled is compiled anew for each.
 _SHAPES = (
@@ -38,7 +38,7 @@ _SHAPES = (
     ((4, 3, 2), 2, 1),
     ((2, 3, 4), 4, 30),
 )
-_MOODS = ("general", "exact", "silent", "strong")
+MOODS = ("general", "exact", "silent", "strong")
 # Where to look if a mistake shows only in cases of one sort.
 _ONLY = {
     "exact": "a potential equal to the threshold is no spike; of equal maxima the first gets the gradient",
@@ -171,10 +171,10 @@ def drawn_steps(
     dtype: str, examples: int, seed: int, judge: Judge
 ) -> Iterator[tuple[str, Iterator[StepCase]]]:
     """Batteries by mood, of networks of every kind, each `examples` times."""
-    for mood in _MOODS:
+    for mood in MOODS:
         yield (
             mood,
-            _battery(mood, dtype, examples, np.random.default_rng([seed, 4, _MOODS.index(mood)]), judge),
+            _battery(mood, dtype, examples, np.random.default_rng([seed, 4, MOODS.index(mood)]), judge),
         )
 
 

@@ -1,8 +1,9 @@
-"""Every example runs and ends in its picture or its table, whatever is installed beside minisnn."""
+"""Every example runs and ends in its picture, its table or the verdict that it announces."""
 
 import importlib.util
 import re
 import runpy
+import shutil
 import sys
 from pathlib import Path
 
@@ -11,6 +12,8 @@ import pytest
 
 from minisnn import solvers
 from minisnn.bench.workloads import make_batch, make_network, workload
+from minisnn.oracle import Program, assert_right, check
+from minisnn.oracle.batteries import golden
 from tests.helpers import EXAMPLES, example, is_picture
 
 LIBRARIES = EXAMPLES / "03_beside_other_libraries.py"
@@ -177,3 +180,58 @@ def test_digits_beside_an_mlp(capsys):
     )
     assert single > 60
     assert other > 60
+
+
+# ---- the oracle -------------------------------------------------------------------------------------
+
+
+def right_on_golden_vectors(forward, backward=None, most=100):
+    """The whole check takes its time, and is what the example itself runs."""
+    for case in golden("single-spike", "float32")[:most]:
+        assert_right(forward, case)
+    for case in golden("single-spike", "float32", ("gated", "straight-through"))[:most] if backward else ():
+        assert_right(backward, case)
+
+
+def test_a_jax_port_is_right():
+    pytest.importorskip("jax", reason="needs JAX")
+    port = example("13_check_a_jax_port")
+    right_on_golden_vectors(port.forward, port.backward, most=3)
+
+
+@pytest.mark.skipif(shutil.which("cc") is None, reason="needs a C compiler")
+def test_a_program_in_c_is_right(tmp_path):
+    program = Program(str(example("14_check_a_program").build(tmp_path)))
+    right_on_golden_vectors(program, program)
+
+
+def test_a_fixed_point_simulation_is_refused_and_told_how_far_it_is_off(capsys):
+    example("15_recorded_answers").main(examples=1)
+    printed = capsys.readouterr().out
+    assert "FAIL: single-spike, float32, forward: errors are as large as rounding to float16" in printed
+    off = {int(bits): float(ratio) for bits, ratio in (line.split() for line in printed.splitlines()[-4:])}
+    assert off[8] > off[16] > 100 > off[24] > 1
+
+
+ONCE = "np.cumsum(grad_spikes[:, ::-1], axis=1)"
+EXERCISES = {
+    1: ("first-only", "fired[:, 1:] &= ~fired[:, :-1]", "fired &= np.cumsum(fired, axis=1) == 1"),
+    2: ("threshold", "membrane > 1\n", "membrane > threshold\n"),
+    3: ("decay-per-neuron", "decay[0]", "decay"),
+    4: ("double-sum", ONCE, f"np.cumsum({ONCE}, axis=1)"),
+    5: ("leak-gradient", "integrate(grad_u, decay)", "integrate(grad_u[:, ::-1], decay)[:, ::-1]"),
+}
+
+
+@pytest.mark.parametrize("number", EXERCISES)
+def test_an_exercise_names_its_rule_and_passes_once_it_is_repaired(number, tmp_path, monkeypatch):
+    rule, wrong, right = EXERCISES[number]
+    report = check(*example("16_exercises").EXERCISES[number], dtype="float32", examples=5)
+    assert [finding.rule for finding in report.findings] == [rule], str(report)
+    text = (EXAMPLES / "16_exercises.py").read_text()
+    begin = text.index(f"def {('first', 'second', 'third', 'fourth', 'fifth')[number - 1]}_")
+    (tmp_path / "repaired.py").write_text(text[:begin] + text[begin:].replace(wrong, right, 1))
+    monkeypatch.setattr("tests.helpers.EXAMPLES", tmp_path)
+    repaired = example("repaired").EXERCISES[number]
+    assert_right(repaired[-1], report.findings[0].case)
+    right_on_golden_vectors(repaired[0])

@@ -15,7 +15,7 @@ from minisnn.oracle.judge import Judge
 from minisnn.oracle.reference import reference_cross_entropy
 from minisnn.oracle.step import peaks, shared_by_all, step_fault
 from minisnn.oracle.step_cases import StepJudge, layers_of, settled
-from minisnn.oracle.step_check import drawn_steps
+from minisnn.oracle.step_check import MOODS, drawn_steps
 from minisnn.spikes import SpikeEvents
 from tests.step_mutants import MUTANTS, Step
 
@@ -200,7 +200,9 @@ def _by_solver(solver):
 def test_right_ports_of_a_step_pass(step, seed):
     report = check_step(step, seed=seed, examples=1)
     assert report.passed, str(report)
-    assert sum(report.tried.values()) == 2 * 4 * 16  # precisions, moods, kinds of network
+    tallies = report.tried["step"]
+    assert {mood: tally.cases for mood, tally in tallies.items()} == dict.fromkeys(MOODS, 2 * 16)
+    assert sum(tally.judged for tally in tallies.values()) > 5000
     assert max(report.ratios.values()) < 1
     assert not report.notes
 
@@ -289,7 +291,7 @@ def test_a_given_network_is_tried_with_its_parameters_and_others(neuron, readout
     network.save(tmp_path / "network.npz")
     report = check_step(Step(), tmp_path / "network.npz")
     assert report.passed, str(report)
-    assert report.tried == {"own parameters": 4, "parameters near by": 4}
+    assert [tally.cases for tally in report.tried["step"].values()] == [4, 4]
     assert check_step(MUTANTS["WrongSign"][0](), network, examples=1).findings[0].rule == "sign"
 
 
