@@ -25,9 +25,11 @@ def one_line(error, message=""):
 
 
 def same(one, other, names):
-    """Both have the same bits, dtype and shape in each of these attributes."""
+    """Both have the same bits, native dtype and shape in each of these attributes."""
     for name in names:
-        np.testing.assert_array_equal(getattr(one, name), getattr(other, name), err_msg=name, strict=True)
+        a, b = np.asarray(getattr(one, name)), np.asarray(getattr(other, name))
+        np.testing.assert_array_equal(a, b, err_msg=name, strict=True)
+        assert a.dtype.isnative
 
 
 def same_dict(one, other):

@@ -89,13 +89,15 @@ def test_wrong_input_and_labels(call, spikes, labels, message):
 
 
 @pytest.mark.parametrize("call", ["forward", "predict", "training_step"])
-def test_overflow_in_a_network(call):
+def test_what_does_not_fit_is_refused_and_overflows_are_seen(call):
     network = Network.random(CONFIG)
     network.parameters["hidden1.weight"][:] = 3e38
     events = SpikeEvents.from_spike_times(np.zeros((2, 4), np.int32), 4)
     labels = [np.array([0, 1])] if call == "training_step" else []
     with np.errstate(all="ignore"), one_line(OverflowError, "left the range of float32"):
         getattr(network, call)(events, *labels)
+    with one_line(InputError, "spikes must have shape"):
+        getattr(Network.random(CONFIG), call)(np.ones((2, 4, 7)), *labels)
 
 
 @pytest.mark.parametrize("neuron", ["single-spike", "multi-spike"])
