@@ -285,6 +285,7 @@ def _gradients(
                 back = replace(
                     back, grad_spikes=alike.grad_spikes, gradient=alike.gradient, surrogate_scale=10.0
                 )
+                yield case  # a forward pass: the next call is the backward pass of another
             made[case] = back
             grad: Any = back.grad_spikes
             if name == "scales":
