@@ -31,7 +31,7 @@ class SolverUnavailableError(InputError):
 
 
 def one_line(error: object) -> str:
-    """Text of an error in one line, however many it has: what a damaged file holds may be part of it."""
+    """Text of an error in one line, however many it has: the content of a damaged file may be part of it."""
     return " ".join(str(error).split())
 
 
