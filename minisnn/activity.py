@@ -1,4 +1,4 @@
-"""What a pass through a network leaves behind: the traces of its layers, or only what they come to."""
+"""The results of a pass through a network: the traces of its layers, or only logits and spike times."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ __all__ = ["Activity", "Outcome", "checked_activity"]
 
 @dataclass(frozen=True, eq=False)
 class Activity:
-    """What a forward pass through a network leaves behind: the trace of every layer.
+    """The result of a forward pass through a network: the trace of every layer.
 
     Parameters
     ----------
@@ -50,7 +50,7 @@ class Activity:
 
 @dataclass(frozen=True, eq=False)
 class Outcome:
-    """What is left of an `Activity` where a solver keeps no trace.
+    """The part of an `Activity` that remains if a solver keeps no traces.
 
     Parameters
     ----------

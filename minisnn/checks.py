@@ -1,7 +1,7 @@
 """Checks of the arguments of the public functions: what was expected, what came, in one line.
 
-A check returns what is to be used from there on: a Python number, or an array as compiled code takes it
-(`minisnn.reading.kernel_array`). What it was given may be of any type and layout, and stays as it was.
+A check returns the value to use from there on: a Python number, or an array as compiled code takes it
+(`minisnn.reading.kernel_array`). The argument may be of any type and layout, and is not changed.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ __all__ = [
 Floats = NDArray[np.floating[Any]]
 DTYPES = (np.dtype(np.float32), np.dtype(np.float64))
 
-# Traces that a forward pass of this process has handed out: what is in them needs no second reading.
+# Traces that a forward pass of this process has handed out: they need no second reading.
 _MADE_HERE: weakref.WeakSet[Trace | ReadoutTrace] = weakref.WeakSet()
 
 
@@ -47,7 +47,7 @@ def checked_gradient(gradient: Any) -> str:
 
 
 def _check_finite(name: str, array: NDArray[Any]) -> None:
-    # One sum tells of almost every array that all is finite, without an array of answers.
+    # For almost every array one sum shows that all is finite, without an array of answers.
     with np.errstate(over="ignore", invalid="ignore"):
         if np.isfinite(array.sum()):
             return
@@ -89,7 +89,7 @@ def checked_decay(
 ) -> Floats:
     """`decay` within [0, 1], of `dtype` and one of the `shapes`; a Python number takes the dtype."""
     if isinstance(decay, (int, float)):
-        with np.errstate(over="ignore"):  # what is too large for the dtype, or for any, is refused below
+        with np.errstate(over="ignore"):  # a number too large for the dtype, or for any, is refused below
             decay = np.asarray(max(-(2**64), min(decay, 2**64)) if decay == decay else decay, dtype=dtype)
     array = _of_dtype(name, decay, dtype)
     if array.shape not in shapes:
@@ -137,7 +137,7 @@ def checked_events(events: SpikeEvents) -> SpikeEvents:
 def checked_layer(
     spikes: Any, weight: Any, bias: Any, decay: Any
 ) -> tuple[NDArray[Any] | SpikeEvents, Floats, Floats, Floats]:
-    """Input and parameters of a layer, or the error that says what is wrong with them."""
+    """Input and parameters of a layer, or an error with their fault."""
     weight = read_array("weight", weight)
     dtype = weight.dtype.newbyteorder("=")
     if dtype not in DTYPES:

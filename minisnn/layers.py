@@ -95,7 +95,7 @@ def single_spike_backward(
     grad_spikes : (B, T, n_out), optional
         Gradient of the loss by the layer's spikes.
     grad_membrane : (B, T, n_out), optional
-        Gradient of the loss by the membrane potential, where the loss looks at it.
+        Gradient of the loss by the membrane potential, if the loss looks at it.
     surrogate_scale : float >= 0
         Steepness s of the surrogate derivative, per threshold.
     gradient : {"straight-through", "gated"}

@@ -49,7 +49,7 @@ Backward, by hand
     gW     = sum x[t]^T gI[t],  gb = sum gI[t]            (10) input_current_backward
     gx[t]  = gI[t] @ W^T                                  (11) Gradients.spikes
 
-``gX`` is the gradient of the loss by X; ``gV`` enters where the loss looks at the membrane
+``gX`` is the gradient of the loss by X; ``gV`` enters if the loss looks at the membrane
 potential itself. Two choices of ``g'``: ``gradient="gated"`` (version 1) is 1 where ``z == 0``
 and 0 elsewhere, the derivative of the polynomial ``g(z) = relu(z (1 - z) + 1) z`` at whole
 numbers, so that only steps before the spike learn; ``gradient="straight-through"`` (version 2) is
@@ -94,7 +94,7 @@ import array_api_compat
 
 __all__ = ["GRADIENTS", "READOUTS", "Array", "Gradients", "ReadoutTrace", "Trace", "first_spike_times"]
 
-# An array of any array-API namespace. NumPy arrays where a docstring gives a dtype by NumPy's name.
+# An array of any array-API namespace; a NumPy array if a docstring gives a dtype by NumPy's name.
 Array: TypeAlias = Any
 
 Neuron: TypeAlias = Literal["single-spike", "multi-spike"]
@@ -131,7 +131,7 @@ def first_spike_times(spikes: Array) -> Array:
 
 @dataclass(frozen=True, eq=False)
 class Trace:
-    """What a forward pass leaves behind: its output, and what the backward pass needs.
+    """The result of a layer's forward pass: its output, and everything the backward pass needs.
 
     A trace refers to the arrays it was made with (input and parameters), it does not copy them: run the
     backward pass before the parameters are changed in place.
@@ -145,7 +145,7 @@ class Trace:
     threshold : float
         Firing threshold theta.
     potential : (B, T, N) float32 or float64
-        What is compared with the threshold: V of Eq. 2, or U of Eq. 12 in the conventional layer.
+        The potential that is compared with the threshold: V of Eq. 2, or U of Eq. 12 in the conventional layer.
     neuron : {"single-spike", "multi-spike"}
         Which of the two layers this is.
     first_spikes : (B, N) int32, optional
@@ -169,7 +169,7 @@ class Trace:
 
     @property
     def last_potential(self) -> Array:
-        """(B, N) potential in the last step: it tells of an overflow in any step."""
+        """(B, N) potential in the last step: it shows an overflow in any step."""
         return self.potential[:, -1]
 
     @cached_property
@@ -202,7 +202,7 @@ class Trace:
 
 @dataclass(frozen=True, eq=False)
 class ReadoutTrace:
-    """What the forward pass of the readout leaves behind.
+    """The result of the readout's forward pass.
 
     Parameters
     ----------
@@ -234,7 +234,7 @@ class ReadoutTrace:
 
     @property
     def last_potential(self) -> Array:
-        """(B, n_out) potential in the last step: it tells of an overflow in any step."""
+        """(B, n_out) potential in the last step: it shows an overflow in any step."""
         return self.membrane[:, -1]
 
 

@@ -18,7 +18,7 @@ from .checks import check_overflow, checked_labels, checked_parameter, checked_s
 from .loss import softmax_cross_entropy, softmax_cross_entropy_backward
 from .model import Gradients, Trace
 from .parameters import OwnParameters, Parameters
-from .solvers.compiled.workspace import part
+from .solvers.compiled.workspace import Workspace, part
 from .spikes import SpikeEvents
 
 __all__ = ["Activity", "Network", "Outcome"]
@@ -27,8 +27,8 @@ __all__ = ["Activity", "Network", "Outcome"]
 class Network(OwnParameters):
     """A stack of spiking layers with a leaky readout.
 
-    A network owns its parameters: it copies what it is given, so that no two networks share an array. They may be
-    changed in place, and assigned by name; what was assigned is checked, and copied, at the next use.
+    A network owns its parameters: it copies every array it is given, so that no two networks share one. You may change
+    them in place, or assign them by name; the network checks and copies assigned arrays when it is used next.
 
     Parameters
     ----------
@@ -49,11 +49,10 @@ class Network(OwnParameters):
     """
 
     def on_device(self, solver: str) -> Network:
-        """Copy of the network whose parameters are where the solver computes; itself where that is the CPU.
+        """Copy of the network with its parameters where the solver computes; the network itself if that is the CPU.
 
-        Parameters assigned since the last use are checked first.
-
-        What such a copy computes stays there too; the module's ``to_host`` brings it back.
+        Parameters assigned since the last use are checked first. The results of such a copy stay on the device;
+        the solver's ``to_host`` brings them back.
         """
         module = self._solver(solver)
         parameters = self.own_parameters()
@@ -132,6 +131,8 @@ class Network(OwnParameters):
     ) -> Outcome:
         """Logits and spike times of a batch, by the fastest way the solver has; arguments and errors of `forward`.
 
+        The solver prepares the parameters once, and again after any of them has changed.
+
         Examples
         --------
         >>> import minisnn
@@ -140,33 +141,40 @@ class Network(OwnParameters):
         >>> network.predict(spikes).logits.shape
         (1, 3)
         """
-        if not checked:
+        module = self._solver(solver)
+        # A workspace of the network's own keeps the parameters as the solver packed them; calls at once have one each.
+        try:
+            space = self._spaces.pop() if workspace is None else workspace
+        except IndexError:
+            space = Workspace()
+        prepared = self.is_own() and module.unchanged(self._layers(), space)
+        if not (checked or prepared):
             self.own_parameters()
-            spikes = self.checked_input(spikes)
-        at_once = self._at_once(spikes, None, solver, workspace)
+        signal = spikes if checked else self.checked_input(spikes)
+        at_once = self._at_once(signal, None, module, space, prepared)
+        if workspace is None:
+            self._spaces.append(space)
         if at_once is not None:
             return at_once[0]
-        activity = self.forward(spikes, solver=solver, workspace=workspace, checked=True)
+        activity = self.forward(signal, solver=solver, workspace=workspace, checked=True)
         times = tuple(trace.spike_times for trace in activity.hidden)
-        return Outcome(activity.logits, times, spikes.shape[1], activity.spike_counts())
+        return Outcome(activity.logits, times, signal.shape[1], activity.spike_counts())
 
     def _at_once(
-        self, signal: Any, labels: NDArray[np.int64] | None, solver: str, workspace: Any
+        self,
+        signal: Any,
+        labels: NDArray[np.int64] | None,
+        module: solvers.Solver,
+        workspace: Any,
+        prepared: bool = False,
     ) -> tuple[Outcome, float, list[Gradients]] | None:
-        """What the solver makes of the whole network at once; None if it wants that layer by layer."""
-        config = self.config
-        if config.neuron != "single-spike":
+        """Let the solver run the whole network at once; None if it wants that layer by layer."""
+        c = self.config
+        if c.neuron != "single-spike":
             return None
-        result: tuple[Outcome, float, list[Gradients]] | None = self._solver(solver).run_network(
-            signal,
-            labels,
-            [self._layer(name) for name in config.layers],
-            threshold=config.threshold,
-            surrogate_scale=config.surrogate_scale,
-            gradient=config.gradient,
-            readout=config.readout,
-            logit_scale=config.logit_scale,
-            workspace=workspace,
+        choices = solvers.Choices(c.threshold, c.surrogate_scale, c.gradient, c.readout, c.logit_scale)
+        result: tuple[Outcome, float, list[Gradients]] | None = module.run_network(
+            signal, labels, self._layers(), choices, workspace, prepared
         )
         return result
 
@@ -253,7 +261,7 @@ class Network(OwnParameters):
         A solver may take a whole network at once and keep no trace of it (`minisnn.solvers.compiled.step`).
         """
         signal, labels = (spikes, labels) if checked else self._checked_batch(spikes, labels, solver)
-        at_once = self._at_once(signal, labels, solver, workspace)
+        at_once = self._at_once(signal, labels, self._solver(solver), workspace)
         if at_once is None:
             return self._layered_step(signal, labels, solver, workspace)
         outcome, loss, by_layer = at_once
@@ -269,6 +277,9 @@ class Network(OwnParameters):
 
     def _layer(self, name: str) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
         return tuple(self.parameters[f"{name}.{part}"] for part in ("weight", "bias", "decay"))  # type: ignore[return-value]
+
+    def _layers(self) -> list[tuple[NDArray[Any], NDArray[Any], NDArray[Any]]]:
+        return [self._layer(name) for name in self.config.layers]
 
     def checked_input(self, spikes: Any) -> NDArray[Any] | SpikeEvents:
         """Input spikes as solvers take them: events, or a raster in the network's dtype or in bytes."""

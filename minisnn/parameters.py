@@ -1,4 +1,4 @@
-"""What a network is made of: its configuration, and its parameters as plain named arrays; save and load."""
+"""The parts of a network: its configuration, and its parameters as plain named arrays; save and load."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from .errors import DataError, InputError, one_line, shown
 from .files import read_npz, write_npz
 from .model import READOUTS
 from .reading import checked_count, checked_flag, checked_float, checked_name, checked_type, read_array
+from .solvers.compiled.workspace import Workspace
 
 __all__ = ["NetworkConfig", "OwnParameters", "Parameters", "checked_parameters", "initial_parameters"]
 
@@ -81,7 +82,7 @@ class NetworkConfig:
                 f"got {shown(self.sizes)}"
             )
         dtype = self.dtype if isinstance(self.dtype, (str, np.ndarray)) else _dtype_name(self.dtype)
-        # What is checked is kept: Python's own numbers and strings, which a file can hold.
+        # The checked values are kept: Python's own numbers and strings, which a file can hold.
         checked = {
             "sizes": sizes,
             "neuron": checked_name("neuron", self.neuron, solvers.NEURONS),
@@ -160,7 +161,7 @@ def checked_parameters(config: NetworkConfig, given: Any, last: Parameters) -> P
                 raise InputError(
                     f"{name} must be {dtype} of shape {shape}, got {array.dtype} of shape {array.shape}"
                 )
-        # Whoever holds an array can still lock it.
+        # Somebody who holds an array can still lock it.
         is_mine = array is last.get(name)
         owned = not (is_mine and array.flags.c_contiguous and array.flags.writeable)
         if is_decay:
@@ -179,6 +180,8 @@ class OwnParameters:
     # The dictionary handed out as `parameters`, and the arrays that were in it when it was last checked.
     _owned: tuple[Parameters, Parameters] = field(default=({}, {}), init=False, repr=False)
     _on_device: bool = field(default=False, init=False, repr=False)
+    # Buffers for predictions, one for every thread that predicts at the same time.
+    _spaces: list[Workspace] = field(default_factory=list, init=False, repr=False)
 
     def __post_init__(self) -> None:
         checked_type("config", self.config, NetworkConfig)
@@ -187,14 +190,17 @@ class OwnParameters:
         self._owned = {}, {}
         self.own_parameters()
 
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: getattr(self, name) for name in ("config", "parameters", "_on_device")}
+
     def __setstate__(self, state: dict[str, Any]) -> None:
-        # A copy must not share arrays, and what joblib unpickles may be mapped from a file and read-only.
+        # A copy must not share arrays, and joblib may unpickle arrays that are mapped from a file and read-only.
         self.config, self.parameters, self._owned = state["config"], state["parameters"], ({}, {})
-        self._on_device = state.get("_on_device", False)
+        self._on_device, self._spaces = state.get("_on_device", False), []
         self.own_parameters()
 
     def own_parameters(self) -> Parameters:
-        """The parameters, checked; what was assigned since the last use is copied first.
+        """The parameters, checked; arrays assigned since the last use are copied first.
 
         Raises
         ------
@@ -209,6 +215,17 @@ class OwnParameters:
         self.parameters = mine
         self._owned = mine, dict(mine)
         return mine
+
+    def is_own(self) -> bool:
+        """Whether the parameters are the arrays that `own_parameters` last looked at; their values may be others."""
+        mine, last = self._owned
+        return (
+            self.parameters is mine
+            and mine.keys() == last.keys()
+            and all(
+                mine[name] is a and a.flags.c_contiguous and a.flags.writeable for name, a in last.items()
+            )
+        )
 
     @classmethod
     def random(cls: type[Own], config: NetworkConfig, seed: int = 0) -> Own:

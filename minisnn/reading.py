@@ -30,12 +30,12 @@ __all__ = [
 
 
 def read_array(name: str, value: Any) -> NDArray[Any]:
-    """`value` as an array, in whatever dtype and layout it has; tensors of other libraries come to the CPU.
+    """`value` as an array, in the dtype and layout it has; tensors of other libraries come to the CPU.
 
     Raises
     ------
     InputError
-        For masked arrays, whose masked values would count as values, and for what NumPy cannot take.
+        For masked arrays, whose masked values would count as values, and for values that NumPy cannot take.
 
     Examples
     --------
@@ -48,7 +48,7 @@ def read_array(name: str, value: Any) -> NDArray[Any]:
         for method in ("detach", "cpu"):  # of a tensor that requires gradients or lies on a device
             value = getattr(value, method, lambda value=value: value)()
         return asarray(value)
-    except Exception as error:  # also whatever a foreign object raises when it is read
+    except Exception as error:  # a foreign object may raise anything when it is read
         uneven = "inhomogeneous" in str(error)
         came = "rows of different lengths" if uneven else f"{type(value).__name__}: {one_line(error)}"
         raise InputError(f"{name} must be an array of numbers, got {came}") from None
@@ -80,7 +80,7 @@ def _is_masked(value: Any) -> bool:
 def kernel_array(array: NDArray[Any], dtype: DTypeLike | None = None, *, owned: bool = False) -> NDArray[Any]:
     """`array` as compiled code takes it: C-contiguous, aligned, writable, in native byte order.
 
-    The same array where it is that already, and a copy elsewhere. One form of every array also means one compiled
+    The same array if it is that already, otherwise a copy. One form of every array also means one compiled
     version of every kernel.
 
     Parameters
@@ -88,9 +88,9 @@ def kernel_array(array: NDArray[Any], dtype: DTypeLike | None = None, *, owned: 
     array : array
         Of any layout.
     dtype : dtype, optional
-        What it is to become; its own (in native byte order) by default.
+        Of the result; that of `array` (in native byte order) by default.
     owned : bool
-        Make a copy in any case: for what is kept and changed in place.
+        Make a copy in any case: for an array that is kept and changed in place.
 
     Examples
     --------
@@ -121,7 +121,7 @@ def checked_count(name: str, value: Any, *, low: int = 0, high: int | None = Non
 
 
 def check_within(what: str, numbers: NDArray[Any], n: int, *, low: int = 0, note: str = "") -> None:
-    """Raise `InputError` unless all `numbers` lie in 0 ... n - 1 (or from `low` on, of which the error is silent)."""
+    """Raise `InputError` unless all `numbers` lie in 0 ... n - 1; negative ones down to `low` are let pass."""
     if numbers.size and (int(numbers.min()) < low or int(numbers.max()) >= n):
         raise InputError(f"{what} must lie in 0 ... {n - 1}{note}, got {numbers.min()} ... {numbers.max()}")
 

@@ -162,7 +162,7 @@ class SpikeEvents:
             )
         check_within("spike_times", times, n_steps + 1, note=f" ({n_steps} = never)")
         times = times.astype(np.int32, copy=False)
-        # Two-byte keys make NumPy's stable sort a radix sort, which is what keeps encoding off the clock.
+        # Two-byte keys make NumPy's stable sort a radix sort, so that encoding takes little time.
         keys = times.astype(np.uint16) if n_steps < 2**16 else times
         order = np.argsort(keys, axis=1, kind="stable")
         fires = np.take_along_axis(times, order, axis=1) < n_steps
@@ -295,7 +295,7 @@ class SpikeEvents:
 
 
 def _owned_events(events: SpikeEvents) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
-    """Copies of the arrays of `events` as kernels want them, or the `InputError` that says what is wrong."""
+    """Copies of the arrays of `events` as kernels want them, or an `InputError` with the fault."""
     indptr, indices = read_array("indptr", events.indptr), read_array("indices", events.indices)
     if events.n_steps < 1 or events.n_neurons < 1:
         raise InputError(

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from ..errors import InputError, SolverUnavailableError, one_line
 from ..reading import checked_name
 
-__all__ = ["ALL", "AdamRule", "Solver", "get", "names", "why_unavailable"]
+__all__ = ["ALL", "AdamRule", "Choices", "Solver", "get", "names", "why_unavailable"]
 
 # Name, module, neurons it computes.
 ALL: dict[str, tuple[str, tuple[str, ...]]] = {
@@ -43,11 +43,21 @@ class AdamRule(NamedTuple):
     weight_decay: float
 
 
+class Choices(NamedTuple):
+    """The settings that all layers of a single-spike network share, as in `minisnn.NetworkConfig`."""
+
+    threshold: float
+    surrogate_scale: float
+    gradient: str
+    readout: str
+    logit_scale: float
+
+
 class Solver:
     """What a solver offers: functions of arrays, for layers and readout, never for a network object.
 
-    The first five stand in every solver's module, those of the conventional layer in some; what has a default here may
-    stand there too. A module's ``__all__`` names what it offers.
+    Every solver's module has the first five functions, and some have those of the conventional layer. A module may also
+    replace a default. Its ``__all__`` lists all it offers.
 
     Parameters
     ----------
@@ -85,10 +95,34 @@ class Solver:
         """Set the number of threads; results do not depend on it."""
         raise InputError(f"solver {self.name!r} has no threads to set; BLAS has its own")
 
-    def run_network(self, spikes: Any, labels: Any, layers: Any, **choices: Any) -> Any:
-        """Forward through a single-spike network at once, with loss and backward if there are labels.
+    def unchanged(self, layers: Any, workspace: Any) -> bool:
+        """Whether the workspace holds these very parameters, to the bit, from the last `run_network` with it."""
+        return False
 
-        None if that is to be done layer by layer.
+    def run_network(
+        self,
+        spikes: Any,
+        labels: Any,
+        layers: Any,
+        choices: Choices,
+        workspace: Any = None,
+        prepared: bool = False,
+    ) -> Any:
+        """Run a single-spike network forward at once, and backward too if there are labels (B,) int64.
+
+        `layers` holds weight, bias and decay of every layer, the readout last. If the parameters are `unchanged` with
+        this workspace, `prepared` spares packing them again.
+
+        Returns
+        -------
+        outcome, loss, gradients : Outcome, float, list of Gradients
+            The gradients by the parameters of every layer; loss 0 and no gradients without labels. None in place of
+            all three if the caller should go layer by layer.
+
+        Raises
+        ------
+        OverflowError
+            If a potential or a logit leaves the range of the dtype.
         """
         return None
 
@@ -113,7 +147,7 @@ class Solver:
         --------
         >>> p, m, v = np.ones(1), np.zeros(1), np.zeros(1)
         >>> get("numpy-sequential").adam_update(p, np.full(1, 5.0), m, v, AdamRule(0.1, 0.9, 0.999, 0.0, 1, 0.0))
-        >>> p.round(12)  # the first step has the length of the learning rate, whatever the gradient
+        >>> p.round(12)  # the first step has the length of the learning rate, at any gradient
         array([0.9])
         """
         lr, beta1, beta2, eps, step, weight_decay = rule
@@ -136,10 +170,10 @@ def names(neuron: str = "single-spike") -> list[str]:
 
 
 def why_unavailable(name: str) -> str | None:
-    """What keeps a solver from running on this machine, in one line; None if it runs."""
+    """The reason why a solver cannot run on this machine, in one line; None if it can."""
     try:
         _module(name)
-    except Exception as error:  # whatever a package that is missing, or fails on this machine, may raise
+    except Exception as error:  # a package that is missing, or fails on this machine, may raise anything
         return f"solver {name!r} cannot run here: {one_line(error)}"
     return None
 
@@ -152,7 +186,7 @@ def get(name: str, neuron: str = "single-spike") -> Solver:
     name : str
         One of `ALL`.
     neuron : {"single-spike", "multi-spike"}
-        What it is to compute.
+        The kind of layer it is to compute.
 
     Raises
     ------

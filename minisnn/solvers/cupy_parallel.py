@@ -1,8 +1,8 @@
 """Whole spike trains on the GPU, fused: a thread per (sample, neuron).
 
 Equal to `numpy_sequential` bit for bit on exact inputs, within the rounding bound elsewhere. The kernels stand in
-`minisnn.solvers.cuda.kernels`, what launches them in `minisnn.solvers.cuda.host`. Arrays stay on the device
-where the parameters are there; with NumPy arrays the results come back as NumPy arrays.
+`minisnn.solvers.cuda.kernels`, the code that launches them in `minisnn.solvers.cuda.host`. Arrays stay on the device
+if the parameters are there; with NumPy arrays the results come back as NumPy arrays.
 """
 
 from __future__ import annotations
@@ -59,5 +59,5 @@ to_host = _solver.to_host
 
 
 def synchronise() -> None:
-    """Wait until the device has done what it was given: before a clock is read."""
+    """Wait until the device has finished all its work: before a clock is read."""
     cupy.cuda.Device().synchronize()

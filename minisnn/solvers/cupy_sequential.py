@@ -37,5 +37,5 @@ to_host = _solver.to_host
 
 
 def synchronise() -> None:
-    """Wait until the device has done what it was given: before a clock is read."""
+    """Wait until the device has finished all its work: before a clock is read."""
     cupy.cuda.Device().synchronize()

@@ -1,10 +1,10 @@
 """Whole spike trains at once on a CPU: event-driven, fused, on several cores.
 
 Equal to `numpy_parallel` bit for bit on exact inputs, within the rounding bound elsewhere, and to itself bit
-for bit on any number of threads. What makes it fast: a spike costs one weight row instead of its share of a
-dense product over all steps; one pass per direction does everything that lies between input and output,
-with the state of neighbouring neurons in registers and their weights in cache (`compiled.lanes`); and a neuron that
-fires at most once hands on at most one event. The passes stand in `compiled.passes`: read them next.
+for bit on any number of threads. It is fast for three reasons. A spike costs one weight row instead of its share of
+a dense product over all steps. One pass per direction does everything between input and output, with the state of
+neighbouring neurons in registers and their weights in cache (`compiled.lanes`). And a neuron that fires at most once
+hands on at most one event. The passes stand in `compiled.passes`: read them next.
 
 Inputs with many spikes are better served by BLAS; the measured density decides (`compiled.events.set_product`).
 """
@@ -22,6 +22,7 @@ from ..spikes import SpikeEvents
 from .compiled import events, layer
 from .compiled.adam import adam_update
 from .compiled.lanes import LANES, n_blocks, padded, unpadded
+from .compiled.layer import unchanged
 from .compiled.products import (
     Spikes,
     add_in_order,
@@ -37,7 +38,7 @@ from .compiled.threads import one_blas_thread, run_shares, run_shares_in_rooms, 
 from .compiled.tiles import backward_tiles, forward_tiles, tiles_for
 from .compiled.traces import BlockReadoutTrace, BlockTrace, in_blocks, packed
 from .compiled.upstream import BY_BLAS, GIVEN, PROJECTED, RECURSION, onward_of
-from .compiled.workspace import Workspace, buffer, part
+from .compiled.workspace import buffer, part
 
 __all__ = [
     "adam_update",
@@ -48,21 +49,17 @@ __all__ = [
     "set_threads",
     "single_spike_backward",
     "single_spike_forward",
+    "unchanged",
 ]
 
 
 def next_input(trace: Trace) -> SpikeEvents:
-    """What the next layer reads of this one: at most one event a neuron."""
+    """The input of the next layer: at most one event per neuron."""
     return events.events_of(trace)
 
 
 def single_spike_forward(
-    spikes: Spikes,
-    weight: Floats,
-    bias: Floats,
-    decay: Floats,
-    threshold: float,
-    workspace: Workspace | None = None,
+    spikes: Spikes, weight: Floats, bias: Floats, decay: Floats, threshold: float, workspace: Any = None
 ) -> Trace:
     """The single-spike layer, Eqs. 1 to 5, in one pass."""
     signal, incoming = events.prepare(spikes)
@@ -94,7 +91,7 @@ def single_spike_backward(
     surrogate_scale: float,
     gradient: str,
     keep_current: bool = True,
-    workspace: Workspace | None = None,
+    workspace: Any = None,
 ) -> Gradients:
     """Backward through the single-spike layer, Eqs. 6 to 10, in one pass."""
     signal, incoming = events.prepare(trace.input)
@@ -106,15 +103,14 @@ def single_spike_backward(
     arriving = as_upstream(grad_spikes, grad_membrane, trace)
     keep = keep_current or not by_events  # BLAS takes all of gI at once
     current = buffer(workspace, "grad_current", (batch if keep else 0, n_steps, n_out), dtype)
-    partial = layer.partial_gradients(
-        len(shares(batch)), weight if by_events else weight[:0], workspace, "grad_weight"
-    )
+    rows = weight if by_events else weight[:0]
+    partial = layer.partial_gradients(len(shares(batch)), rows, workspace, "grad_weight")
     products = current[:0] if by_events else share_products(signal, current, workspace)
     group = events.group_size(len(weight), n_steps) if by_events else 1
     longest = events.most_events(incoming, n_steps)
 
     def room(worker: int) -> tuple[Upstream, Any]:
-        """What arrives, with room for a group of samples, and the scratch of one thread."""
+        """The arriving gradient with room for a group of samples, and the scratch of one thread."""
         projected = np.empty((group, n_steps, n_out if arriving.onward.source == BY_BLAS else 0), dtype)
         mine = arriving._replace(projected=projected, reached=np.empty((group, n_steps), np.bool_))
         if not by_events:
@@ -149,7 +145,7 @@ def readout_forward(
     decay: Floats,
     readout: str,
     logit_scale: float,
-    workspace: Workspace | None = None,
+    workspace: Any = None,
 ) -> ReadoutTrace:
     """The readout, Eqs. 1, 2 and 17, in one pass."""
     signal, incoming = events.prepare(spikes)
@@ -176,9 +172,7 @@ def readout_forward(
     )
 
 
-def readout_backward(
-    trace: ReadoutTrace, grad_logits: Floats, workspace: Workspace | None = None
-) -> Gradients:
+def readout_backward(trace: ReadoutTrace, grad_logits: Floats, workspace: Any = None) -> Gradients:
     """Backward through the readout: Eq. 18, then Eqs. 9 and 10 (its spikes are the input of Eq. 6)."""
     signal, incoming = events.prepare(trace.input)
     (batch, n_steps, _), weight, dtype = signal.shape, trace.weight, trace.weight.dtype
@@ -190,9 +184,8 @@ def readout_backward(
     reached = np.zeros(values.shape, np.int32) if peaks is None else padded(peaks)
     current = buffer(workspace, "grad_current", (batch, n_steps, n_out), dtype)
     parameters = layer.parameters_of(weight[:0], trace.bias, trace.decay)
-    partial = layer.partial_gradients(
-        len(shares(batch)), weight if by_events else weight[:0], workspace, "grad_weight"
-    )
+    rows = weight if by_events else weight[:0]
+    partial = layer.partial_gradients(len(shares(batch)), rows, workspace, "grad_weight")
     group, longest = events.group_size(len(weight), n_steps), events.most_events(incoming, n_steps)
 
     def room(worker: int) -> Scratch:
@@ -218,7 +211,7 @@ def readout_backward(
 
 @dataclass(frozen=True, eq=False)
 class ReadoutGradients(Gradients):
-    """Gradients of a readout with one decay for all outputs, with what its adjoint is made of.
+    """Gradients of a readout with one decay for all outputs, with the factors of its adjoint.
 
     There ``gS[t] = beta gS[t+1] + sum_o W[:, o] gvalue_o [o is reached in step t]``: a recursion of one row,
     and no product per step (`grad_value` is (B, n_out); `peak_times` as in `ReadoutTrace`).
@@ -232,7 +225,7 @@ class ReadoutGradients(Gradients):
 def as_upstream(
     grad_spikes: Floats | Gradients | None, grad_membrane: Floats | None, trace: Trace
 ) -> Upstream:
-    """What arrives at a layer, in the cheapest form: an array, a product (of nothing for None), or a recursion."""
+    """The gradient that arrives, in its cheapest form: an array, a product (of nothing for None), or a recursion."""
     (_, n_steps, n_out), dtype = trace.shape, trace.weight.dtype
     source, weight, recursion = PROJECTED, np.zeros((0, n_out), dtype), dtype.type(0)
     none = np.zeros((0, n_steps, n_out), dtype)

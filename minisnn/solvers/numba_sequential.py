@@ -12,7 +12,7 @@ then the results equal those of the definition within the rounding bound.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,7 +29,7 @@ from .compiled.products import (
     matmul_transposed,
     summed_like,
 )
-from .compiled.records import Floats, Ints32, Ints64
+from .compiled.records import Arriving, Floats, Ints32, Ints64, Neurons, SampleSums
 from .compiled.threads import run_shares, set_threads
 from .compiled.workspace import buffer
 
@@ -47,7 +47,7 @@ __all__ = [
 
 
 def next_input(trace: Trace) -> Spikes:
-    """What the next layer reads of this one: its raster (events, if those were asked for)."""
+    """The input of the next layer: this one's raster (events, if those were asked for)."""
     if events.get_product() == "events":
         return events.events_of(trace)
     spikes: NDArray[Any] = trace.spikes
@@ -161,25 +161,9 @@ def fetch(sample: Floats) -> Any:
     return total
 
 
-class Neurons(NamedTuple):
-    """What the steps know of the neurons."""
-
-    bias: Floats  # (N,) thresholds per step
-    decay: Floats  # (N,)
-    theta: Any  # threshold, in the dtype of the potential
-    scale: Any  # of the surrogate, per threshold
-
-
 def _neurons(bias: Floats, decay: Floats, threshold: float, surrogate_scale: float = 0.0) -> Neurons:
     real = bias.dtype.type
     return Neurons(bias, decay_row(decay, len(bias)), real(threshold), real(surrogate_scale))
-
-
-class Arriving(NamedTuple):
-    """The gradients that arrive at a layer; an empty one counts as zero."""
-
-    spikes: Floats  # (B, T, N) gS
-    membrane: Floats  # (B, T, N) gV
 
 
 def _arriving(grad_spikes: Floats | Gradients | None, grad_membrane: Floats | None, trace: Trace) -> Arriving:
@@ -190,20 +174,13 @@ def _arriving(grad_spikes: Floats | Gradients | None, grad_membrane: Floats | No
     )
 
 
-class SampleSums(NamedTuple):
-    """Sums over time of every sample, of which the batch's gradients by bias and decay are made."""
-
-    bias: Floats  # (B, N)
-    decay: Floats  # (B, N)
-
-
 def _gradients(
     trace: Trace | ReadoutTrace,
     steps: Callable[..., None],
     given: tuple[Any, ...],
     workspace: Any,
 ) -> Gradients:
-    """Run a kernel of the backward pass with what it is `given`, then Eq. 10 and the batch's sums."""
+    """Run a kernel of the backward pass on the arguments `given`, then form Eq. 10 and the sums over the batch."""
     (batch, n_steps, _), n_out, dtype = trace.input.shape, len(trace.bias), trace.weight.dtype
     current = buffer(workspace, "grad_current", (batch, n_steps, n_out), dtype)
     sums = SampleSums(*np.zeros((2, batch, n_out), dtype))
@@ -391,7 +368,7 @@ def over_time(value: Floats, peak_times: Ints64, membrane: Floats, t: int, use_m
 def over_time_backward(
     grad_membrane: Floats, grad_value: Floats, peak_times: Ints64, t: int, use_max: bool
 ) -> None:
-    """Eq. 18: gU[t] without what comes from later steps."""
+    """Eq. 18: gU[t] without the part that later steps add."""
     zero = grad_value.dtype.type(0)
     for j in range(len(grad_value)):
         grad_membrane[j] = zero if use_max and peak_times[j] != t else grad_value[j]

@@ -28,7 +28,7 @@ __all__ = [
 
 
 def next_input(trace: Trace) -> Array:
-    """What the next layer reads of this one: its raster."""
+    """The input of the next layer: this one's raster."""
     return trace.spikes
 
 
@@ -153,7 +153,7 @@ def double_sum(faulty: Array) -> Array:
 def double_sum_matrix(faulty: Array) -> Array:
     """Eq. 4 as in the paper: ``z = P S~`` with the triangular matrix of `sum_matrix`.
 
-    The product is taken in float64, where BLAS is, and whole numbers are exact up to 2^53.
+    The product is taken in float64: BLAS has no integers, and whole numbers are exact up to 2^53.
     """
     xp = array_api_compat.array_namespace(faulty)
     matrix = sum_matrix(faulty.shape[1], xp.float64, faulty)

@@ -1,6 +1,6 @@
 """The definition: every equation of `minisnn.model` as one loop over time, and its derivative.
 
-The other solvers are proven against this file: `numba_sequential` gives the same bits, the parallel
+The other solvers are tested against this file: `numba_sequential` gives the same bits, the parallel
 solvers the same bits on exact inputs and the same values within the rounding bound elsewhere. Every
 backward function stands under its forward function, with its derivation. ``g`` before a name in a
 derivation means the gradient of the loss by it.
@@ -31,7 +31,7 @@ Floats = NDArray[np.floating[Any]]
 
 
 def next_input(trace: Trace) -> NDArray[Any]:
-    """What the next layer reads of this one: its raster."""
+    """The input of the next layer: this one's raster."""
     spikes: NDArray[Any] = trace.spikes
     return spikes
 
@@ -44,7 +44,7 @@ def input_current(spikes: Spikes, weight: Floats, bias: Floats) -> Floats:
 def input_current_backward(grad_current: Floats, spikes: Spikes, weight: Floats) -> tuple[Floats, Floats]:
     """Gradient of Eq. 1 by weight and bias (Eq. 10).
 
-    ``I[b,t,j] = sum_i x[b,t,i] W[i,j] + b[j]``, so ``W[i,j]`` is met once per (b, t) with the factor
+    ``I[b,t,j] = sum_i x[b,t,i] W[i,j] + b[j]``, so ``W[i,j]`` enters once per (b, t) with the factor
     ``x[b,t,i]``: ``gW = sum x[b,t]^T gI[b,t]``; the bias with the factor 1: ``gb = sum gI[b,t]``. By
     ``x[b,t,i]`` it is ``sum_j gI[b,t,j] W[i,j]``: `input_spikes_backward`.
     """
@@ -84,9 +84,9 @@ def integrate_backward(grad_membrane: Floats, membrane: Floats, decay: Floats) -
 
     Unrolled, ``V[t] = sum_{k<=t} beta^(t-k) I[k]``. A change of ``I[k]`` reaches every later ``V[t]`` with
     ``beta^(t-k)``: ``gI[k] = sum_{t>=k} beta^(t-k) gU[t]``, which is the recursion ``gI[t] = gU[t] +
-    beta gI[t+1]`` run backwards. The decay multiplies ``V[t-1]`` in every step, and what then happens to
-    ``V[t]`` is already in ``gI[t]``: ``gbeta = sum_{t>=1} gI[t] V[t-1]``, summed over the batch, and over
-    the neurons too where one decay serves them all.
+    beta gI[t+1]`` run backwards. The decay multiplies ``V[t-1]`` in every step, and ``gI[t]`` already holds
+    the effect of ``V[t]`` on the loss: ``gbeta = sum_{t>=1} gI[t] V[t-1]``, summed over the batch, and over
+    the neurons too if they share one decay.
     """
     grad_current = np.empty_like(grad_membrane)
     g = np.zeros_like(grad_membrane[:, 0])

@@ -1,11 +1,16 @@
 """A training step taken at once, sample by sample, is the one taken layer by layer."""
 
+import copy
+import pickle
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from minisnn import Network, NetworkConfig, SpikeEvents, solvers
+from minisnn.errors import InputError
 from minisnn.network import Outcome
 from minisnn.solvers.compiled import events as event_products
 from minisnn.solvers.compiled import threads
@@ -138,3 +143,96 @@ def test_dense_input_and_other_solvers_go_layer_by_layer():
         assert not isinstance(activity, Outcome)
         assert loss == expected[0]
         same_dict(gradients, expected[1])
+
+
+def _own_weight(network):
+    return network.parameters["hidden1.weight"]
+
+
+CHANGES = {
+    "nothing": lambda n: None,
+    "one number of the first row": lambda n: _own_weight(n).__setitem__((0, 0), 3),
+    "the last number": lambda n: _own_weight(n).__setitem__((-1, -1), 3),
+    "a row": lambda n: _own_weight(n).__setitem__(2, 1),
+    "the sign of zero": lambda n: _own_weight(n).__setitem__((1, 1), -_own_weight(n)[1, 1]),
+    "a bias": lambda n: n.parameters["hidden1.bias"].__setitem__(-1, 1),
+    "a decay": lambda n: n.parameters["hidden1.decay"].__setitem__(..., 0.25),
+    "the readout": lambda n: n.parameters["readout.weight"].__imul__(2),
+    "the readout's decay": lambda n: n.parameters["readout.decay"].__setitem__(..., 0.5),
+    "assigned": lambda n: n.parameters.update({"hidden1.weight": _own_weight(n) * 2}),
+    "assigned transposed": lambda n: n.parameters.update({"hidden1.weight": (_own_weight(n) * 2).T.copy().T}),
+    "all assigned": lambda n: setattr(n, "parameters", {k: v * 0.5 for k, v in n.parameters.items()}),
+    "locked": lambda n: (_own_weight(n).__imul__(2), _own_weight(n).setflags(write=False)),
+    "two layers exchanged": lambda n: n.parameters.update(
+        {"hidden1.weight": n.parameters["hidden2.weight"], "hidden2.weight": n.parameters["hidden1.weight"]}
+    ),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+@pytest.mark.parametrize("workspace", [None, Workspace()], ids=["own", "lent"])
+@pytest.mark.parametrize("learn_decay", [True, False])
+def test_a_prediction_is_by_the_parameters_of_now(change, workspace, learn_decay):
+    network = Network.random(NetworkConfig((40, 40, 40, 3), learn_decay=learn_decay), seed=2)
+    for name in ("hidden1.weight", "hidden2.weight", "readout.weight"):
+        network.parameters[name] *= 4
+    _own_weight(network)[1, 1], rng = 0, np.random.default_rng(0)
+    batches = [SpikeEvents.from_spike_times(rng.integers(0, 30, (n, 40)), 30) for n in (1, 7)]
+    kept = [network.predict(events, workspace=workspace) for events in batches]
+    right = [network.forward(events, solver="numba-parallel") for events in batches]
+    for turn in range(2):  # what one prediction packs, the next finds unchanged
+        for outcome, activity in zip(kept, right):
+            assert np.array_equal(outcome.logits, activity.logits)
+        CHANGES[change](network)
+        again = [network.predict(events, workspace=workspace) for events in (*batches, *batches)]
+        now = [network.forward(events, solver="numba-parallel") for events in (*batches, *batches)]
+        for outcome, activity in zip(again, now):
+            assert np.array_equal(outcome.logits, activity.logits)
+            assert all(np.array_equal(t, h.spike_times) for t, h in zip(outcome.spike_times, activity.hidden))
+        same = np.array_equal(again[1].logits, kept[1].logits)
+        assert turn == 1 or same == (change in ("nothing", "the sign of zero"))
+
+
+def test_a_prediction_looks_at_parameters_that_were_changed():
+    network = Network.random(NetworkConfig((6, 5, 3)))
+    events = SpikeEvents.from_spike_times(np.zeros((2, 6), np.int32), 4)
+    expected = network.predict(events).logits
+    for name, value, message in (
+        ("hidden1.weight", np.nan, "hidden1.weight must be finite, got nan"),
+        ("readout.bias", np.inf, "readout.bias must be finite, got inf"),
+        ("hidden1.decay", 2, r"hidden1.decay must lie in \[0, 1\], got 2"),
+    ):
+        before = network.parameters[name].flat[-1]
+        network.parameters[name].flat[-1] = value
+        for _ in range(2):
+            with pytest.raises(InputError, match=message):
+                network.predict(events)
+        network.parameters[name].flat[-1] = before
+        assert np.array_equal(network.predict(events).logits, expected)
+    weight = network.parameters.pop("readout.weight")
+    with pytest.raises(InputError, match="missing or unknown: readout.weight"):
+        network.predict(events)
+    network.parameters["readout.weight"] = weight
+    assert np.array_equal(network.predict(events).logits, expected)
+
+
+def test_networks_may_share_a_workspace_and_threads_a_network():
+    workspace, rng = Workspace(), np.random.default_rng(0)
+    networks = [Network.random(NetworkConfig((40, 40, 3), hidden_gain=6.0), seed=k) for k in range(2)]
+    batches = [SpikeEvents.from_spike_times(rng.integers(0, 30, (3, 40)), 30) for _ in range(24)]
+    right = [
+        [network.forward(events, solver="numba-parallel").logits for events in batches]
+        for network in networks
+    ]
+    for events, *expected in zip(batches, *right):
+        for network, logits in zip(networks, expected):
+            assert np.array_equal(network.predict(events, workspace=workspace).logits, logits)
+    with ThreadPoolExecutor(4) as pool:
+        for logits, outcome in zip(right[0], pool.map(networks[0].predict, batches)):
+            assert np.array_equal(outcome.logits, logits)
+    # What predictions keep is of no copy's concern.
+    assert len(pickle.dumps(networks[0])) < 2 * networks[0].n_parameters * 4 + 4000
+    for other in (copy.copy(networks[0]), pickle.loads(pickle.dumps(networks[0]))):
+        other.parameters["hidden1.weight"][:] *= 2
+        assert not np.array_equal(other.predict(batches[0]).logits, right[0][0])
+    assert np.array_equal(networks[0].predict(batches[0]).logits, right[0][0])

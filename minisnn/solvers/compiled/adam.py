@@ -39,7 +39,7 @@ def _adam(
 
 def adam_update(parameter: Floats, gradient: Floats, first: Floats, second: Floats, rule: AdamRule) -> None:
     """Change `parameter` and its two moments in place, as `Solver.adam_update` says."""
-    for array in (parameter, first, second):  # a view that is no row of memory would be updated beside itself
+    for array in (parameter, first, second):  # a view with gaps would be copied, and the copy updated
         if kernel_array(array, parameter.dtype) is not array or array.shape != gradient.shape:
             raise InputError(
                 "parameter and moments are changed in place: they must be C-contiguous and writable, of one dtype and "
@@ -55,7 +55,7 @@ def adam_update(parameter: Floats, gradient: Floats, first: Floats, second: Floa
     n_rows = parameter.size // LANES
     whole = [array[: n_rows * LANES].reshape(n_rows, LANES) for array in flat]
     run_rows(lambda _, start, stop: _adam(*whole, typed, start, stop), n_rows, parameter.size)
-    # What does not fill a row goes through one of its own.
+    # The numbers that do not fill a row go through one of their own.
     n_left = parameter.size - n_rows * LANES
     if n_left:
         last_rows = np.ones((4, 1, LANES), parameter.dtype)

@@ -56,10 +56,11 @@ class _Entry(CompileResultCacheImpl):  # type: ignore[misc]
 
 
 class _Cache(FunctionCache):  # type: ignore[misc]
-    """Numba's cache of a function, valid for exactly these sources, and done without where it fails.
+    """Numba's cache of a function, valid for exactly these sources; if it fails, the function is compiled anew.
 
-    What is cached for a function contains the functions it calls, of other files too, while Numba looks at
-    the function's own file only: after a change elsewhere it would go on with the old code.
+    Numba's cache entry for a function contains the code of every function it calls, but Numba checks only the
+    function's own file for changes. After an edit elsewhere it would run old code. So every entry is stamped with a
+    digest of all solver files.
     """
 
     _impl_class = _Entry
@@ -106,5 +107,5 @@ def kernel(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def inlined(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Compile `function` into the kernels that call it: to hand over a dozen arrays takes longer than a short loop."""
+    """Compile `function` and inline it into its callers: passing a dozen arrays costs more than a short loop."""
     return _compiled(function, forceinline=True)

@@ -14,8 +14,8 @@ after the other, (K, R, LANES), so that the block in use stays in the nearest ca
 side by side, (R, K * LANES), with zeros after the last neuron (`padded`); `columns` returns one of those blocks
 without copying.
 
-Without compilation the same lines run on slices of NumPy arrays. A mask (what a comparison returns) chooses
-between two values by `where`; numbers beside lanes have the lanes' dtype. Each lane gets the additions and
+Without compilation the same lines run on slices of NumPy arrays. A mask (the result of a comparison) chooses
+between two values by `where`; a number combined with lanes has their dtype. Each lane gets the additions and
 multiplications of its neuron in the order in which they are written, so that results do not depend on how long
 the vectors of a processor are.
 """
@@ -36,9 +36,9 @@ from numpy.typing import NDArray
 from .jit import inlined, kernel
 
 # Two of the longest vectors in use (64 bytes of float32), four or eight of the others: as many sums at a time hide
-# what one addition takes.
+# the latency of one addition.
 LANES = 32
-# Rows of all blocks that are copied together: what lies side by side in a wide matrix is then read and written so.
+# Rows of all blocks that are copied together, so that neighbours in a wide matrix are read and written together.
 ROWS_COPIED = 16
 
 
@@ -175,7 +175,7 @@ def _address(context: Any, builder: Any, kind: Any, block: Any, row: Any, vector
 
 
 def _teach(function: Any, typer: Any, generate: Any, *signatures: Any) -> None:
-    """Give Numba the type of what `function` returns, and its code for arguments of the types in `signatures`."""
+    """Give Numba the type of the result of `function`, and its code for arguments of the types in `signatures`."""
     type_callable(function)(lambda context: typer)
     for signature in signatures:
         lower_builtin(function, *signature)(generate)
@@ -231,7 +231,7 @@ _teach(where, _where_type, _where, (Lanes, Lanes, Lanes))
 
 
 def _operand_dtype(left: Any, right: Any) -> Any:
-    """The common dtype of two lanes, or of lanes and a number; None where this is not for us."""
+    """The common dtype of two lanes, or of lanes and a number; None for other operands."""
     if not (isinstance(left, Lanes) or isinstance(right, Lanes)):
         return None
     kinds = {operand.dtype if isinstance(operand, Lanes) else operand for operand in (left, right)}
@@ -248,7 +248,7 @@ def _comparison_type(left, right):
 
 
 def _on_both(generate: Any) -> Any:
-    """Code of an operator; a number beside lanes is spread first."""
+    """Code of an operator; a single number is spread over all lanes first."""
 
     def with_lanes(context, builder, signature, arguments):
         typed = zip(signature.args, arguments)

@@ -7,9 +7,11 @@ block of the weights serves all samples of a group while it is in cache.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from .events import add_sample_gradient, group_by_input, of_samples, weight_blocks
 from .jit import kernel
@@ -29,14 +31,49 @@ from .upstream import (
 )
 from .workspace import Workspace, buffer
 
+Parameters = tuple[Floats, Floats, Floats]  # weight (n_in, n_out), bias (n_out,), decay scalar or (n_out,)
+
 
 def parameters_of(
     weight: Floats, bias: Floats, decay: Floats, workspace: Workspace | None = None, name: str = "weight"
 ) -> Layer:
     """Parameters of a layer as kernels take them, the weights in the buffer of that name."""
+    return Layer(weight_blocks(weight, workspace, name), constants_of(bias, decay))
+
+
+def constants_of(bias: Floats, decay: Floats) -> Floats:
+    """Bias and decay as kernels take them, (2, K * LANES)."""
     constants = np.zeros((2, n_blocks(len(bias)) * LANES), bias.dtype)
     constants[BIAS, : len(bias)], constants[DECAY, : len(bias)] = bias, decay
-    return Layer(weight_blocks(weight, workspace, name), constants)
+    return constants
+
+
+@kernel
+def is_packed(blocks: NDArray[Any], values: NDArray[Any]) -> bool:
+    """Whether `pack` would leave blocks (K, R, LANES) as they are; both of integers, so that bits are compared."""
+    for r in range(len(values)):
+        for k in range(len(blocks)):
+            start, width = k * LANES, min(LANES, values.shape[1] - k * LANES)
+            difference = values.dtype.type(0)
+            for j in range(width):
+                difference |= blocks[k, r, j] ^ values[r, start + j]
+            if difference != 0:
+                return False
+    return True
+
+
+def unchanged(layers: Sequence[Parameters], workspace: Workspace) -> bool:
+    """Whether these are, to the bit, the parameters that `step.run_network` last packed into the workspace."""
+
+    def same(kept: Layer, weight: Floats, bias: Floats, decay: Floats) -> bool:
+        bits, shape = f"i{weight.itemsize}", (n_blocks(len(bias)), len(weight), LANES)
+        return (
+            (weight.dtype, weight.shape[1:], kept.weight.shape) == (kept.weight.dtype, bias.shape, shape)
+            and constants_of(bias, decay).tobytes() == kept.constants.tobytes()
+            and is_packed(kept.weight.view(bits), weight.view(bits))
+        )
+
+    return len(workspace.kept) == len(layers) and all(map(same, workspace.kept, *zip(*layers)))
 
 
 def partial_gradients(n_shares: int, weight: Floats, workspace: Workspace | None, name: str) -> Gradient:

@@ -19,8 +19,8 @@ from .records import Events, Floats, Gradient, Ints32, Layer, Rule, Span
 
 # Rows of a layer's constants, and of the sums that make up their gradients.
 BIAS, DECAY = 0, 1
-# Rows of what a pass carries from some steps to the next: forward the potential; backward the sums of Eqs. 7 and 9,
-# and gS (`upstream`).
+# Rows of the state that a pass carries on: forward the potential; backward the sums of Eqs. 7 and 9, and gS
+# (`upstream`).
 V = 0
 INNER, OUTER, LATER, GS = 0, 1, 2, 3
 STATE = 4
@@ -111,7 +111,7 @@ def readout_pass(
     layer: Layer,
     k: int,
 ) -> None:
-    """Eqs. 1, 2 and 17 for sample `b` and block `k`: U to `membrane`, what is reached to `value`, and when.
+    """Eqs. 1, 2 and 17 for sample `b` and block `k`: U to `membrane`, maximum or sum to `value`.
 
     Without events `membrane` comes as x @ W, from BLAS.
     """

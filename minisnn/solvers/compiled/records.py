@@ -1,7 +1,7 @@
-"""What travels together between kernels, as named tuples: every field with its shape and unit, once.
+"""Arguments that belong together in kernels, as named tuples: every field with its shape and unit, once.
 
 B samples of a batch or a share, G of a group; T steps; N neurons, O of the next layer; K blocks of `LANES` neurons
-(`lanes`). Arrays that several samples share hold nothing of them: an empty array stands for "there is none". The
+(`lanes`). An empty array stands for "there is none". The
 classes stand in a module of their own because Numba's cache finds them by name.
 """
 
@@ -33,7 +33,7 @@ class Layer(NamedTuple):
 
 
 class Rule(NamedTuple):
-    """What all hidden layers share."""
+    """Numbers that all hidden layers share."""
 
     theta: Any  # threshold, in the dtype of the potential
     scale: Any  # of the surrogate, per threshold
@@ -41,7 +41,7 @@ class Rule(NamedTuple):
 
 
 class Span(NamedTuple):
-    """The steps that a pass takes, from `start` on, and what it carries from some steps to the next."""
+    """The steps that a pass takes, from `start` on, and the state that it carries to the next of them."""
 
     start: int
     n_steps: int  # T, of all steps
@@ -64,12 +64,12 @@ class Onward(NamedTuple):
 
 
 class Upstream(NamedTuple):
-    """What arrives at the output of a layer in the backward pass."""
+    """The gradient that arrives at the output of a layer."""
 
     onward: Onward
     grad: Floats  # (G, T, N) gS if GIVEN; (G, T, O) gI of the next layer if PROJECTED or BY_BLAS
     projected: Floats  # (G, T, N) room for gS if BY_BLAS
-    grad_value: Floats  # (G, O) gradient by what the readout reached if RECURSION
+    grad_value: Floats  # (G, O) gradient by the maximum or sum of the readout if RECURSION
     peak_times: Ints32  # (G, O) the steps in which it was reached; no samples for a sum over time
     reached: Bools  # (G, T) room for the steps in which any output has its maximum
     grad_membrane: Floats | None  # (G, T, N) gV, if the loss looks at the potential
@@ -88,7 +88,6 @@ class Network(NamedTuple):
     """A network as kernels take it; tuples hold one entry for every layer, the readout last."""
 
     layers: tuple[Layer, ...]
-    onwards: tuple[Onward, ...]  # of the hidden layers
     sizes: tuple[int, ...]  # neurons
     n_steps: int
     rule: Rule
@@ -97,7 +96,7 @@ class Network(NamedTuple):
 
 
 class Results(NamedTuple):
-    """What a pass through a network leaves behind, a row for every sample of the batch."""
+    """The results of a pass through a network, a row for every sample of the batch."""
 
     times: tuple[Ints32, ...]  # (B, K * LANES) spike times of every hidden layer
     last: tuple[Floats, ...]  # (B, K * LANES) potential of every layer in the last step, the readout last
@@ -108,20 +107,43 @@ class Results(NamedTuple):
 
 
 class Room(NamedTuple):
-    """What a group of samples takes on its way through a network: every thread has its own."""
+    """Room for a group of samples on its way through a network: every thread has its own."""
 
     potentials: tuple[Floats, ...]  # (G, K, T, LANES) of every layer, the readout last
-    currents: tuple[Floats, ...]  # (G, T, N) gI of every layer, if the layer before takes all of it at once
-    between: (
-        Events  # spikes of the hidden layers, a row for each: (depth, G * T + 1), (depth, G * most neurons)
-    )
-    reached: Bools  # (G, T), see `Upstream`
+    between: Events  # spikes of the hidden layers, a row for each: (depth, G * T + 1), (depth, G * widest)
 
 
 class Learning(NamedTuple):
-    """What a training step takes beyond the forward pass."""
+    """Everything a training step needs beyond the forward pass."""
 
     labels: Ints64  # (B,)
     batch: Any  # B, in the dtype of the logits
+    onwards: tuple[Onward, ...]  # of the hidden layers
     gradients: tuple[Gradient, ...]  # of every layer, the readout last
-    scratch: Scratch
+    # Room for a group of samples: every thread has its own.
+    currents: tuple[Floats, ...] = ()  # (G, T, N) gI of every layer, if the layer before takes all of it
+    reached: Any = None  # (G, T) bool, see `Upstream`
+    scratch: Any = None  # `Scratch`
+
+
+class Neurons(NamedTuple):
+    """Parameters of a layer's neurons in `numba_sequential`."""
+
+    bias: Floats  # (N,) thresholds per step
+    decay: Floats  # (N,)
+    theta: Any  # threshold, in the dtype of the potential
+    scale: Any  # of the surrogate, per threshold
+
+
+class Arriving(NamedTuple):
+    """The gradients that arrive at a layer there; an empty one counts as zero."""
+
+    spikes: Floats  # (B, T, N) gS
+    membrane: Floats  # (B, T, N) gV
+
+
+class SampleSums(NamedTuple):
+    """Sums over time of every sample, of which the batch's gradients by bias and decay are made."""
+
+    bias: Floats  # (B, N)
+    decay: Floats  # (B, N)

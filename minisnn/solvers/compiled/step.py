@@ -2,9 +2,8 @@
 
 The loss of a batch is the mean of its samples' losses, so that a sample's backward pass can follow its
 forward pass at once. The potential of a few samples fits the caches of a core where that of a batch does not:
-it is never written to memory, and buffers are those of one group of samples a thread. The layers are those of
-`layer`, and so are the results, but for the rounding of the softmax, which is taken here by the
-compiled code's exponential.
+it is never written to memory, and every thread has buffers for one group of samples. The layers are those of `layer`,
+so the results are the same, except for the rounding of the softmax: its exponential is the compiled code's.
 """
 
 from __future__ import annotations
@@ -19,10 +18,12 @@ from numpy.typing import NDArray
 from ...activity import Outcome
 from ...checks import check_overflow
 from ...model import Gradients
+from .. import Choices
 from .events import add_partials, events_of_times, group_scratch, group_size, most_events, of_samples, prepare
 from .jit import inlined, kernel
 from .lanes import LANES, columns, load, n_blocks, store, unpadded
 from .layer import (
+    Parameters,
     backward_layer,
     backward_readout,
     forward_layer,
@@ -33,12 +34,10 @@ from .layer import (
     sums_of_shares,
 )
 from .products import Spikes
-from .records import Events, Floats, Learning, Network, Results, Room, Rule, Scratch, Upstream
+from .records import Events, Floats, Learning, Network, Onward, Results, Room, Rule, Upstream
 from .threads import one_blas_thread, run_shares_in_rooms, shares
 from .upstream import BY_BLAS, PROJECTED, RECURSION, onward_of
 from .workspace import Workspace
-
-Parameters = tuple[Floats, Floats, Floats]  # weight (n_in, n_out), bias (n_out,), decay scalar or (n_out,)
 
 
 @inlined
@@ -115,14 +114,12 @@ def _backward_group(
     grad_value, peaks = results.grad_logits[start:stop], results.peaks[start:stop]
     backward_readout(
         room.potentials[depth], grad_value, peaks, _between(room.between, depth - 1), network.layers[depth],
-        gradients[depth], room.currents[depth], scratch, network.use_max, is_first, 0, n,
+        gradients[depth], learning.currents[depth], scratch, network.use_max, is_first, 0, n,
     )  # fmt: skip
     used = peaks if network.use_max else peaks[:0]
     for k in range(depth - 1, -1, -1):
-        current = room.currents[k]
-        upstream = Upstream(
-            network.onwards[k], room.currents[k + 1], current, grad_value, used, room.reached, None
-        )
+        current, then = learning.currents[k], learning.currents[k + 1]
+        upstream = Upstream(learning.onwards[k], then, current, grad_value, used, learning.reached, None)
         backward_layer(
             room.potentials[k], results.times[k][start:stop],
             incoming if k == 0 else _between(room.between, k - 1), network.layers[k], network.rule, upstream,
@@ -140,7 +137,7 @@ def _share(
     first: int,
     last: int,
 ) -> None:
-    """Forward and, if there is anything to learn, loss and backward for samples `first` to `last` of the batch."""
+    """Forward and, in a training step, loss and backward for samples `first` to `last` of the batch."""
     group = len(room.potentials[0])
     for start in range(first, last, group):
         stop = min(start + group, last)
@@ -150,28 +147,18 @@ def _share(
             _backward_group(incoming, network, results, room, learning, start, stop, start == first)
 
 
-def _network(
-    layers: Sequence[Parameters],
-    n_steps: int,
-    rule: Rule,
-    readout: str,
-    logit_scale: Any,
-    workspace: Workspace,
-) -> Network:
-    """The network as kernels take it."""
-    blocks = tuple(parameters_of(*parameters, workspace, f"weight{k}") for k, parameters in enumerate(layers))
-    by_recursion = layers[-1][2].ndim == 0
+def _onwards(layers: Sequence[Parameters]) -> tuple[Onward, ...]:
+    """How the gradient of every hidden layer is made of that of the next."""
     onwards = []
     for k, (weight, _, decay) in enumerate(layers[1:], 2):
-        recursive = by_recursion and k == len(layers)
-        recursion = decay[()] if recursive else decay.dtype.type(0)
-        onwards.append(onward_of(RECURSION if recursive else PROJECTED, weight.T, recursion))
-    sizes = tuple(weight.shape[1] for weight, _, _ in layers)
-    return Network(blocks, tuple(onwards), sizes, n_steps, rule, readout == "max", logit_scale)
+        by_recursion = decay.ndim == 0 and k == len(layers)
+        recursion = decay[()] if by_recursion else decay.dtype.type(0)
+        onwards.append(onward_of(RECURSION if by_recursion else PROJECTED, weight.T, recursion))
+    return tuple(onwards)
 
 
 def _results(network: Network, batch: int, dtype: np.dtype[Any]) -> Results:
-    """Room for what is left of every sample."""
+    """Room for the results of every sample."""
     widths = [n_blocks(n) * LANES for n in network.sizes]
     logits, grad_logits = np.zeros((2, batch, widths[-1]), dtype)  # zero after the last class
     return Results(
@@ -184,108 +171,93 @@ def _results(network: Network, batch: int, dtype: np.dtype[Any]) -> Results:
     )
 
 
-def _room(workspace: Workspace, worker: int, network: Network, group: int, dtype: np.dtype[Any]) -> Room:
+def _room(mine: Workspace, network: Network, group: int, dtype: np.dtype[Any]) -> Room:
     """Room of one thread, for a group of samples on its way through the network."""
-    mine = workspace.part(f"thread {worker}")
-    n_steps, sizes, sources = network.n_steps, network.sizes, [o.source for o in network.onwards]
+    n_steps, sizes = network.n_steps, network.sizes
+    shapes = [(group, n_blocks(n), n_steps, LANES) for n in sizes]
+    indptr = np.empty((len(sizes) - 1, group * n_steps + 1), np.int64)
+    indices = np.empty((len(sizes) - 1, group * max(sizes[:-1])), np.int32)
+    potentials = tuple(mine.array(f"potential{k}", shape, dtype) for k, shape in enumerate(shapes))
+    return Room(potentials, Events(indptr, indices))
+
+
+def _learning_room(
+    mine: Workspace, network: Network, learning: Learning, group: int, longest: int
+) -> Learning:
+    """`learning` with room of one thread; samples have up to `longest` events."""
+    n_steps, dtype = network.n_steps, learning.batch.dtype
+    sources = [onward.source for onward in learning.onwards]
     # The layers whose gI is kept for a product, and the first one if its gS is formed by one.
     kept = [sources[0] == BY_BLAS, *[True] * (len(sources) - 1), sources[-1] != RECURSION]
-    return Room(
-        tuple(
-            mine.array(f"potential{k}", (group, n_blocks(n), n_steps, LANES), dtype)
-            for k, n in enumerate(sizes)
-        ),
-        tuple(
-            mine.array(f"current{k}", (group if keep else 0, n_steps, n), dtype)
-            for k, (keep, n) in enumerate(zip(kept, sizes))
-        ),
-        Events(
-            np.empty((len(sizes) - 1, group * n_steps + 1), np.int64),
-            np.empty((len(sizes) - 1, group * max(sizes[:-1])), np.int32),
-        ),
-        np.empty((group, n_steps), np.bool_),
+    currents = tuple(
+        mine.array(f"current{k}", (group if keep else 0, n_steps, n), dtype)
+        for k, (keep, n) in enumerate(zip(kept, network.sizes))
     )
+    widest = max(sums.weight.shape[2] for sums in learning.gradients)
+    scratch = group_scratch(mine, dtype, n_steps, group, widest, longest)
+    return learning._replace(currents=currents, reached=np.empty((group, n_steps), np.bool_), scratch=scratch)
 
 
 def run_network(
     spikes: Spikes,
     labels: NDArray[np.int64] | None,
     layers: Sequence[Parameters],
-    *,
-    threshold: float,
-    surrogate_scale: float,
-    gradient: str,
-    readout: str,
-    logit_scale: float,
+    choices: Choices,
     workspace: Workspace | None = None,
+    prepared: bool = False,
 ) -> tuple[Outcome, float, list[Gradients]] | None:
     """Forward through a single-spike network and, given labels, mean cross-entropy and backward.
 
-    Parameters
-    ----------
-    spikes : (B, T, n_in) raster or SpikeEvents
-        Input spikes.
-    labels : (B,) int64, optional
-        Classes.
-    layers : sequence of (weight, bias, decay)
-        Hidden layers in order, the readout last.
-    threshold, surrogate_scale, gradient, readout, logit_scale
-        As of `minisnn.NetworkConfig`.
-    workspace : Workspace, optional
-        Buffers to reuse.
-
-    Returns
-    -------
-    outcome : Outcome
-    loss : float
-        In nats; 0 without labels.
-    gradients : list of Gradients
-        Of every layer, by its parameters; none without labels.
-
-    None in place of all if the input is so dense that BLAS should take it, all steps of all samples at once.
-
-    Raises
-    ------
-    OverflowError
-        If a potential or a logit leaves the range of the dtype.
+    As `Solver.run_network`; None if the input is so dense that BLAS should take it, all steps of all samples at once.
     """
     signal, incoming = prepare(spikes)
     if len(incoming.indptr) == 0:
         return None
     (batch, n_steps, _), dtype = signal.shape, layers[0][0].dtype
-    workspace = workspace or Workspace()
-    rule = Rule(dtype.type(threshold), dtype.type(surrogate_scale), gradient == "gated")
-    network = _network(layers, n_steps, rule, readout, dtype.type(logit_scale), workspace)
-    results, widest = _results(network, batch, dtype), max(len(weight) for weight, _, _ in layers)
-    group, longest = group_size(widest, n_steps), max(most_events(incoming, n_steps), *network.sizes)
-    partial = (
-        ()
-        if labels is None
-        else tuple(
+    real, workspace = dtype.type, workspace or Workspace()
+    if not prepared:
+        workspace.kept = ()  # not these any more, should packing fail
+        workspace.kept = tuple(
+            parameters_of(*layer, workspace, f"weight{k}") for k, layer in enumerate(layers)
+        )
+    sizes = tuple(weight.shape[1] for weight, _, _ in layers)
+    rule = Rule(real(choices.threshold), real(choices.surrogate_scale), choices.gradient == "gated")
+    use_max, logit_scale = choices.readout == "max", real(choices.logit_scale)
+    network = Network(workspace.kept, sizes, n_steps, rule, use_max, logit_scale)
+    results = _results(network, batch, dtype)
+    group = group_size(max(len(weight) for weight, _, _ in layers), n_steps)
+    learning, longest = None, 0
+    if labels is not None:
+        longest = max(most_events(incoming, n_steps), *sizes)
+        partial = [
             partial_gradients(len(shares(batch)), weight, workspace, f"grad_weight{k}")
             for k, (weight, _, _) in enumerate(layers)
-        )
-    )
+        ]
+        learning = Learning(labels, real(batch), _onwards(layers), tuple(partial))
 
-    def room(worker: int) -> tuple[Room, Scratch]:
-        room = _room(workspace, worker, network, group, dtype)
+    def room(worker: int) -> tuple[Room, Learning | None]:
         mine = workspace.part(f"thread {worker}")
-        return room, group_scratch(mine, dtype, n_steps, group, widest, longest)
+        room = _room(mine, network, group, dtype)
+        return room, learning and _learning_room(mine, network, learning, group, longest)
 
-    def task(mine: tuple[Room, Scratch], share: int, first: int, last: int) -> None:
-        room, scratch = mine
-        gradients = tuple(of_share(sums, share) for sums in partial)
-        learning = None if labels is None else Learning(labels, dtype.type(batch), gradients, scratch)
+    def task(mine: tuple[Room, Learning | None], share: int, first: int, last: int) -> None:
+        room, learning = mine
+        if learning is not None:
+            learning = learning._replace(
+                gradients=tuple(of_share(sums, share) for sums in learning.gradients)
+            )
         _share(incoming, network, results, room, learning, first, last)
 
-    by_blas = labels is not None and any(onward.source == BY_BLAS for onward in network.onwards)
+    by_blas = learning is not None and any(onward.source == BY_BLAS for onward in learning.onwards)
     with one_blas_thread() if by_blas else nullcontext():
         run_shares_in_rooms(task, batch, room)
     check_overflow(results.last, results.logits)
+    times = tuple(unpadded(times, n) for times, n in zip(results.times, sizes))
+    outcome = Outcome(unpadded(results.logits, sizes[-1]), times, n_steps)
+    if learning is None:
+        return outcome, 0.0, []
     gradients = [
         Gradients(add_partials(sums.weight, n, workspace, f"total{k}"), *sums_of_shares(sums, decay, n))
-        for k, (sums, n, (_, _, decay)) in enumerate(zip(partial, network.sizes, layers))
+        for k, (sums, n, (_, _, decay)) in enumerate(zip(partial, sizes, layers))
     ]
-    times = tuple(unpadded(times, n) for times, n in zip(results.times, network.sizes))
-    outcome = Outcome(unpadded(results.logits, network.sizes[-1]), times, n_steps)
     return outcome, float(results.losses.mean()), gradients

@@ -32,7 +32,7 @@ WORTH_WAKING = 2**14
 
 
 class _Pool:
-    """Number of threads, and the workers beside the calling thread (started when first needed)."""
+    """Number of threads, and the workers in addition to the calling thread (started when first needed)."""
 
     def __init__(self) -> None:
         self.lock = threading.Lock()
@@ -104,7 +104,7 @@ def run_shares_in_rooms(
     """
     parts = shares(batch)
     workers = min(get_threads(), len(parts))
-    tickets = itertools.count()  # next() is atomic: whoever is free takes the next share
+    tickets = itertools.count()  # next() is atomic: a thread that is free takes the next share
 
     def work(worker: int) -> None:
         mine = room(worker)
@@ -115,13 +115,14 @@ def run_shares_in_rooms(
     try:
         work(0)
     finally:
-        wait(futures)  # so that nobody writes to these arrays any more, after an error either
+        if futures:
+            wait(futures)  # so that nobody writes to these arrays any more, after an error either
     for future in futures:
         future.result()
 
 
 def run_rows(task: Callable[[int, int, int], None], n_rows: int, size: int) -> None:
-    """As `run_shares` for the rows of an array of `size` elements; at once where others are not worth waking."""
+    """As `run_shares` for the rows of an array of `size` elements; small ones in the calling thread."""
     if size < WORTH_WAKING:
         task(0, 0, n_rows)
     else:

@@ -1,6 +1,6 @@
-"""The passes where BLAS takes the input: a few steps of all neurons at a time.
+"""The passes for an input that BLAS multiplies: a few steps of all neurons at a time.
 
-The product of a dense input is a matrix (T, N), and so is what BLAS needs of gI. A pass over one block through all of
+The product of a dense input is a matrix (T, N), and BLAS needs gI as one too. A pass over one block through all of
 time would read a narrow column of this matrix and waste most of every cache line. So a pass handles a tile: a few
 rows, all blocks. Its state is carried to the next tile, and the matrix is read once, in its order.
 """
@@ -25,7 +25,7 @@ _NUMBERS, _FEWEST = 2**13, 8
 class Tiles(NamedTuple):
     """Scratch of the passes over tiles."""
 
-    states: Floats  # (K, STATE, LANES) what passes carry to the next tile
+    states: Floats  # (K, STATE, LANES) state that passes carry to the next tile
     padding: Floats  # (3, steps of a tile, LANES) room for the last block of three matrices
 
 

@@ -1,7 +1,7 @@
 """Where the gradient by a layer's spikes comes from, in the cheapest form.
 
-The layer after hands back ``gS[t] = gI[t] @ W^T`` (Eq. 11), an array as large as all of this layer's activity. Here
-it stays what it is made of until the backward pass needs a block of it.
+The next layer hands back ``gS[t] = gI[t] @ W^T`` (Eq. 11), an array as large as all of this layer's activity. Here its
+factors are kept apart until the backward pass needs a block of the product.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def _some(values: Floats | None, start: int, stop: int) -> Floats | None:
 
 @inlined
 def upstream_of(upstream: Upstream, start: int, stop: int) -> Upstream:
-    """What arrives at some samples."""
+    """The part of some samples."""
     return Upstream(
         upstream.onward,
         upstream.grad[start:stop],

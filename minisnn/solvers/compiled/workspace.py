@@ -13,7 +13,7 @@ _LINE = 64  # bytes
 class Workspace:
     """Named buffers, made when first asked for and handed out again afterwards.
 
-    What is in a buffer when it is handed out is undefined. Results that live in buffers are valid until
+    The content of a buffer is undefined when it is handed out. Results that live in buffers are valid until
     the next call that gets the same workspace.
 
     Examples
@@ -28,6 +28,7 @@ class Workspace:
         self._parts: dict[str, Workspace] = {}
         self._blocks: dict[str, NDArray[Any]] = {}
         self._arrays: dict[str, NDArray[Any]] = {}
+        self.kept: tuple[Any, ...] = ()  # parameters that were packed into buffers
 
     def part(self, name: str) -> Workspace:
         """Return the workspace of one layer, or of one thread."""
@@ -55,5 +56,5 @@ def part(workspace: Workspace | None, name: str) -> Workspace | None:
 
 
 def buffer(workspace: Workspace | None, name: str, shape: tuple[int, ...], dtype: DTypeLike) -> NDArray[Any]:
-    """Return an uninitialised array: from the workspace where there is one, freshly allocated otherwise."""
+    """Return an uninitialised array: from the workspace if there is one, freshly allocated otherwise."""
     return (Workspace() if workspace is None else workspace).array(name, shape, dtype)
