@@ -191,7 +191,6 @@ MISTAKES = [
     ("evaluate", "required: run_dir"),
     ("tarin", "invalid choice: 'tarin'"),
     ("", "COMMAND"),
-    ("check port.py:nothing", "port.py"),
     ("reproduce mnits", "unknown data set 'mnits' (did you mean 'mnist'?)"),
     ("reproduce yin-yang --recipes v1", "unknown recipe for yin-yang 'v1'"),
     ("reproduce yin-yang --seeds 0", "--seeds must be a whole number >= 1, got 0"),
@@ -247,4 +246,5 @@ def test_check_and_vectors(tmp_path):
     )
     assert run("check port.py:forward --examples 5") == 0
     assert run("check port.py:wrong --examples 5") == 1
+    assert run("check port.py:nothing") == 2
     assert run("vectors --check") == 0

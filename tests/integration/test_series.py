@@ -58,6 +58,13 @@ def test_a_seed_of_a_series_is_a_training_with_that_seed(tmp_path, capsys):
     assert "series/seed-1 is not of the series in series: their config.json differ" in capsys.readouterr().err
 
 
+def test_a_series_without_validation_has_no_accuracy_of_it(tmp_path):
+    assert run(f"{SMALL} --seeds 2 --out series --quiet --json result.json") == 0
+    result = json.loads((tmp_path / "result.json").read_text())
+    assert result.get("validation_accuracy_mean") is None
+    assert result["test_accuracy_sd"] is not None
+
+
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory):
     folder = tmp_path_factory.mktemp("series") / "whole"

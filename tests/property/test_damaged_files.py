@@ -118,8 +118,8 @@ def idx_gz(folder):
     def read(path):
         assert idx_bytes(read_idx(path)) == gzip.decompress(path.read_bytes())
 
-    good = gzip.compress(IDX)
-    contents = any_bytes(good) | IDX_CONTENTS.map(lambda content: gzip.compress(content, 1))
+    good = gzip.compress(IDX, mtime=0)
+    contents = any_bytes(good) | IDX_CONTENTS.map(lambda content: gzip.compress(content, 1, mtime=0))
     return Format(good, contents, folder / "images.gz", read)
 
 
