@@ -265,12 +265,19 @@ def _gradients(
 ) -> Iterator[Case]:
     """Backward cases of a family, by one of the gradients each; of a forward case that comes again, the same again."""
     made: dict[Case, Case] = {}
+    incoming: dict[tuple[int, int, int], Any] = {}
     for case in cases:
         if case in made:
             yield made[case]
         elif judge.decided(case):
             rule = gradients[(len(made) + case.dtype.itemsize // 4) % len(gradients)]
-            back = made[case] = with_gradient(case, rule, rng)
+            back = with_gradient(case, rule, rng)
+            if name == "calls":  # where one argument is another, the incoming gradient is not
+                back = replace(back, grad_spikes=incoming.setdefault(case.shape, back.grad_spikes))
+                back = replace(
+                    back, surrogate_scale=10.0, gradient=gradients[0], id=f"{case.id}/{gradients[0]}"
+                )
+            made[case] = back
             grad: Any = back.grad_spikes
             if name == "scales":
                 scale = SURROGATE_SCALES[rng.integers(len(SURROGATE_SCALES))]
