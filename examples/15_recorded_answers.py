@@ -14,30 +14,24 @@ import json
 import tempfile
 from pathlib import Path
 
+import numpy as np
+
 from minisnn.oracle import check_answers, write_cases
 
 
 def simulate(case, bits):
     """Spike times and potentials, by whole numbers of 2^-bits; products are cut off."""
-
-    def fixed(values):
-        return [round(value * 2**bits) for value in values]
-
-    weight, theta = [fixed(row) for row in case["weight"]], round(case["threshold"] * 2**bits)
-    bias, decay = fixed(case["bias"]), fixed(case["decay"])
-    times, membrane = [], []
-    for sample in case["spikes"]:
-        v, fired, rows = [0] * len(bias), [len(sample)] * len(bias), []
-        for t, inputs in enumerate(sample):
-            for n in range(len(bias)):
-                current = bias[n] + sum(row[n] * int(x) for x, row in zip(inputs, weight))
-                v[n] = (decay[n] * v[n] >> bits) + current
-                if v[n] > theta and fired[n] == len(sample):
-                    fired[n] = t
-            rows.append([value / 2**bits for value in v])
-        times.append(fired)
-        membrane.append(rows)
-    return {"spikes": times, "membrane": membrane}
+    weight, bias, decay, theta = (
+        np.round(np.ldexp(case[name], bits)).astype(np.int64)
+        for name in ("weight", "bias", "decay", "threshold")
+    )
+    current = np.array(case["spikes"], dtype=np.int64) @ weight + bias
+    v = np.zeros_like(current[:, 0])
+    for t in range(current.shape[1]):
+        current[:, t] = v = (decay * v >> bits) + current[:, t]
+    above = current > theta
+    times = np.where(above.any(axis=1), above.argmax(axis=1), above.shape[1])
+    return {"spikes": times.tolist(), "membrane": np.ldexp(current.astype(float), -bits).tolist()}
 
 
 def record(folder, bits):
@@ -48,12 +42,12 @@ def record(folder, bits):
             answers.write(json.dumps({"number": case["number"]} | simulate(case, bits)) + "\n")
 
 
-def main():
+def main(*widths):
     rows = []
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         write_cases(folder, dtype="float32", examples=20, text=True)
-        for bits in (8, 16, 24, 32):
+        for bits in widths:
             record(folder, bits)
             report = check_answers(folder)
             rows.append((bits, report.ratios["float32 membrane"]))
@@ -65,4 +59,4 @@ def main():
 
 
 if __name__ == "__main__":
-    main()
+    main(8, 16, 24)

@@ -206,12 +206,11 @@ def test_a_hidden_mutant_is_wrong_where_its_witness_says_and_nowhere_ordinary(mu
 
 @pytest.mark.parametrize("neuron", ["single-spike", "multi-spike"])
 @pytest.mark.parametrize("breaks", ["forward", "backward"])
-@pytest.mark.parametrize("dtype", ["float64", pytest.param("both", marks=pytest.mark.slow)])
-def test_no_mutant_hides_from_a_check(neuron, breaks, dtype, monkeypatch):
+def test_no_mutant_hides_from_a_check(neuron, breaks, monkeypatch):
     """The cases of a check are made once for all mutants of a sort, and so are their bounds."""
     monkeypatch.setattr(sys.modules[check.__module__], "_REDUCE_SECONDS", 0.0)
     judge = Judge()
-    settings = checked_settings(judge, neuron=neuron, gradient="both", dtype=dtype, examples=10, seed=0)
+    settings = checked_settings(judge, neuron=neuron, gradient="both", dtype="float64", examples=10, seed=0)
     cases = [
         (direction, [(family, list(members)) for family, members in batteries])
         for direction, batteries in plan(settings, judge)
@@ -227,6 +226,14 @@ def test_no_mutant_hides_from_a_check(neuron, breaks, dtype, monkeypatch):
     assert [name for name, of_mutant in found.items() if not of_mutant] == []
     kinds = {violation.kind for (finding,) in found.values() for violation in finding.violations}
     assert not kinds & {"exception", "timeout", "answer"}  # they are wrong, they do not fail
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("mutant", HIDDEN, ids=lambda m: m.name)
+def test_a_hidden_mutant_is_caught_with_default_options(mutant):
+    port = type(mutant.port)()
+    report = check(port.forward, port.backward, neuron=mutant.neuron)
+    assert [finding.direction for finding in report.findings] == [mutant.breaks], str(report)
 
 
 def test_a_wrong_forward_pass_is_said_to_be_what_gradients_may_follow_from():

@@ -206,11 +206,11 @@ def test_a_program_in_c_is_right(tmp_path):
 
 
 def test_a_fixed_point_simulation_is_refused_and_told_how_far_it_is_off(capsys):
-    example("15_recorded_answers").main(examples=1)
+    example("15_recorded_answers").main(16)
     printed = capsys.readouterr().out
     assert "FAIL: single-spike, float32, forward: errors are as large as rounding to float16" in printed
-    off = {int(bits): float(ratio) for bits, ratio in (line.split() for line in printed.splitlines()[-4:])}
-    assert off[8] > off[16] > 100 > off[24] > 1
+    bits, off = printed.splitlines()[-1].split()
+    assert (bits, float(off) > 100) == ("16", True)
 
 
 ONCE = "np.cumsum(grad_spikes[:, ::-1], axis=1)"

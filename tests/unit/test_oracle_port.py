@@ -20,6 +20,12 @@ FORWARD, BACKWARD = ports.SINGLE["loop"]
 QUICK = {"dtype": "float32", "examples": 5}
 
 
+@pytest.fixture(autouse=True)
+def few_cases(monkeypatch):
+    """Golden, edge and drawn cases will do: what is tested here is not the arithmetic."""
+    monkeypatch.setattr("minisnn.oracle.families.FAMILIES", {})
+
+
 def _times(*arguments):
     raster, membrane = FORWARD(*arguments)
     fired = raster.any(axis=1)
@@ -399,7 +405,7 @@ def test_findings_of_a_function_from_nowhere_can_be_saved(tmp_path, monkeypatch)
 def test_counts_may_be_numpy_numbers(five):
     report = check(FORWARD, dtype="float32", examples=five, seed=five, timeout=np.float32(10))
     assert report.passed
-    assert report.tried["drawn"] == 5
+    assert report.tried["forward"]["drawn"].cases == 5
     assert [type(report.settings[name]) for name in ("examples", "seed")] == [int, int]
 
 
