@@ -1,5 +1,6 @@
 """Every wrong layer is caught, by the rule it breaks."""
 
+import sys
 import time
 
 import numpy as np
@@ -7,7 +8,11 @@ import pytest
 
 from minisnn.oracle import check
 from minisnn.oracle.cases import from_entry
+from minisnn.oracle.check import judged
 from minisnn.oracle.golden import hand_entries, mistakes
+from minisnn.oracle.judge import Judge
+from minisnn.oracle.plan import checked_settings, plan
+from minisnn.oracle.port import Port
 from tests import mutants_of_order, mutants_of_value  # noqa: F401 - they put their mutants into HIDDEN
 from tests.mutants import MUTANTS, Layer, MultiLayer
 from tests.mutants_of_size import HIDDEN, call, first_spikes
@@ -197,6 +202,30 @@ def test_a_hidden_mutant_is_wrong_where_its_witness_says_and_nowhere_ordinary(mu
     assert _differ(_all_answers(port(), mutant.witness), _all_answers(right, mutant.witness))
     direction = [len(arguments) > 5 for arguments in mutant.witness]
     assert direction[-1] == (mutant.breaks == "backward")
+
+
+@pytest.mark.parametrize("neuron", ["single-spike", "multi-spike"])
+@pytest.mark.parametrize("breaks", ["forward", "backward"])
+def test_no_mutant_hides_from_a_check(neuron, breaks, monkeypatch):
+    """The cases of a check are made once for all mutants of a sort, and so are their bounds."""
+    monkeypatch.setattr(sys.modules[check.__module__], "_REDUCE_SECONDS", 0.0)
+    judge = Judge()
+    settings = checked_settings(judge, neuron=neuron, gradient="both", dtype="float64", examples=10, seed=0)
+    cases = [
+        (direction, [(family, list(members)) for family, members in batteries])
+        for direction, batteries in plan(settings, judge)
+        if direction == breaks
+    ]
+
+    def findings(port):
+        return judged(Port(port.forward, port.backward, 60.0), judge, settings, cases).findings
+
+    assert not findings(MultiLayer() if neuron == "multi-spike" else Layer())
+    tried = [mutant for mutant in HIDDEN if (mutant.neuron, mutant.breaks) == (neuron, breaks)]
+    found = {mutant.name: findings(type(mutant.port)()) for mutant in tried}
+    assert [name for name, of_mutant in found.items() if not of_mutant] == []
+    kinds = {violation.kind for (finding,) in found.values() for violation in finding.violations}
+    assert not kinds & {"exception", "timeout", "answer"}  # they are wrong, they do not fail
 
 
 @pytest.mark.slow
