@@ -120,11 +120,11 @@ def test_a_mistake_that_only_a_family_shows(family, port, only):
     assert check(port, dtype="float32").passed
     only(family)
     started = time.monotonic()
-    (finding,) = (report := check(port, dtype="float32", examples=5)).findings
+    (finding,) = (report := check(port, dtype="float32", examples=5, timeout=100.0)).findings
     assert finding.tried[family].failing
     assert f"only the family {family!r} shows it" in str(report)
     assert str(report).startswith(f"FAIL: single-spike, float32, forward: {finding.diagnosis.text}")
-    assert time.monotonic() - started < 20
+    assert time.monotonic() - started < 60
 
 
 def test_the_longest_run_is_left_out_where_a_port_would_be_too_slow_for_it(only):
