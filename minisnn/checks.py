@@ -7,6 +7,7 @@ A check returns what is to be used from there on: a Python number, or an array a
 from __future__ import annotations
 
 import weakref
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,7 @@ from numpy.typing import NDArray
 
 from .errors import InputError
 from .model import GRADIENTS, READOUTS, ReadoutTrace, Trace, first_spike_times
-from .reading import checked_count, checked_float, checked_name, kernel_array, read_array
+from .reading import check_within, checked_count, checked_float, checked_name, kernel_array, read_array
 from .spikes import SpikeEvents, check_raster
 
 __all__ = [
@@ -201,14 +202,19 @@ def checked_readout_trace(trace: Any) -> ReadoutTrace:
     )
 
 
-def check_overflow(potential: Floats) -> None:
-    """Raise `OverflowError` if a potential (B, T, N) left the range of its dtype.
+def check_overflow(last_potentials: Iterable[Floats], logits: Floats | None = None) -> None:
+    """Raise `OverflowError` if a potential, (B, N) in the last step, or a logit left the range of its dtype.
 
-    The last step tells of all: with a decay in [0, 1] what is infinite stays infinite or becomes NaN, and
-    NaN stays, since 0 * inf and 0 * NaN are NaN.
+    The last step is enough: once a potential is infinite or NaN, every later one is too (even with decay 0, because
+    0 * inf is NaN).
     """
-    if not np.isfinite(potential[:, -1]).all():
-        raise OverflowError(f"the potential left the range of {potential.dtype}: scale weight and bias down")
+    for potential in last_potentials:
+        if not np.isfinite(potential).all():
+            raise OverflowError(
+                f"the potential left the range of {potential.dtype}: scale weight and bias down"
+            )
+    if logits is not None and not np.isfinite(logits).all():
+        raise OverflowError(f"the logits left the range of {logits.dtype}: scale weights down")
 
 
 def checked_labels(labels: Any, n_samples: int, n_classes: int, name: str = "labels") -> NDArray[np.int64]:
@@ -216,6 +222,5 @@ def checked_labels(labels: Any, n_samples: int, n_classes: int, name: str = "lab
     array = read_array(name, labels)
     if array.dtype.kind not in "iu" or array.shape != (n_samples,):
         raise InputError(f"{name} must be {n_samples} integers, got {array.dtype} of shape {array.shape}")
-    if n_samples and (int(array.min()) < 0 or int(array.max()) >= n_classes):
-        raise InputError(f"{name} must lie in 0 ... {n_classes - 1}, got {array.min()} ... {array.max()}")
+    check_within(name, array, n_classes)
     return array.astype(np.int64)

@@ -31,8 +31,8 @@ class SolverUnavailableError(InputError):
 
 
 def one_line(error: object) -> str:
-    """Text of an error in one line, however many it has: what a damaged file holds may be part of it."""
-    return " ".join(str(error).split())
+    """Text of an error in one printable line: what a damaged file or a port says may be part of it."""
+    return "".join(c if c.isprintable() else "?" for c in " ".join(str(error).split()))
 
 
 def shown(value: object) -> str:

@@ -25,8 +25,8 @@ from numpy.typing import NDArray
 
 from .errors import DataError, InputError
 
-# What zipfile, zlib and NumPy raise on files that are not what they say; NumPy's reader of headers, which
-# evaluates a Python literal, has a long list of its own.
+# The errors of zipfile, zlib and NumPy on damaged files. NumPy reads a header by evaluating a Python literal, which can
+# raise many of them.
 _UNREADABLE = (
     OSError, ValueError, EOFError, LookupError, RuntimeError, MemoryError, OverflowError, struct.error,
     zipfile.BadZipFile, zlib.error, TypeError, SyntaxError, AttributeError, tokenize.TokenError, Warning,
@@ -34,8 +34,8 @@ _UNREADABLE = (
 
 _HEADERS = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
 
-# An archive may unpack to so many bytes, and to so many times its own size: zeros compress 1000 to 1, and a
-# file made to fill the memory looks like them.
+# An archive may unpack to so many bytes, plus so many times its own size. Zeros compress 1000 to 1, so that a small
+# file could be made to fill the memory.
 _SMALL, _RATIO = 2**24, 100
 
 __all__ = ["checked_file", "checked_folder", "read_npz", "write_atomically", "write_npz", "write_text"]
@@ -52,7 +52,7 @@ def checked_folder(path: str | Path) -> Path:
             if there.is_symlink():
                 raise OSError(errno.ENOENT, "a link that leads nowhere", str(there)) from None
     try:
-        with tempfile.TemporaryFile(dir=there):  # permissions alone do not tell: file systems have rules too
+        with tempfile.TemporaryFile(dir=there):  # permissions are not enough: file systems have rules too
             return path
     except OSError as error:
         raise OSError(error.errno, error.strerror, str(path)) from None
@@ -94,8 +94,8 @@ def checked_file(path: str | Path, to_be_made: Sequence[Path] = ()) -> Path:
 def write_atomically(path: str | Path, write: Callable[[BinaryIO], object]) -> None:
     """Call `write` on a temporary file, then move it to `path`: readers see the old file or the new.
 
-    A link is followed, and a file that is replaced leaves its owner and mode to the new one. What is no regular
-    file (a device, a pipe, standard output by its name) cannot be replaced; it is written to.
+    A link is followed, and the new file takes the owner and the mode of the file that it replaces. A device, a pipe or
+    standard output by its name cannot be replaced; it is written to.
 
     Raises
     ------
@@ -123,18 +123,18 @@ def write_atomically(path: str | Path, write: Callable[[BinaryIO], object]) -> N
     except BaseException as error:
         Path(temporary).unlink(missing_ok=True)
         if isinstance(error, OSError) and error.errno is not None and error.filename in (None, temporary):
-            raise OSError(error.errno, error.strerror, str(path)) from None  # nobody knows the temporary file
+            raise OSError(error.errno, error.strerror, str(path)) from None  # not the temporary file's name
         raise
 
 
 def _write_through(path: str | Path, descriptor: int | None, content: bytes) -> None:
-    """Write to what is no regular file, or to an open one by its number."""
+    """Write to a path that is no regular file, or to an open file by its number."""
     try:
         if descriptor is None:
             descriptor = os.open(path, os.O_WRONLY)
         else:
             for stream in filter(None, (sys.stdout, sys.stderr)):
-                stream.flush()  # what was printed before comes before
+                stream.flush()  # earlier prints come first
             descriptor = os.dup(descriptor)
         with os.fdopen(descriptor, "wb") as file:
             file.write(content)
@@ -143,7 +143,7 @@ def _write_through(path: str | Path, descriptor: int | None, content: bytes) -> 
 
 
 def _followed(path: str | Path) -> Path:
-    """Where a link leads, be there something or not."""
+    """The path to which a link leads, even if nothing is there."""
     return Path(os.path.realpath(path))
 
 
@@ -158,7 +158,7 @@ def _is_regular(path: str | Path) -> bool:
 def _own_descriptor(path: str | Path) -> int | None:
     """Number of the open file of this process that `path` means, as /dev/stdout and /dev/fd/1 do; None if none.
 
-    Such a name leads on to the file that is open, which must not be replaced under those who write to it.
+    Such a name leads to a file that is open, which must not be replaced while others write to it.
     """
     path = Path(path)
     for _ in range(40):  # as many links as Linux follows
@@ -176,7 +176,9 @@ def _take_over(temporary: str, target: Path) -> None:
     try:
         old = os.stat(target)
     except FileNotFoundError:
-        os.chmod(temporary, 0o666 & ~_umask())
+        mask = os.umask(0o022)  # it can be read only by setting it
+        os.umask(mask)
+        os.chmod(temporary, 0o666 & ~mask)
         return
     if hasattr(os, "chown"):
         with contextlib.suppress(OSError):
@@ -184,15 +186,8 @@ def _take_over(temporary: str, target: Path) -> None:
     os.chmod(temporary, stat.S_IMODE(old.st_mode))
 
 
-def _umask() -> int:
-    """Permission mask of the process (it can be read only by setting it)."""
-    mask = os.umask(0o022)
-    os.umask(mask)
-    return mask
-
-
 def write_text(path: str | Path, text: str) -> None:
-    """Write `text` as UTF-8, whole or not at all; a name that no encoding has is escaped."""
+    """Write `text` as UTF-8, whole or not at all; characters that UTF-8 lacks are escaped."""
     write_atomically(path, lambda file: file.write(text.encode(errors="backslashreplace")))
 
 
@@ -210,7 +205,7 @@ def write_npz(path: str | Path, arrays: Mapping[str, NDArray[Any]]) -> None:
 
 
 def read_npz(path: str | Path) -> dict[str, NDArray[Any]]:
-    """Read every array of an ``.npz`` file (no pickle), or raise `DataError` naming the file and what is wrong."""
+    """Read every array of an ``.npz`` file (no pickle), or raise a `DataError` that names the file and its fault."""
     try:
         with open(path, "rb") as file:
             start = file.read(6)
@@ -232,7 +227,7 @@ def read_npz(path: str | Path) -> dict[str, NDArray[Any]]:
 
 
 def _check_entries(entries: list[zipfile.ZipInfo], size: int) -> None:
-    """Raise `ValueError` for what no .npz file has, and for one that would unpack to far more than it is."""
+    """Raise `ValueError` if NumPy did not write these entries, or if they would unpack to far more bytes."""
     for entry in entries:
         if entry.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
             raise ValueError(f"NumPy does not compress this way (entry {entry.filename!r})")
@@ -246,7 +241,7 @@ def _check_entries(entries: list[zipfile.ZipInfo], size: int) -> None:
 def _read_array(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> NDArray[Any]:
     """Read one array, once its header and the size of its entry agree."""
     with archive.open(entry) as file, warnings.catch_warnings():
-        # A header that Python would only warn about was not written by NumPy.
+        # NumPy writes no header that Python warns about.
         warnings.simplefilter("error")
         version = np.lib.format.read_magic(file)
         if version not in _HEADERS:

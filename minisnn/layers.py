@@ -192,7 +192,7 @@ def _checked_backward(
 
 
 def _finite_trace(trace: Trace) -> Trace:
-    check_overflow(trace.last_potential[:, None])
+    check_overflow([trace.last_potential])
     made_here(trace)
     return trace
 

@@ -1,4 +1,4 @@
-"""Layers in a stack with a readout; parameters and gradients as plain named arrays; save and load.
+"""Layers in a stack with a readout: forward, backward, prediction and training steps.
 
 A network is its configuration and a dictionary of parameters: ``hidden1.weight``, ``hidden1.bias``,
 ``hidden1.decay``, ``hidden2.weight``, ..., ``readout.weight``, ``readout.bias``, ``readout.decay``.
@@ -7,98 +7,24 @@ A network is its configuration and a dictionary of parameters: ``hidden1.weight`
 from __future__ import annotations
 
 import copy
-import json
-import math
-from dataclasses import asdict, dataclass, field
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from . import solvers
-from .checks import (
-    check_overflow,
-    checked_labels,
-    checked_parameter,
-    checked_readout_trace,
-    checked_spikes,
-    checked_trace,
-    made_here,
-)
-from .errors import DataError, InputError, one_line
-from .files import read_npz, write_npz
+from .activity import Activity, Outcome, checked_activity
+from .checks import check_overflow, checked_labels, checked_parameter, checked_spikes, made_here
 from .loss import softmax_cross_entropy, softmax_cross_entropy_backward
-from .model import Gradients, ReadoutTrace, Trace
-from .parameters import NetworkConfig, Parameters, checked_parameters, initial_parameters
-from .reading import checked_count, checked_type
+from .model import Gradients, Trace
+from .parameters import OwnParameters, Parameters
+from .solvers.compiled.workspace import part
 from .spikes import SpikeEvents
 
 __all__ = ["Activity", "Network", "Outcome"]
 
 
-@dataclass(frozen=True, eq=False)
-class Activity:
-    """What a forward pass through a network leaves behind: the trace of every layer.
-
-    Parameters
-    ----------
-    hidden : list of Trace
-        One for every hidden layer, in order.
-    readout : ReadoutTrace
-        With ``.logits`` (B, n_classes) and ``.membrane`` (B, T, n_classes).
-    """
-
-    hidden: list[Trace]
-    readout: ReadoutTrace
-
-    @property
-    def logits(self) -> NDArray[Any]:
-        """(B, n_classes)."""
-        logits: NDArray[Any] = self.readout.logits
-        return logits
-
-    def spike_counts(self) -> NDArray[np.int64]:
-        """(n_hidden_layers,) number of spikes of every hidden layer, summed over the batch."""
-        return np.array([_count_spikes(trace) for trace in self.hidden], dtype=np.int64)
-
-
-@dataclass(frozen=True, eq=False)
-class Outcome:
-    """What is left of an `Activity` where a solver keeps no trace.
-
-    Parameters
-    ----------
-    logits : (B, n_classes)
-        Of Eq. 17.
-    spike_times : tuple of (B, N) int32
-        Of every hidden layer, the first of every neuron; ``n_steps`` is never.
-    n_steps : int
-        T.
-    counts : (n_hidden_layers,) int64, optional
-        Spikes, if neurons may fire more than once.
-    """
-
-    logits: NDArray[Any]
-    spike_times: tuple[NDArray[np.int32], ...]
-    n_steps: int
-    counts: NDArray[np.int64] | None = None
-
-    def spike_counts(self) -> NDArray[np.int64]:
-        """(n_hidden_layers,) number of spikes of every hidden layer, summed over the batch."""
-        if self.counts is not None:
-            return self.counts
-        return np.array([(times < self.n_steps).sum() for times in self.spike_times], dtype=np.int64)
-
-
-def _count_spikes(trace: Trace) -> int:
-    if trace.neuron == "single-spike":
-        return int((trace.spike_times < trace.shape[1]).sum())
-    return int((trace.potential > trace.threshold).sum())
-
-
-@dataclass(eq=False)
-class Network:
+class Network(OwnParameters):
     """A stack of spiking layers with a leaky readout.
 
     A network owns its parameters: it copies what it is given, so that no two networks share an array. They may be
@@ -113,64 +39,14 @@ class Network:
 
     Examples
     --------
-    >>> network = Network.random(NetworkConfig(sizes=(4, 120, 3)), seed=1)
+    >>> import minisnn
+    >>> network = Network.random(minisnn.NetworkConfig(sizes=(4, 120, 3)), seed=1)
     >>> network.parameters["hidden1.weight"].shape, network.n_parameters
     ((4, 120), 1086)
     >>> spikes = SpikeEvents.from_spike_times(np.array([[0, 3, 9, 6]]), n_steps=10)
     >>> network.forward(spikes).logits.shape
     (1, 3)
     """
-
-    config: NetworkConfig
-    parameters: Parameters = field(default_factory=dict)
-    # The dictionary handed out as `parameters`, and the arrays that were in it when it was last checked.
-    _owned: tuple[Parameters, Parameters] = field(default=({}, {}), init=False, repr=False)
-    _on_device: bool = field(default=False, init=False, repr=False)
-
-    def __post_init__(self) -> None:
-        checked_type("config", self.config, NetworkConfig)
-        if isinstance(self.parameters, dict) and not self.parameters:
-            self.parameters = initial_parameters(self.config, seed=0)
-        self._owned = {}, {}
-        self.own_parameters()
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        # A copy must not share arrays, and what joblib unpickles may be mapped from a file and read-only.
-        self.config, self.parameters, self._owned = state["config"], state["parameters"], ({}, {})
-        self._on_device = state.get("_on_device", False)
-        self.own_parameters()
-
-    def own_parameters(self) -> Parameters:
-        """The parameters, checked; what was assigned since the last use is copied first.
-
-        Raises
-        ------
-        InputError
-            If a parameter is missing, or is not finite numbers of its shape and dtype. Nothing is changed then.
-        """
-        if self._on_device:  # checked before they were moved there
-            return self.parameters
-        mine, last = self._owned
-        # The dictionary stays the same too: an optimiser holds it.
-        mine.update(checked_parameters(self.config, self.parameters, last))
-        self.parameters = mine
-        self._owned = mine, dict(mine)
-        return mine
-
-    @classmethod
-    def random(cls, config: NetworkConfig, seed: int = 0) -> Network:
-        """Fresh network: weights uniform in +-1/sqrt(n_in), biases 0, decays as configured."""
-        checked_type("config", config, NetworkConfig)
-        return cls(config, initial_parameters(config, checked_count("seed", seed)))
-
-    @property
-    def n_parameters(self) -> int:
-        """Number of learned parameters."""
-        return sum(math.prod(shape) for name, shape in self.config.shapes().items() if self.learns(name))
-
-    def learns(self, name: str) -> bool:
-        """Whether training changes the parameter of that name."""
-        return self.config.learn_decay or not name.endswith(".decay")
 
     def on_device(self, solver: str) -> Network:
         """Copy of the network whose parameters are where the solver computes; itself where that is the CPU.
@@ -230,7 +106,7 @@ class Network:
         )
         hidden: list[Trace] = []
         for name in config.layers[:-1]:
-            trace = run_layer(signal, *self._layer(name), config.threshold, workspace=_part(workspace, name))
+            trace = run_layer(signal, *self._layer(name), config.threshold, workspace=part(workspace, name))
             hidden.append(trace)
             signal = module.next_input(trace)
         readout = module.readout_forward(
@@ -238,12 +114,11 @@ class Network:
             *self._layer("readout"),
             config.readout,
             config.logit_scale,
-            workspace=_part(workspace, "readout"),
+            workspace=part(workspace, "readout"),
         )
-        for trace in (*hidden, readout):
-            check_overflow(trace.last_potential[:, None])
-        _check_logits(readout.logits)
-        for trace in (*hidden, readout):
+        traces = *hidden, readout
+        check_overflow((trace.last_potential for trace in traces), readout.logits)
+        for trace in traces:
             made_here(trace)
         return Activity(hidden, readout)
 
@@ -259,7 +134,8 @@ class Network:
 
         Examples
         --------
-        >>> network = Network.random(NetworkConfig(sizes=(4, 120, 3)), seed=1)
+        >>> import minisnn
+        >>> network = Network.random(minisnn.NetworkConfig(sizes=(4, 120, 3)), seed=1)
         >>> spikes = SpikeEvents.from_spike_times(np.array([[0, 3, 9, 6]]), n_steps=10)
         >>> network.predict(spikes).logits.shape
         (1, 3)
@@ -267,28 +143,32 @@ class Network:
         if not checked:
             self.own_parameters()
             spikes = self.checked_input(spikes)
-        config, module = self.config, self._solver(solver)
-        if config.neuron == "single-spike":
-            step = module.predict(
-                spikes,
-                [self._layer(name) for name in config.layers],
-                threshold=config.threshold,
-                readout=config.readout,
-                logit_scale=config.logit_scale,
-                workspace=workspace,
-            )
-            if step is not None:
-                return self._outcome(step, spikes.shape[1])
+        at_once = self._at_once(spikes, None, solver, workspace)
+        if at_once is not None:
+            return at_once[0]
         activity = self.forward(spikes, solver=solver, workspace=workspace, checked=True)
         times = tuple(trace.spike_times for trace in activity.hidden)
         return Outcome(activity.logits, times, spikes.shape[1], activity.spike_counts())
 
-    def _outcome(self, step: Any, n_steps: int) -> Outcome:
-        """What a solver left of a whole network, if nothing left the range of the dtype."""
-        for potential in step.last_potential:
-            check_overflow(potential[:, None])
-        _check_logits(step.logits)
-        return Outcome(step.logits, step.spike_times, n_steps)
+    def _at_once(
+        self, signal: Any, labels: NDArray[np.int64] | None, solver: str, workspace: Any
+    ) -> tuple[Outcome, float, list[Gradients]] | None:
+        """What the solver makes of the whole network at once; None if it wants that layer by layer."""
+        config = self.config
+        if config.neuron != "single-spike":
+            return None
+        result: tuple[Outcome, float, list[Gradients]] | None = self._solver(solver).run_network(
+            signal,
+            labels,
+            [self._layer(name) for name in config.layers],
+            threshold=config.threshold,
+            surrogate_scale=config.surrogate_scale,
+            gradient=config.gradient,
+            readout=config.readout,
+            logit_scale=config.logit_scale,
+            workspace=workspace,
+        )
+        return result
 
     def backward(
         self,
@@ -313,12 +193,12 @@ class Network:
             `activity` and `grad_logits` were made by minisnn just now: do not read them again.
         """
         if not (checked or self._on_device):
-            activity = self._checked_activity(activity)
+            activity = checked_activity(activity, self.config.neuron, self.config.sizes)
             shape, dtype = activity.readout.logits.shape, np.dtype(self.config.dtype)
             grad_logits = checked_parameter("grad_logits", grad_logits, dtype, shape)
         config, module = self.config, self._solver(solver)
         upstream: Gradients = module.readout_backward(
-            activity.readout, grad_logits, workspace=_part(workspace, "readout")
+            activity.readout, grad_logits, workspace=part(workspace, "readout")
         )
         gradients = _named("readout", upstream)
         choice: str | bool  # the argument in which the two kinds of backward pass differ
@@ -334,7 +214,7 @@ class Network:
                 config.surrogate_scale,
                 choice,
                 keep_current=k > 0,  # nobody asks for the gradient by the network's input
-                workspace=_part(workspace, name),
+                workspace=part(workspace, name),
             )
             gradients |= _named(name, upstream)
         return gradients
@@ -373,63 +253,14 @@ class Network:
         A solver may take a whole network at once and keep no trace of it (`minisnn.solvers.compiled.step`).
         """
         signal, labels = (spikes, labels) if checked else self._checked_batch(spikes, labels, solver)
-        config, module = self.config, self._solver(solver)
-        if config.neuron == "single-spike":
-            step = module.training_step(
-                signal,
-                labels,
-                [self._layer(name) for name in config.layers],
-                threshold=config.threshold,
-                surrogate_scale=config.surrogate_scale,
-                gradient=config.gradient,
-                readout=config.readout,
-                logit_scale=config.logit_scale,
-                workspace=workspace,
-            )
-            if step is not None:
-                outcome = self._outcome(step, signal.shape[1])
-                gradients: Parameters = {}
-                for name, values in zip(config.layers, step.gradients):
-                    gradients |= _named(name, Gradients(*values))
-                return step.loss, gradients, outcome
-        return self._layered_step(signal, labels, solver, workspace)
-
-    # ---- files ----------------------------------------------------------------------------------
-
-    def save(self, path: str | Path) -> None:
-        """Write configuration and parameters to an ``.npz`` file (no pickle); whole or not at all."""
-        write_npz(path, self.to_arrays())
-
-    def to_arrays(self) -> dict[str, NDArray[Any]]:
-        """The network as arrays for an ``.npz`` file: ``config`` (JSON text) and ``parameters/<name>``."""
-        text = json.dumps(asdict(self.config), sort_keys=True)
-        return {"config": np.array(text)} | {f"parameters/{k}": v for k, v in self.own_parameters().items()}
-
-    @classmethod
-    def load(cls, path: str | Path) -> Network:
-        """Read a network written by `save` (or a training checkpoint), every shape checked.
-
-        Raises
-        ------
-        DataError
-            If the file is missing, damaged, or does not hold a network.
-        """
-        return cls.from_arrays(read_npz(path), path)
-
-    @classmethod
-    def from_arrays(cls, arrays: dict[str, NDArray[Any]], path: str | Path) -> Network:
-        """Build a network from the arrays of `to_arrays`; `path` is named in errors."""
-        try:
-            values = json.loads(str(arrays["config"]))
-            config = NetworkConfig(**{**values, "sizes": tuple(values["sizes"])})
-            parameters = {
-                name[11:]: array for name, array in arrays.items() if name.startswith("parameters/")
-            }
-            return cls(config, parameters)
-        except KeyError as error:
-            raise DataError(f"{path} holds no minisnn network: entry {error} is missing") from None
-        except (TypeError, ValueError) as error:
-            raise DataError(f"{path} holds no valid minisnn network: {one_line(error)}") from None
+        at_once = self._at_once(signal, labels, solver, workspace)
+        if at_once is None:
+            return self._layered_step(signal, labels, solver, workspace)
+        outcome, loss, by_layer = at_once
+        gradients: Parameters = {}
+        for name, values in zip(self.config.layers, by_layer):
+            gradients |= _named(name, values)
+        return loss, gradients, outcome
 
     # ---- helpers --------------------------------------------------------------------------------
 
@@ -452,30 +283,6 @@ class Network:
         self.own_parameters()
         signal = self.checked_input(spikes)
         return signal, checked_labels(labels, len(signal), self.config.sizes[-1])
-
-    def _checked_activity(self, activity: Any) -> Activity:
-        """`activity` with traces that fit the network, each as its solver made it or read anew."""
-        checked_type("activity", activity, Activity)
-        readout = checked_readout_trace(activity.readout)
-        hidden = [checked_trace(trace, self.config.neuron) for trace in activity.hidden]
-        batch, n_steps = readout.membrane.shape[:2]
-        traces: list[Trace | ReadoutTrace] = [*hidden, readout]
-        sizes = [trace.weight.shape for trace in traces]
-        inputs = [trace.input.shape[:2] for trace in traces]
-        if sizes != list(zip(self.config.sizes, self.config.sizes[1:])) or set(inputs) != {(batch, n_steps)}:
-            raise InputError(
-                f"activity must be of a network of sizes {self.config.sizes} and one batch, got layers of {sizes}"
-            )
-        return Activity(hidden, readout)
-
-
-def _part(workspace: Any, name: str) -> Any:
-    return None if workspace is None else workspace.part(name)
-
-
-def _check_logits(logits: NDArray[Any]) -> None:
-    if not np.isfinite(logits).all():
-        raise OverflowError(f"the logits left the range of {logits.dtype}: scale weights down")
 
 
 def _named(layer: str, gradients: Gradients) -> Parameters:

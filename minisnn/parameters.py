@@ -1,23 +1,27 @@
-"""What a network is made of: its configuration, and its parameters as plain named arrays."""
+"""What a network is made of: its configuration, and its parameters as plain named arrays; save and load."""
 
 from __future__ import annotations
 
+import json
 import math
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from . import solvers
 from .checks import DTYPES, checked_decay, checked_gradient, checked_parameter
-from .errors import InputError, shown
+from .errors import DataError, InputError, one_line, shown
+from .files import read_npz, write_npz
 from .model import READOUTS
 from .reading import checked_count, checked_flag, checked_float, checked_name, checked_type, read_array
 
-__all__ = ["NetworkConfig", "Parameters", "checked_parameters", "initial_parameters"]
+__all__ = ["NetworkConfig", "OwnParameters", "Parameters", "checked_parameters", "initial_parameters"]
 
 Parameters = dict[str, NDArray[Any]]
+Own = TypeVar("Own", bound="OwnParameters")
 
 
 @dataclass(frozen=True)
@@ -164,3 +168,94 @@ def checked_parameters(config: NetworkConfig, given: Any, last: Parameters) -> P
         else:
             checked[name] = checked_parameter(name, array, dtype, shape, owned=owned)
     return checked
+
+
+@dataclass(eq=False)
+class OwnParameters:
+    """The half of `minisnn.Network` that keeps its parameters: copied, checked, saved and loaded."""
+
+    config: NetworkConfig
+    parameters: Parameters = field(default_factory=dict)
+    # The dictionary handed out as `parameters`, and the arrays that were in it when it was last checked.
+    _owned: tuple[Parameters, Parameters] = field(default=({}, {}), init=False, repr=False)
+    _on_device: bool = field(default=False, init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        checked_type("config", self.config, NetworkConfig)
+        if isinstance(self.parameters, dict) and not self.parameters:
+            self.parameters = initial_parameters(self.config, seed=0)
+        self._owned = {}, {}
+        self.own_parameters()
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        # A copy must not share arrays, and what joblib unpickles may be mapped from a file and read-only.
+        self.config, self.parameters, self._owned = state["config"], state["parameters"], ({}, {})
+        self._on_device = state.get("_on_device", False)
+        self.own_parameters()
+
+    def own_parameters(self) -> Parameters:
+        """The parameters, checked; what was assigned since the last use is copied first.
+
+        Raises
+        ------
+        InputError
+            If a parameter is missing, or is not finite numbers of its shape and dtype. Nothing is changed then.
+        """
+        if self._on_device:  # checked before they were moved there
+            return self.parameters
+        mine, last = self._owned
+        # The dictionary stays the same too: an optimiser holds it.
+        mine.update(checked_parameters(self.config, self.parameters, last))
+        self.parameters = mine
+        self._owned = mine, dict(mine)
+        return mine
+
+    @classmethod
+    def random(cls: type[Own], config: NetworkConfig, seed: int = 0) -> Own:
+        """Fresh network: weights uniform in +-1/sqrt(n_in), biases 0, decays as configured."""
+        checked_type("config", config, NetworkConfig)
+        return cls(config, initial_parameters(config, checked_count("seed", seed)))
+
+    @property
+    def n_parameters(self) -> int:
+        """Number of learned parameters."""
+        return sum(math.prod(shape) for name, shape in self.config.shapes().items() if self.learns(name))
+
+    def learns(self, name: str) -> bool:
+        """Whether training changes the parameter of that name."""
+        return self.config.learn_decay or not name.endswith(".decay")
+
+    def save(self, path: str | Path) -> None:
+        """Write configuration and parameters to an ``.npz`` file (no pickle); whole or not at all."""
+        write_npz(path, self.to_arrays())
+
+    def to_arrays(self) -> dict[str, NDArray[Any]]:
+        """The network as arrays for an ``.npz`` file: ``config`` (JSON text) and ``parameters/<name>``."""
+        text = json.dumps(asdict(self.config), sort_keys=True)
+        return {"config": np.array(text)} | {f"parameters/{k}": v for k, v in self.own_parameters().items()}
+
+    @classmethod
+    def load(cls: type[Own], path: str | Path) -> Own:
+        """Read a network written by `save` (or a training checkpoint), every shape checked.
+
+        Raises
+        ------
+        DataError
+            If the file is missing, damaged, or does not hold a network.
+        """
+        return cls.from_arrays(read_npz(path), path)
+
+    @classmethod
+    def from_arrays(cls: type[Own], arrays: dict[str, NDArray[Any]], path: str | Path) -> Own:
+        """Build a network from the arrays of `to_arrays`; `path` is named in errors."""
+        try:
+            values = json.loads(str(arrays["config"]))
+            config = NetworkConfig(**{**values, "sizes": tuple(values["sizes"])})
+            parameters = {
+                name[11:]: array for name, array in arrays.items() if name.startswith("parameters/")
+            }
+            return cls(config, parameters)
+        except KeyError as error:
+            raise DataError(f"{path} holds no minisnn network: entry {error} is missing") from None
+        except (TypeError, ValueError) as error:
+            raise DataError(f"{path} holds no valid minisnn network: {one_line(error)}") from None

@@ -1,12 +1,12 @@
 """Checking a port in its own test suite: the pytest fixture ``minisnn_check``.
 
-Installed with minisnn and found by pytest by itself. In a test::
+It is installed with minisnn, and pytest finds it. In a test::
 
     def test_my_layer(minisnn_check):
         minisnn_check(my_forward, my_backward, dtype="float32")
 
-It takes the arguments of `minisnn.oracle.check`; where the port is wrong the test fails with the report, and the
-smallest failing case is written to the test's temporary folder, with a pytest file of its own.
+It takes the arguments of `minisnn.oracle.check`. If the port is wrong, the test fails with the report, and the smallest
+failing case is written to the test's temporary folder, with a pytest file of its own.
 """
 
 from __future__ import annotations
@@ -30,13 +30,13 @@ def minisnn_check(tmp_path: Path) -> Callable[..., Report]:
     Returns
     -------
     check : callable
-        Returns the report of a port that passed.
+        Returns the report of a right port.
     """
 
     def run(
         forward: Callable[..., Any], backward: Callable[..., Any] | None = None, **options: Any
     ) -> Report:
-        # Imported here: the plug-in is loaded by every pytest run, the oracle only by those that ask.
+        # Imported here: every pytest run loads the plug-in, but only those that ask load the oracle.
         from .oracle import check
 
         folder = options.pop("save", tmp_path / "minisnn")

@@ -15,9 +15,11 @@ from numpy.typing import DTypeLike, NDArray
 from .errors import InputError, one_line, shown, unknown_name
 
 __all__ = [
+    "check_within",
     "checked_count",
     "checked_flag",
     "checked_float",
+    "checked_indices",
     "checked_name",
     "checked_type",
     "kernel_array",
@@ -116,6 +118,32 @@ def checked_count(name: str, value: Any, *, low: int = 0, high: int | None = Non
         upper = f" and <= {high}" if high is not None and number is not None and number > high else ""
         raise InputError(f"{name} must be a whole number >= {low}{upper}, got {shown(value)}")
     return number
+
+
+def check_within(what: str, numbers: NDArray[Any], n: int, *, low: int = 0, note: str = "") -> None:
+    """Raise `InputError` unless all `numbers` lie in 0 ... n - 1 (or from `low` on, of which the error is silent)."""
+    if numbers.size and (int(numbers.min()) < low or int(numbers.max()) >= n):
+        raise InputError(f"{what} must lie in 0 ... {n - 1}{note}, got {numbers.min()} ... {numbers.max()}")
+
+
+def checked_indices(samples: Any, n: int) -> NDArray[np.int64]:
+    """Numbers of the chosen ones of n samples: by a slice, a list of numbers (-1 is the last) or a mask."""
+    if isinstance(samples, slice):
+        try:
+            return np.arange(*samples.indices(n))
+        except TypeError as error:  # a float in it
+            raise InputError(f"samples cannot be selected by {samples}: {error}") from None
+    array = read_array("samples", samples)
+    if array.dtype.kind == "b" and array.shape == (n,):
+        return np.flatnonzero(array)
+    if array.ndim != 1 or (array.dtype.kind not in "iu" and array.size):
+        raise InputError(
+            "samples must be selected by a slice or a list of numbers; for one use [k:k+1]; "
+            f"got {array.dtype} of shape {array.shape} for {n} samples"
+        )
+    check_within("samples", array, n, low=-n)
+    numbers = array.astype(np.int64)
+    return np.where(numbers < 0, numbers + n, numbers)
 
 
 def checked_float(

@@ -16,9 +16,9 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from .errors import InputError, one_line, shown
-from .reading import checked_count, checked_flag, read_array
+from .reading import check_within, checked_count, checked_flag, checked_indices, read_array
 
-__all__ = ["LARGEST", "SpikeEvents", "check_raster", "checked_indices"]
+__all__ = ["LARGEST", "SpikeEvents", "check_raster"]
 
 IntArray = NDArray[np.integer[Any]]
 
@@ -136,9 +136,8 @@ class SpikeEvents:
         if counts:
             times = flat[rows, neurons].astype(np.int64)
             rows, neurons = np.repeat(rows, times), np.repeat(neurons, times)
-        return cls._unchecked(
-            _row_pointers(rows, batch * n_steps), neurons.astype(np.int32), n_steps, n_neurons, counts
-        )
+        indptr = _row_pointers(rows, batch * n_steps)
+        return cls._unchecked(indptr, neurons.astype(np.int32), n_steps, n_neurons, counts)
 
     @classmethod
     def from_spike_times(cls, spike_times: IntArray, n_steps: int) -> SpikeEvents:
@@ -151,10 +150,8 @@ class SpikeEvents:
         n_steps : int
             T.
         """
-        times, n_steps = (
-            read_array("spike_times", spike_times),
-            checked_count("n_steps", n_steps, high=LARGEST),
-        )
+        times = read_array("spike_times", spike_times)
+        n_steps = checked_count("n_steps", n_steps, high=LARGEST)
         if times.ndim != 2 or times.dtype.kind not in "iu":
             raise InputError(
                 f"spike_times must be integers of shape (batch, neuron), got {times.dtype} of shape {times.shape}"
@@ -163,23 +160,15 @@ class SpikeEvents:
             raise InputError(
                 f"there must be at least one sample, neuron and step, got shape {times.shape}, n_steps {n_steps}"
             )
-        if int(times.min()) < 0 or int(times.max()) > n_steps:
-            raise InputError(
-                f"spike_times must lie in 0 ... {n_steps} ({n_steps} = never), got {times.min()} ... {times.max()}"
-            )
+        check_within("spike_times", times, n_steps + 1, note=f" ({n_steps} = never)")
         times = times.astype(np.int32, copy=False)
         # Two-byte keys make NumPy's stable sort a radix sort, which is what keeps encoding off the clock.
         keys = times.astype(np.uint16) if n_steps < 2**16 else times
         order = np.argsort(keys, axis=1, kind="stable")
         fires = np.take_along_axis(times, order, axis=1) < n_steps
         rows = (np.arange(len(times), dtype=np.int64)[:, None] * n_steps + times)[times < n_steps]
-        return cls._unchecked(
-            _row_pointers(rows, len(times) * n_steps),
-            order[fires].astype(np.int32),
-            n_steps,
-            times.shape[1],
-            False,
-        )
+        indptr, indices = _row_pointers(rows, len(times) * n_steps), order[fires].astype(np.int32)
+        return cls._unchecked(indptr, indices, n_steps, times.shape[1], False)
 
     @classmethod
     def from_lists(
@@ -217,32 +206,20 @@ class SpikeEvents:
             raise InputError(f"there must be at least one sample, step and neuron, got shape {sizes}")
         batch, n_steps, n_neurons = sizes
         columns = []
-        for name, values, size in (
-            ("sample", sample, batch),
-            ("step", step, n_steps),
-            ("neuron", neuron, n_neurons),
-        ):
+        for name, values, size in zip(("sample", "step", "neuron"), (sample, step, neuron), sizes):
             column = read_array(name, values)
             if column.ndim != 1 or (column.dtype.kind not in "iu" and column.size):
                 raise InputError(
                     f"{name} must be a list of integers, got {column.dtype} of shape {column.shape}"
                 )
-            if column.size and (int(column.min()) < 0 or int(column.max()) >= size):
-                raise InputError(
-                    f"events out of range: {name} must lie in 0 ... {size - 1}, got {column.min()} ... {column.max()}"
-                )
+            check_within(f"events out of range: {name}", column, size)
             columns.append(column.astype(np.int64))
         if len({len(c) for c in columns}) > 1:
             raise InputError(f"sample, step and neuron must be equally long, got {[len(c) for c in columns]}")
         rows = columns[0] * n_steps + columns[1]
         order = np.lexsort((columns[2], rows))
-        return cls(
-            _row_pointers(rows, batch * n_steps),
-            columns[2][order].astype(np.int32),
-            n_steps,
-            n_neurons,
-            counts,
-        )
+        indices = columns[2][order].astype(np.int32)
+        return cls(_row_pointers(rows, batch * n_steps), indices, n_steps, n_neurons, counts)
 
     # ---- reading --------------------------------------------------------------------------------
 
@@ -269,22 +246,17 @@ class SpikeEvents:
         if isinstance(samples, slice) and samples.step in (None, 1):
             first, last = (chosen[0], chosen[-1] + 1) if len(chosen) else (0, 0)
             indptr = self.indptr[first * self.n_steps : last * self.n_steps + 1]
-            return SpikeEvents._unchecked(
-                indptr - indptr[0],
-                self.indices[indptr[0] : indptr[-1]],
-                self.n_steps,
-                self.n_neurons,
-                self.counts,
-            )
-        # (K, T + 1) row pointers of the chosen samples, then as if they lay one behind the other.
-        pointers = self.indptr[chosen[:, None] * self.n_steps + np.arange(self.n_steps + 1)]
-        lengths = pointers[:, -1] - pointers[:, 0]
-        starts = np.cumsum(lengths) - lengths
-        indptr = np.empty(len(chosen) * self.n_steps + 1, dtype=np.int64)
-        indptr[:-1] = (pointers[:, :-1] + (starts - pointers[:, 0])[:, None]).ravel()
-        indptr[-1] = lengths.sum()
-        pieces = [self.indices[first:last] for first, last in pointers[:, [0, -1]].tolist()]
-        indices = np.concatenate(pieces) if pieces else self.indices[:0]
+            indptr, indices = indptr - indptr[0], self.indices[indptr[0] : indptr[-1]]
+        else:
+            # (K, T + 1) row pointers of the chosen samples, then as if they lay one behind the other.
+            pointers = self.indptr[chosen[:, None] * self.n_steps + np.arange(self.n_steps + 1)]
+            lengths = pointers[:, -1] - pointers[:, 0]
+            starts = np.cumsum(lengths) - lengths
+            indptr = np.empty(len(chosen) * self.n_steps + 1, dtype=np.int64)
+            indptr[:-1] = (pointers[:, :-1] + (starts - pointers[:, 0])[:, None]).ravel()
+            indptr[-1] = lengths.sum()
+            pieces = [self.indices[first:last] for first, last in pointers[:, [0, -1]].tolist()]
+            indices = np.concatenate(pieces) if pieces else self.indices[:0]
         return SpikeEvents._unchecked(indptr, indices, self.n_steps, self.n_neurons, self.counts)
 
     def __array__(self, dtype: Any = None, copy: Any = None) -> NDArray[Any]:
@@ -322,27 +294,6 @@ class SpikeEvents:
         return times
 
 
-def checked_indices(samples: Any, n: int) -> NDArray[np.int64]:
-    """Numbers of the chosen ones of n samples: by a slice, a list of numbers (-1 is the last) or a mask."""
-    if isinstance(samples, slice):
-        try:
-            return np.arange(*samples.indices(n))
-        except TypeError as error:  # a float in it
-            raise InputError(f"samples cannot be selected by {samples}: {error}") from None
-    array = read_array("samples", samples)
-    if array.dtype.kind == "b" and array.shape == (n,):
-        return np.flatnonzero(array)
-    if array.ndim != 1 or (array.dtype.kind not in "iu" and array.size):
-        raise InputError(
-            "samples must be selected by a slice or a list of numbers; for one use [k:k+1]; "
-            f"got {array.dtype} of shape {array.shape} for {n} samples"
-        )
-    if array.size and (int(array.min()) < -n or int(array.max()) >= n):
-        raise InputError(f"samples must lie in 0 ... {n - 1}, got {array.min()} ... {array.max()}")
-    numbers = array.astype(np.int64)
-    return np.where(numbers < 0, numbers + n, numbers)
-
-
 def _owned_events(events: SpikeEvents) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
     """Copies of the arrays of `events` as kernels want them, or the `InputError` that says what is wrong."""
     indptr, indices = read_array("indptr", events.indptr), read_array("indices", events.indices)
@@ -362,11 +313,7 @@ def _owned_events(events: SpikeEvents) -> tuple[NDArray[np.int64], NDArray[np.in
     # Compared, not subtracted: differences of 64 bits can wrap around and look right.
     if indptr[0] != 0 or indptr[-1] != len(indices) or np.any(indptr[1:] < indptr[:-1]):
         raise InputError(f"indptr must rise from 0 to the number of events, {len(indices)}")
-    if len(indices) and (int(indices.min()) < 0 or int(indices.max()) >= events.n_neurons):
-        raise InputError(
-            f"events out of range: neurons must lie in 0 ... {events.n_neurons - 1}, "
-            f"got {indices.min()} ... {indices.max()}"
-        )
+    check_within("events out of range: neurons", indices, events.n_neurons)
     indptr, indices = indptr.astype(np.int64, order="C"), indices.astype(np.int32, order="C")
     rows = np.repeat(np.arange(len(indptr) - 1), np.diff(indptr))
     same_row = rows[1:] == rows[:-1]

@@ -24,7 +24,7 @@ def say(text: str) -> None:
 
 
 class _Lasting:
-    """A text stream that goes on after a fault: the first is kept in `fault`, and the rest is not written."""
+    """A text stream that goes on after a fault: it keeps the first in `fault`, and writes no more."""
 
     def __init__(self, stream: Any) -> None:
         self.stream = stream
@@ -52,8 +52,7 @@ class _Lasting:
 def lasting_streams() -> Iterator[_Lasting]:
     """Standard output and error that stop no work and take every character; yields standard output.
 
-    A character that the terminal cannot show is escaped. Where there is no stream, what is written goes
-    nowhere.
+    A character that the terminal cannot show is escaped. If there is no stream, text that is written is lost.
     """
     before = sys.stdout, sys.stderr
     with contextlib.ExitStack() as stack:
@@ -88,6 +87,6 @@ def _lasting(stream: Any) -> Iterator[_Lasting]:
 
 
 def _forget(stream: Any) -> None:
-    """Lead a broken stream nowhere, so that Python does not fail on what is left in it when it ends."""
+    """Lead a broken stream nowhere, so that Python does not fail on the rest in its buffer when it ends."""
     with contextlib.suppress(OSError, ValueError), open(os.devnull, "wb") as nowhere:
         os.dup2(nowhere.fileno(), stream.fileno())

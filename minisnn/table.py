@@ -8,7 +8,7 @@ __all__ = ["table"]
 
 
 def table(rows: Sequence[Sequence[str]], left: int = 1) -> str:
-    """Rows of cells as lines, the columns as wide as they must be, the first `left` of them flush left.
+    """Rows of cells as lines of aligned columns, the first `left` of them flush left.
 
     Examples
     --------
@@ -16,9 +16,8 @@ def table(rows: Sequence[Sequence[str]], left: int = 1) -> str:
     training  epoch
     run           2
     """
-    widths = [max(map(len, column)) for column in zip(*rows)]
-    lines = (
-        (cell.ljust(w) if k < left else cell.rjust(w) for k, (cell, w) in enumerate(zip(row, widths)))
-        for row in rows
-    )
-    return "\n".join("  ".join(line).rstrip() for line in lines)
+    columns = []
+    for k, column in enumerate(zip(*rows)):
+        width = max(map(len, column))
+        columns.append([cell.ljust(width) if k < left else cell.rjust(width) for cell in column])
+    return "\n".join("  ".join(line).rstrip() for line in zip(*columns))

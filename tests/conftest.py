@@ -3,6 +3,9 @@ import os
 import hypothesis
 import pytest
 
+from minisnn import load_dataset
+from minisnn.solvers.compiled import events, threads
+
 # Derandomised: a red run is red again on the next machine. MINISNN_EXAMPLES raises the effort.
 hypothesis.settings.register_profile(
     "minisnn",
@@ -18,14 +21,19 @@ hypothesis.settings.load_profile("minisnn")
 @pytest.fixture(scope="session", autouse=True)
 def cache_of_its_own(tmp_path_factory):
     """Tests neither read nor fill the user's cache; commands that tests start inherit this."""
-    before = os.environ.get("MINISNN_CACHE")
-    os.environ["MINISNN_CACHE"] = str(tmp_path_factory.mktemp("cache"))
-    # Coverage follows the processes of the tests, not the commands that they start, interrupt and starve.
-    os.environ.pop("COVERAGE_PROCESS_CONFIG", None)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MINISNN_CACHE", str(tmp_path_factory.mktemp("cache")))
+        # Coverage follows the processes of the tests, not the commands that they start, interrupt and starve.
+        os.environ.pop("COVERAGE_PROCESS_CONFIG", None)
+        yield
+
+
+@pytest.fixture(autouse=True)
+def settings_are_put_back():
+    before = threads.get_threads(), events.get_product()
     yield
-    del os.environ["MINISNN_CACHE"]
-    if before is not None:
-        os.environ["MINISNN_CACHE"] = before
+    threads.set_threads(before[0])
+    events.set_product(before[1])
 
 
 @pytest.fixture
@@ -35,6 +43,39 @@ def data_dir():
     if not folder:
         pytest.skip("needs real data: set MINISNN_DATA to the folder with the data sets")
     return folder
+
+
+@pytest.fixture(scope="session")
+def data():
+    """Few samples of the smallest data set."""
+    return load_dataset("yin-yang", n_steps=20, train_samples=300, test_samples=100)
+
+
+@pytest.fixture
+def new_folder(tmp_path, monkeypatch):
+    """Where a command is called, which draws no pictures: they take most of the time."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("minisnn.commands.train._draw", lambda *_: None)
+    return tmp_path
+
+
+@pytest.fixture
+def empty_cache(tmp_path, monkeypatch):
+    """A cache for encoded and downloaded data, where no other place for data is known."""
+    monkeypatch.setenv("MINISNN_CACHE", str(tmp_path / "cache"))
+    monkeypatch.delenv("MINISNN_DATA", raising=False)
+    return tmp_path / "cache"
+
+
+@pytest.fixture(scope="module")
+def cupy():
+    """The stand-in for CuPy, which minisnn finds while the tests of a module run."""
+    from tests import cupy_stand_in as stand_in
+
+    if stand_in.COMPILER is None and not os.environ.get("CI"):
+        pytest.skip("g++ is missing, which runs the GPU kernels here")
+    with stand_in.installed() as module:
+        yield module
 
 
 def pytest_collection_modifyitems(config, items):

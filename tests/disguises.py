@@ -31,6 +31,10 @@ class Tensor(Duck):
 
     ready = False
 
+    @property
+    def dtype(self):
+        return self.array.dtype
+
     def detach(self):
         return self
 

@@ -19,11 +19,16 @@ def _gate(membrane, threshold, gradient):
 
 
 def _surrogate(membrane, threshold, scale):
-    return 1 / (1 + scale * np.abs(membrane - threshold)) ** 2
+    with np.errstate(over="ignore"):  # the square may be too large for a number, and h' then is 0
+        return 1 / (1 + scale * np.abs(membrane - threshold)) ** 2
 
 
-def _backward(potential, reverse_integrate, reverse_double_sum):
-    """The backward pass made of three functions in which ports differ."""
+def dense_product(spikes, flat):
+    return spikes.reshape(-1, spikes.shape[2]).T @ flat
+
+
+def _backward(potential, reverse_integrate, reverse_double_sum, by_weight):
+    """The backward pass made of the functions in which ports differ."""
 
     def backward(spikes, weight, bias, decay, threshold, surrogate_scale, gradient, grad_spikes):
         membrane = potential(spikes, weight, bias, decay)
@@ -35,7 +40,7 @@ def _backward(potential, reverse_integrate, reverse_double_sum):
         flat = grad_i.reshape(-1, grad_i.shape[2])
         return {
             "spikes": grad_i @ weight.T,
-            "weight": spikes.reshape(-1, spikes.shape[2]).T @ flat,
+            "weight": by_weight(spikes, flat),
             "bias": flat.sum(axis=0),
             "decay": (grad_i[:, 1:] * membrane[:, :-1]).sum(axis=(0, 1)),
         }
@@ -55,9 +60,12 @@ def _forward(potential, as_times=False):
     return forward
 
 
-def _port(integrate, double_sum_back, current=None, as_times=False):
+def dense_current(spikes, weight, bias):
+    return spikes @ weight + bias
+
+
+def _port(integrate, double_sum_back, current=dense_current, as_times=False, by_weight=dense_product):
     """A port from an integration along time and its mirror image."""
-    current = current or (lambda x, w, b: x @ w + b)
 
     def potential(spikes, weight, bias, decay):
         return integrate(current(spikes, weight, bias), decay)
@@ -65,7 +73,33 @@ def _port(integrate, double_sum_back, current=None, as_times=False):
     def reverse(values, decay):
         return integrate(values[:, ::-1], decay)[:, ::-1]
 
-    return _forward(potential, as_times), _backward(potential, reverse, double_sum_back)
+    return _forward(potential, as_times), _backward(potential, reverse, double_sum_back, by_weight)
+
+
+def twice_back(integrate):
+    """The reverse double sum by a port's own integration, without decay."""
+
+    def double_sum_back(grad):
+        ones = np.ones(grad.shape[2], grad.dtype)
+        return integrate(integrate(grad[:, ::-1], ones), ones)[:, ::-1]
+
+    return double_sum_back
+
+
+def inside(port, wide):
+    """The same port in a wider dtype; the answers alone are rounded to that of the data."""
+
+    def widened(function):
+        def run(*arguments):
+            dtype = arguments[1].dtype
+            answer = function(*(a.astype(wide) if isinstance(a, np.ndarray) else a for a in arguments))
+            if isinstance(answer, dict):
+                return {name: gradient.astype(dtype) for name, gradient in answer.items()}
+            return tuple(part.astype(dtype) for part in answer)
+
+        return run
+
+    return tuple(widened(function) for function in port)
 
 
 def cumsum_back(grad):
@@ -86,11 +120,11 @@ def loop(current, decay):
     return out
 
 
-def triangular(current, decay):
-    """The paper's form: a product with the matrix of powers, formed by ``power``."""
+def triangular(current, decay, power=np.power):
+    """The paper's form: a product with the matrix of powers, formed by `power`."""
     steps = np.arange(current.shape[1])
     age = (steps[:, None] - steps[None, :]).astype(current.dtype)
-    powers = np.where(age >= 0, decay[:, None, None] ** np.maximum(age, 0), 0).astype(current.dtype)
+    powers = np.where(age >= 0, power(decay[:, None, None], np.maximum(age, 0)), 0).astype(current.dtype)
     return np.einsum("ntk,bkn->btn", powers, current)
 
 
@@ -123,42 +157,100 @@ def doubling(current, decay):
     return v
 
 
-def blocked(current, decay):
+def blocked(current, decay, power=np.power):
     """Blocks of eight steps: within a block by the matrix, across blocks by the state."""
     out, state = np.empty_like(current), np.zeros_like(current[:, 0])
     for start in range(0, current.shape[1], 8):
         part = current[:, start : start + 8]
         n = part.shape[1]
-        power = decay[None, :] ** np.arange(1, n + 1, dtype=current.dtype)[:, None]
-        out[:, start : start + 8] = triangular(part, decay) + power[None] * state[:, None]
+        powers = power(decay, np.arange(1, n + 1, dtype=current.dtype)[:, None]).astype(current.dtype)
+        out[:, start : start + 8] = triangular(part, decay, power) + powers * state[:, None]
         state = out[:, start + n - 1]
     return out
 
 
+def log_space(current, decay):
+    """Powers by logarithms, in extended precision: ``exp(k log(decay))``."""
+
+    def power(decay, age):
+        with np.errstate(divide="ignore", invalid="ignore"):
+            return np.where(age == 0, 1, np.exp(age * np.log(decay.astype(np.longdouble))))
+
+    return blocked(current, decay, power)
+
+
+def pairwise(current, decay):
+    """By halves: each half integrated by itself, and what the first leaves added to the second."""
+    half = current.shape[1] // 2
+    if not half:
+        return current.copy()
+    first, second = pairwise(current[:, :half], decay), pairwise(current[:, half:], decay)
+    powers = decay ** np.arange(1, second.shape[1] + 1, dtype=current.dtype)[:, None]
+    return np.concatenate([first, second + powers * first[:, -1:]], axis=1)
+
+
+def lfilter(current, decay):
+    from scipy import signal
+
+    out = np.empty_like(current)
+    for beta in np.unique(decay):
+        same, filtered = decay == beta, np.array([1, -beta], current.dtype)
+        out[:, :, same] = signal.lfilter(filtered[:1], filtered, current[:, :, same], axis=1)
+    return out
+
+
+def two_product(a, b):
+    """The product and its rounding error (Dekker)."""
+    split = a.dtype.type(2 ** ((np.finfo(a.dtype).nmant + 2) // 2) + 1)
+    product, high = a * b, [split * x - (split * x - x) for x in (a, b)]
+    low = [x - h for x, h in zip((a, b), high)]
+    return product, ((high[0] * high[1] - product) + high[0] * low[1] + low[0] * high[1]) + low[0] * low[1]
+
+
+def two_sum(a, b):
+    """The sum and its rounding error (Knuth)."""
+    total = a + b
+    part = total - a
+    return total, (a - (total - part)) + (b - part)
+
+
+def fma(a, b, c):
+    """A fused multiply-add: the product is not rounded before the sum."""
+    product, error = two_product(a, b)
+    total, lost = two_sum(product, c)
+    return total + (lost + error)
+
+
 def fused(current, decay):
-    """A fused multiply-add: the product is not rounded before the sum (exact for float32 in float64)."""
-    if current.dtype == np.float64:
-        return _fused_double(current, decay)
     out, v = np.empty_like(current), np.zeros_like(current[:, 0])
     for t in range(current.shape[1]):
-        v = (decay.astype(np.float64) * v + current[:, t]).astype(current.dtype)
-        out[:, t] = v
+        out[:, t] = v = fma(decay, v, current[:, t])
     return out
 
 
-def _fused_double(current, decay):
-    """The same for float64: the product's rounding error by Dekker, added back before rounding."""
+def compensated(current, decay):
+    """All that rounding loses is carried along beside the potential (Neumaier)."""
     out, v = np.empty_like(current), np.zeros_like(current[:, 0])
+    low = v
     for t in range(current.shape[1]):
-        product = decay * v
-        split = [134217729.0 * a - (134217729.0 * a - a) for a in (decay, v)]
-        low = [a - high for a, high in zip((decay, v), split)]
-        error = ((split[0] * split[1] - product) + split[0] * low[1] + low[0] * split[1]) + low[0] * low[1]
-        total = product + current[:, t]
-        part = total - product
-        v = total + (((product - (total - part)) + (current[:, t] - part)) + error)
-        out[:, t] = v
+        product, error = two_product(decay, v)
+        v, lost = two_sum(product, current[:, t])
+        low = decay * low + (lost + error)
+        out[:, t] = v + low
     return out
+
+
+def sparse_current(spikes, weight, bias):
+    from scipy import sparse
+
+    flat = sparse.csr_array(spikes.reshape(-1, spikes.shape[2])) @ weight
+    return flat.reshape(*spikes.shape[:2], -1) + bias
+
+
+def sparse_product(spikes, flat):
+    from scipy import sparse
+
+    return sparse.csc_array(spikes.reshape(-1, spikes.shape[2])).T @ flat
 
 
 def _reversed_current(spikes, weight, bias):
@@ -208,6 +300,15 @@ SINGLE = {
     "fused": _port(fused, cumsum_back),
     "reversed-inputs": _port(loop, ramp_back, _reversed_current),
     "events": (_forward(_event_potential, as_times=True), _event_backward),
+    "log-space": _port(log_space, cumsum_back),
+    "pairwise": _port(pairwise, twice_back(pairwise)),
+    "compensated": _port(compensated, twice_back(compensated)),
+    "lfilter": _port(lfilter, twice_back(lfilter)),
+    "sparse": _port(loop, cumsum_back, sparse_current, by_weight=sparse_product),
+}
+SINGLE |= {
+    "float64": inside(SINGLE["loop"], np.float64),
+    "long-double": inside(SINGLE["loop"], np.longdouble),
 }
 FFT = {"fft": _port(fft, cumsum_back)}
 
@@ -215,22 +316,18 @@ FFT = {"fft": _port(fft, cumsum_back)}
 # ---- the conventional layer -------------------------------------------------------------------------
 
 
-def _lif(spikes, weight, bias, decay, threshold, current=None):
-    current = (spikes @ weight + bias) if current is None else current(spikes, weight, bias)
+def _lif(spikes, weight, bias, decay, threshold, current=dense_current, add=None):
+    """Spikes and potential before the reset; `add` is a multiply-add of the port's own."""
+    current = current(spikes, weight, bias)
     raster, potential = np.zeros_like(current), np.empty_like(current)
     v = np.zeros_like(current[:, 0])
     theta = current.dtype.type(threshold)
     for t in range(current.shape[1]):
-        u = decay * v + current[:, t]
+        u = add(decay, v, current[:, t]) if add else decay * v + current[:, t]
         raster[:, t] = u > theta
         potential[:, t] = u
         v = u - theta * raster[:, t]
     return raster, potential
-
-
-def lif_forward(spikes, weight, bias, decay, threshold):
-    raster, potential = _lif(spikes, weight, bias, decay, threshold)
-    return raster, potential - potential.dtype.type(threshold) * raster
 
 
 def lif_forward_rearranged(spikes, weight, bias, decay, threshold):
@@ -248,26 +345,39 @@ def lif_forward_rearranged(spikes, weight, bias, decay, threshold):
     return raster, membrane
 
 
-def lif_backward(spikes, weight, bias, decay, threshold, surrogate_scale, gradient, grad_spikes):
-    raster, potential = _lif(spikes, weight, bias, decay, threshold)
-    theta = potential.dtype.type(threshold)
-    membrane = potential - theta * raster
-    h = _surrogate(potential, theta, potential.dtype.type(surrogate_scale))
-    through = 0 if gradient == "detached-reset" else theta
-    factor = 1 - through * h
-    grad_i, state = np.empty_like(potential), np.zeros_like(potential[:, 0])
-    for t in reversed(range(potential.shape[1])):
-        state = factor[:, t] * (decay * state) + grad_spikes[:, t] * h[:, t]
-        grad_i[:, t] = state
-    return {
-        "spikes": grad_i @ weight.T,
-        "weight": np.einsum("bti,btn->in", spikes, grad_i),
-        "bias": grad_i.sum(axis=(0, 1)),
-        "decay": (grad_i[:, 1:] * membrane[:, :-1]).sum(axis=(0, 1)),
-    }
+def _lif_port(by_weight=dense_product, **choice):
+    def forward(spikes, weight, bias, decay, threshold):
+        raster, potential = _lif(spikes, weight, bias, decay, threshold, **choice)
+        return raster, potential - potential.dtype.type(threshold) * raster
+
+    def backward(spikes, weight, bias, decay, threshold, surrogate_scale, gradient, grad_spikes):
+        raster, potential = _lif(spikes, weight, bias, decay, threshold, **choice)
+        theta = potential.dtype.type(threshold)
+        membrane = potential - theta * raster
+        h = _surrogate(potential, theta, potential.dtype.type(surrogate_scale))
+        through = 0 if gradient == "detached-reset" else theta
+        factor = 1 - through * h
+        grad_i, state = np.empty_like(potential), np.zeros_like(potential[:, 0])
+        for t in reversed(range(potential.shape[1])):
+            state = factor[:, t] * (decay * state) + grad_spikes[:, t] * h[:, t]
+            grad_i[:, t] = state
+        return {
+            "spikes": grad_i @ weight.T,
+            "weight": by_weight(spikes, grad_i.reshape(-1, grad_i.shape[2])),
+            "bias": grad_i.sum(axis=(0, 1)),
+            "decay": (grad_i[:, 1:] * membrane[:, :-1]).sum(axis=(0, 1)),
+        }
+
+    return forward, backward
 
 
-MULTI = {"loop": (lif_forward, lif_backward), "rearranged": (lif_forward_rearranged, lif_backward)}
+MULTI = {
+    "loop": _lif_port(),
+    "rearranged": (lif_forward_rearranged, _lif_port()[1]),
+    "fused": _lif_port(add=fma),
+    "sparse": _lif_port(sparse_product, current=sparse_current),
+}
+MULTI |= {"float64": inside(MULTI["loop"], np.float64), "long-double": inside(MULTI["loop"], np.longdouble)}
 
 
 # ---- other libraries' conventions -------------------------------------------------------------------

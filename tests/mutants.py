@@ -146,6 +146,7 @@ class Mutant:
     breaks: str  # "forward" or "backward"
     lie: str
     port: Layer
+    witness: tuple = ()  # arguments of calls, one after the other, in the answers to which the lie is seen
 
     @property
     def forward(self):
@@ -159,9 +160,10 @@ class Mutant:
 MUTANTS = []
 
 
-def mutant(breaks, lie, neuron="single-spike"):
+def mutant(breaks, lie, *witness, into=MUTANTS):
     def register(cls):
-        MUTANTS.append(Mutant(cls.__name__, neuron, breaks, lie, cls()))
+        neuron = "multi-spike" if issubclass(cls, MultiLayer) else "single-spike"
+        into.append(Mutant(cls.__name__, neuron, breaks, lie, cls(), witness))
         return cls
 
     return register
@@ -497,38 +499,38 @@ class HalfGradient(Layer):
 # ---- the conventional layer -----------------------------------------------------------------------
 
 
-@mutant("forward", "resets to zero", "multi-spike")
+@mutant("forward", "resets to zero")
 class ResetsToZero(MultiLayer):
     def reset(self, u, fired, threshold):
         return np.where(fired > 0, 0, u)
 
 
-@mutant("forward", "never resets", "multi-spike")
+@mutant("forward", "never resets")
 class NeverResets(MultiLayer):
     def reset(self, u, fired, threshold):
         return u
 
 
-@mutant("forward", "fires at the threshold", "multi-spike")
+@mutant("forward", "fires at the threshold")
 class MultiTieFires(MultiLayer):
     def fires(self, v, threshold):
         return v >= threshold
 
 
-@mutant("forward", "reports the potential before the reset", "multi-spike")
+@mutant("forward", "reports the potential before the reset")
 class ReportsBeforeReset(MultiLayer):
     def forward(self, spikes, weight, bias, decay, threshold):
         u, s, _ = self.run(spikes, weight, bias, decay, threshold)
         return s, u
 
 
-@mutant("backward", "treats the reset the other way", "multi-spike")
+@mutant("backward", "treats the reset the other way")
 class ResetSwapped(MultiLayer):
     def through_reset(self, gv, threshold, gradient):
         return threshold * gv if gradient == "detached-reset" else 0 * gv
 
 
-@mutant("backward", "adds the gradient of the reset", "multi-spike")
+@mutant("backward", "adds the gradient of the reset")
 class ResetSign(MultiLayer):
     def through_reset(self, gv, threshold, gradient):
         return (
@@ -538,7 +540,7 @@ class ResetSign(MultiLayer):
         )
 
 
-@mutant("backward", "forgets the decay in the gradient", "multi-spike")
+@mutant("backward", "forgets the decay in the gradient")
 class MultiBackwardNoDecay(MultiLayer):
     def carry(self, gu, decay):
         return gu

@@ -1,1 +1,1 @@
-"""What ``minisnn bench`` runs: times that are printed only after the answers agreed."""
+"""The measurements of ``minisnn bench``: times are printed only after the answers agreed."""

@@ -28,18 +28,9 @@ layer_disagreement = one_blas_thread()(layer_fault)
 def disagreement(
     network: Network, spikes: SpikeEvents | NDArray[Any], labels: NDArray[np.int64], solver: str
 ) -> str | None:
-    """First thing in which a training step by `solver` breaks its bound; None if it agrees.
+    """First thing in which a training step by `solver` on a few samples breaks its bound; None if it agrees.
 
-    Parameters
-    ----------
-    network : Network
-        Left unchanged.
-    spikes : SpikeEvents or raster
-        A few samples.
-    labels : (B,) int64
-        Their classes.
-    solver : str
-        With the settings (`minisnn.solvers.settings`) it will be timed with.
+    The step is taken with the settings (`minisnn.solvers.settings`) of the caller, those that will be timed.
     """
     loss, gradients, activity = network.loss_and_gradients(spikes, labels, solver=solver)
     answers = {"": (loss, gradients)}

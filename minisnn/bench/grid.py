@@ -6,7 +6,7 @@ of all cells on average. ``sparse``: the sample has u events in all over its T s
 u / 200 per step, 50 % on average; there both layers need BLAS.
 
 The conventional layer (`numba-sequential`) steps through time on a float32 raster with BLAS. The single-spike layer
-(`numba-parallel`) is given events or the raster, as its density rule says. Both forms are made before the clock starts.
+(`numba-parallel`) is given events or the raster, by its density rule. Both forms are made before the clock starts.
 The gradient that arrives at the spikes is the same dense array for both.
 """
 
@@ -22,8 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import solvers
-from ..errors import unknown_name
-from ..solvers.compiled import events
+from ..reading import checked_name
 from ..solvers.compiled.workspace import Workspace
 from ..solvers.settings import settings
 from ..spikes import SpikeEvents
@@ -31,7 +30,7 @@ from .agreement import layer_disagreement
 from .timing import Contestant, Runner, by_turns, exponent
 from .workloads import median_peak
 
-__all__ = ["DENSITIES", "Cell", "exponents", "measure_grid", "poisson_raster", "table"]
+__all__ = ["DENSITIES", "HEAD", "Cell", "exponents", "line", "measure_grid", "poisson_raster", "table"]
 
 N_INPUTS = 1000
 DENSITIES = ("dense", "sparse", "half")
@@ -78,11 +77,10 @@ class Cell:
         return asdict(self) | dict(zip(names, self.ratios or (None,) * 3))
 
 
-def poisson_raster(density: str, batch: int, n_steps: int, n_in: int, seed: int = 0) -> NDArray[np.float32]:
+def poisson_raster(density: str, batch: int, n_steps: int, n_in: int) -> NDArray[np.float32]:
     """Float32 raster (B, T, n_in) of the density of that name (see the module's text)."""
-    if density not in DENSITIES:
-        raise unknown_name("density", density, DENSITIES)
-    rng = np.random.default_rng([seed, batch, n_steps, n_in])
+    density = checked_name("density", density, DENSITIES)
+    rng = np.random.default_rng([0, batch, n_steps, n_in])
     raster = np.zeros((batch, n_steps, n_in), dtype=np.float32)
     for sample in raster:
         u = rng.uniform(0, 200)
@@ -118,9 +116,9 @@ def layer_fault(
 ) -> str | None:
     """First thing that is wrong with a contestant's answer to some samples; None if it agrees.
 
-    The single-spike layer must keep the rounding bound, the conventional one must have the bits of the
-    definition (its reset feeds errors back, which leaves a bound too wide to judge by on long dense input).
-    On a GPU, whose products are summed in another order, it must keep the bound over a few steps.
+    The single-spike layer must keep the rounding bound. The conventional layer must have the bits of the definition:
+    its reset feeds errors back, so that the bound is too wide to judge by on long dense input. On a GPU, which sums
+    products in another order, it must keep the bound over a few steps.
     """
     conventional, on_device = way.neuron == "multi-spike", way.solver.startswith("cupy")
     raster = spikes.to_raster(np.float32) if isinstance(spikes, SpikeEvents) else spikes
@@ -146,21 +144,23 @@ def layer_fault(
     return layer_disagreement(trace, gradients, raster, grad_spikes, SCALE, rule)
 
 
-def layer_parameters(raster: NDArray[Any], n_out: int, seed: int = 0) -> tuple[NDArray[np.float32], ...]:
+def layer_parameters(raster: NDArray[Any], n_out: int) -> tuple[NDArray[np.float32], ...]:
     """Weight, bias and decay (float32) of a layer that fires in about half of all pairs for this input."""
-    rng = np.random.default_rng([seed, n_out])
+    rng = np.random.default_rng([0, n_out])
     n_in = raster.shape[2]
     weight = rng.uniform(-1, 1, (n_in, n_out)).astype(np.float32) / np.float32(np.sqrt(n_in))
     bias, decay = np.zeros(n_out, np.float32), np.array(np.exp(-1 / 10), np.float32)
-    # A sample may have no event at all: then there is nothing to scale.
+    # The peak is 0 if the samples have no event at all; then there is nothing to scale.
     weight /= np.float32(max(median_peak(raster[:8], weight, bias, decay), 1e-3))
     return weight, bias, decay
 
 
 def best_input(raster: NDArray[Any]) -> tuple[Any, float]:
     """The input as `numba-parallel` wants it (by its density rule), and its share of cells with an event."""
+    from ..solvers.compiled.events import DENSE_FROM  # needs Numba, and takes a while
+
     share = float(np.count_nonzero(raster)) / raster.size
-    return (SpikeEvents.from_raster(raster) if share < events.DENSE_FROM else raster), share
+    return (SpikeEvents.from_raster(raster) if share < DENSE_FROM else raster), share
 
 
 def measure_grid(
@@ -171,7 +171,6 @@ def measure_grid(
     repeats: int,
     n_threads: int,
     *,
-    n_in: int = N_INPUTS,
     gpu: bool = False,
 ) -> Iterator[Cell]:
     """Check and time cell after cell."""
@@ -181,12 +180,12 @@ def measure_grid(
         Contestant(f"{kind}-parallel", "single-spike", "auto", n_threads),
     )
     for density, batch, n_steps in itertools.product(densities, batches, steps):
-        raster = poisson_raster(density, batch, n_steps, n_in)
+        raster = poisson_raster(density, batch, n_steps, N_INPUTS)
         best, share = best_input(raster)
         inputs = dict(zip(ways, (raster, best)))
         for n_out in sizes:
             parameters = layer_parameters(raster, n_out)
-            # Set once: BLAS threads that are put away and fetched again in every turn disturb the layer after them.
+            # Set once: changing the number of BLAS threads in every turn would disturb the layer timed next.
             with settings("auto", n_threads):
                 fault, times = _measure(inputs, parameters, repeats)
             yield Cell(density, batch, n_out, n_steps, share, fault, *times)
@@ -195,7 +194,7 @@ def measure_grid(
 def _measure(
     inputs: dict[Contestant, Any], parameters: tuple[NDArray[Any], ...], repeats: int
 ) -> tuple[str | None, list[float]]:
-    """What is wrong with an answer; or medians in ms, of every contestant's forward and backward pass."""
+    """The fault of an answer; or medians in ms, of every contestant's forward and backward pass."""
     shape = (*next(iter(inputs.values())).shape[:2], parameters[0].shape[1])
     grad_spikes = np.random.default_rng(1).standard_normal(shape, dtype=np.float32)
     runners = []
@@ -207,26 +206,22 @@ def _measure(
         move = solvers.get(way.solver, way.neuron).to_device
         there = move(spikes), tuple(map(move, parameters)), move(grad_spikes)
         runners.append(Runner(way, *layer_calls(way, *there, Workspace())))
-    # Turns of one run: a disturbance of seconds, as other users of a machine make, then hits both layers.
+    # The layers take turns in one run, so that a disturbance of some seconds hits both.
     times = by_turns([runner.turn for runner in runners], repeats, turn=1)
     return None, [1e3 * statistics.median(seconds) for result in times for seconds in zip(*result)]
 
 
-def exponents(cells: Sequence[Cell], first: int = 128) -> dict[tuple[str, int, int], float]:
-    """Exponent of the single-spike layer's time (forward and backward) against T, from T = `first` on.
+def exponents(cells: Sequence[Cell]) -> dict[tuple[str, int, int], float]:
+    """Exponent of the single-spike layer's time (forward and backward) against T, from T = 128 on.
 
     One for every (density, batch, n_out) with at least two such T.
     """
     groups: dict[tuple[str, int, int], list[tuple[int, float]]] = {}
     for cell in cells:
-        if cell.n_steps >= first and cell.times:
+        if cell.n_steps >= 128 and cell.times:
             key = cell.density, cell.batch, cell.n_out
             groups.setdefault(key, []).append((cell.n_steps, cell.times[1] + cell.times[3]))
-    return {
-        key: exponent([n for n, _ in points], [ms for _, ms in points])
-        for key, points in groups.items()
-        if len(points) > 1
-    }
+    return {key: exponent(*zip(*points)) for key, points in groups.items() if len(points) > 1}
 
 
 def line(cell: Cell) -> str:
@@ -244,7 +239,7 @@ HEAD = (
 
 
 def table(cells: Sequence[Cell]) -> str:
-    """What the grid says: smallest ratio, and how time grows with T."""
+    """Summary of the grid: the smallest ratio, and how time grows with T."""
     timed = [cell for cell in cells if cell.ratios]
     if not timed:
         return "no cell has times"

@@ -29,13 +29,8 @@ def peak_rss_mb(what: Workload, rule: str, contestant: Contestant, n_steps: int 
     if not _STATUS.exists():
         return None
     task = json.dumps([asdict(what), rule, asdict(contestant), n_steps])
-    child = subprocess.run(
-        [sys.executable, "-m", "minisnn.bench.memory"],
-        input=task,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    command = [sys.executable, "-m", "minisnn.bench.memory"]
+    child = subprocess.run(command, input=task, capture_output=True, text=True, check=False)
     if child.returncode != 0:
         raise RuntimeError(f"the process that measures memory failed: {child.stderr.strip()[-500:]}")
     answer: float | None = json.loads(child.stdout)
@@ -50,25 +45,20 @@ def _field(name: str) -> int:
     raise OSError(f"{_STATUS} has no field {name}")
 
 
-def _give_back_freed_pages() -> None:
-    """Freed pages that the allocator keeps would count as idle memory and hide what a step needs."""
-    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
-    if trim is not None:
-        trim(0)
-
-
 def _measure(what: Workload, rule: str, contestant: Contestant, n_steps: int) -> float | None:
     with settings(contestant.product, contestant.threads):
         network = make_network(what, rule, contestant.neuron, make_batch(replace(what, batch=8))[0])
         StepRunner(contestant, network, *make_batch(replace(what, n_steps=2, batch=8))).step()
         runner = StepRunner(contestant, network, *make_batch(what))
         gc.collect()
-        _give_back_freed_pages()
+        # Freed pages that the allocator keeps would count as idle memory and hide the memory of a step.
+        if hasattr(libc := ctypes.CDLL(None), "malloc_trim"):
+            libc.malloc_trim(0)
         idle = _field("VmRSS")
         try:
             _CLEAR.write_text("5")  # the high-water mark starts from here
         except OSError:
-            if _field("VmHWM") > idle:  # a mark that cannot be reset may lie above all that is to come
+            if _field("VmHWM") > idle:  # a mark that cannot be reset may lie above all that comes
                 return None
         for _ in range(n_steps):
             runner.step()

@@ -12,7 +12,7 @@ from .grid import Cell
 from .scaling import AXES, Series
 from .step import StepLine
 
-__all__ = ["draw_grid", "draw_scaling", "draw_steps", "save"]
+__all__ = ["DRAW", "save"]
 
 
 def draw_steps(lines: Sequence[StepLine]) -> Figure:
@@ -80,3 +80,6 @@ def draw_scaling(series: Sequence[Series]) -> Figure:
         axes.legend(fontsize="small")
         axes.grid(alpha=0.3, which="both")
     return figure
+
+
+DRAW = {"step": draw_steps, "grid": draw_grid, "scaling": draw_scaling}

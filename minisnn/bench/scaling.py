@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -12,9 +12,9 @@ from .agreement import disagreement
 from .timing import Contestant, StepRunner, by_turns, exponent
 from .workloads import Workload, make_batch, make_network
 
-__all__ = ["AXES", "Series", "measure_axis", "table"]
+__all__ = ["AXES", "Series", "default_sizes", "line", "measure_axis"]
 
-# What is varied: the field of the workload, and its name in tables.
+# The axes: the field of the workload, and its name in tables.
 AXES = {"n_steps": "T", "n_hidden": "n", "batch": "batch", "threads": "threads"}
 _CHECKED_SAMPLES = 2
 
@@ -23,7 +23,7 @@ _CHECKED_SAMPLES = 2
 class Series:
     """Times of a training step along one axis; `fitted` is the exponent p of time ~ size^p.
 
-    No times and no exponent if the answers differ: then `fault` says where.
+    If the answers differ, `fault` says where, and there are no times and no exponent.
     """
 
     workload: str
@@ -50,8 +50,8 @@ def measure_axis(
     series = Series(what.name, rule, solver, axis, tuple(sizes), None, None)
     runners, few = [], slice(_CHECKED_SAMPLES)
     for size in sizes:
-        sizes_here: dict[str, Any] = {} if axis == "threads" else {axis: size}
-        scaled = replace(what, **sizes_here)
+        changed: dict[str, Any] = {} if axis == "threads" else {axis: size}
+        scaled = replace(what, **changed)
         if axis == "n_steps" and not what.latency:
             scaled = replace(scaled, n_events=max(1, what.n_events * size // what.n_steps))
         way = Contestant(solver, "single-spike", "auto", size if axis == "threads" else n_threads)
@@ -68,32 +68,25 @@ def measure_axis(
     return replace(series, median_ms=tuple(medians), fitted=fitted)
 
 
-def table(series: Sequence[Series]) -> str:
-    """The series as text."""
-    text = []
-    for one in series:
-        head = f"{one.workload} {one.rule} {one.solver}, time against {AXES[one.axis]}"
-        if one.median_ms is None:
-            text.append(f"{head}: answers differ, no time: {one.fault}")
-            continue
-        ms = dict(zip(one.sizes, one.median_ms))
-        line = f"{head}: " + "  ".join(f"{size}: {value:.2f} ms" for size, value in ms.items())
-        if one.fitted is not None:
-            line += f"  exponent {one.fitted:.2f}"
-        if one.axis == "threads" and {1, 2} <= set(ms):
-            line += f"  2 threads over 1: {ms[1] / ms[2]:.2f}x"
-        text.append(line)
-    return "\n".join(text)
+def line(series: Series) -> str:
+    """The series as a line of text."""
+    head = f"{series.workload} {series.rule} {series.solver}, time against {AXES[series.axis]}"
+    if series.median_ms is None:
+        return f"{head}: answers differ, no time: {series.fault}"
+    ms = dict(zip(series.sizes, series.median_ms))
+    text = f"{head}: " + "  ".join(f"{size}: {value:.2f} ms" for size, value in ms.items())
+    if series.fitted is not None:
+        text += f"  exponent {series.fitted:.2f}"
+    if series.axis == "threads" and {1, 2} <= set(ms):
+        text += f"  2 threads over 1: {ms[1] / ms[2]:.2f}x"
+    return text
 
 
-def default_sizes(quick: bool, threads: int) -> Mapping[str, tuple[int, ...]]:
+def default_sizes(quick: bool, threads: int) -> dict[str, tuple[int, ...]]:
     """Sizes along every axis."""
-    powers = tuple(2**k for k in range(threads.bit_length()) if 2**k <= threads)
-    if quick:
-        return {"n_steps": (64, 128, 256), "n_hidden": (100, 200), "batch": (32, 64), "threads": powers}
-    return {
-        "n_steps": (128, 256, 512, 1024, 2048),
-        "n_hidden": (100, 200, 400, 800),
-        "batch": (32, 64, 128, 256),
-        "threads": powers,
+    sizes: dict[str, tuple[int, ...]] = {
+        "n_steps": (64, 128, 256) if quick else (128, 256, 512, 1024, 2048),
+        "n_hidden": (100, 200) if quick else (100, 200, 400, 800),
+        "batch": (32, 64) if quick else (32, 64, 128, 256),
     }
+    return sizes | {"threads": tuple(2**k for k in range(threads.bit_length()))}

@@ -1,7 +1,8 @@
-"""``minisnn bench step``: one training step on the three workloads, and what each idea contributes to it."""
+"""``minisnn bench step``: one training step on the three workloads, and the contribution of each idea."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
@@ -9,7 +10,6 @@ from typing import Any
 import numpy as np
 
 from .. import solvers
-from ..errors import InputError
 from ..solvers.settings import settings
 from ..table import table as text_table
 from .agreement import disagreement, same_bits
@@ -42,7 +42,7 @@ class StepLine:
     rule: str
     contestant: Contestant
     fault: str | None
-    gemm_floor_ms: float
+    gemm_floor_ms: float = math.nan
     median_ms: float | None = None
     min_ms: float | None = None
     max_ms: float | None = None
@@ -51,7 +51,7 @@ class StepLine:
     peak_rss_mb: float | None = None
 
     def to_json(self) -> dict[str, Any]:
-        """The line as it stands in the file of ``--json``."""
+        """The line, as ``--json`` writes it."""
         line: dict[str, Any] = asdict(self)
         way, fault = line.pop("contestant"), line.pop("fault")
         del way["label"]
@@ -95,11 +95,9 @@ def measure_steps(
     memory: bool = True,
 ) -> list[StepLine]:
     """Check and time one training step of a workload, all contestants by turns in one run."""
-    if repeats < 1:
-        raise InputError(f"repeats must be at least 1, got {repeats}")
     events, labels = make_batch(what)
     raster, few = events.to_raster(np.float32), slice(_CHECKED_SAMPLES)
-    faults: dict[Contestant, str] = {}
+    lines: dict[Contestant, StepLine] = {}
     runners: dict[Contestant, StepRunner] = {}
     for way in ways:
         network = make_network(what, rule, way.neuron, events)
@@ -108,27 +106,20 @@ def measure_steps(
             fault = disagreement(network, *sample, way.solver)
             if fault is None and way.solver == "numba-sequential" and way.product == "dense":
                 fault = same_bits(network, *sample, way.solver, "numpy-sequential")
+        lines[way] = StepLine(what.name, rule, way, fault)
         if fault is None:
             runners[way] = StepRunner(way, network, events, labels, raster)
-        else:
-            faults[way] = fault
     floor = GemmFloor(raster, what.n_hidden, what.n_classes, n_threads)
     *times, floors = by_turns([*(one.turn for one in runners.values()), lambda _: floor.turn()], repeats)
     while len(floors) < _FLOOR_RUNS:
         floors += floor.turn()
-    taken = dict(zip(runners, times))
-    lines = []
-    for way in ways:
-        line = StepLine(what.name, rule, way, faults.get(way), 1e3 * min(floors))
-        if way in taken:
-            total, forward, backward = map(milliseconds, zip(*taken[way]))
-            peak = peak_rss_mb(what, rule, way) if memory else None
-            line = replace(
-                line, median_ms=total[0], min_ms=total[1], max_ms=total[2],
-                forward_ms=forward[0], backward_ms=backward[0], peak_rss_mb=peak,
-            )  # fmt: skip
-        lines.append(line)
-    return lines
+    for way, seconds in zip(runners, times):
+        total, forward, backward = map(milliseconds, zip(*seconds))
+        lines[way] = replace(
+            lines[way], median_ms=total[0], min_ms=total[1], max_ms=total[2], forward_ms=forward[0],
+            backward_ms=backward[0], peak_rss_mb=peak_rss_mb(what, rule, way) if memory else None,
+        )  # fmt: skip
+    return [replace(line, gemm_floor_ms=1e3 * min(floors)) for line in lines.values()]
 
 
 def table(lines: Sequence[StepLine]) -> str:

@@ -1,4 +1,4 @@
-"""How times are taken: contestants by turns, so that noise hits all alike; and NumPy's matrix products as the floor."""
+"""Timing: contestants take turns, so that noise hits all alike; NumPy's matrix products are the floor."""
 
 from __future__ import annotations
 
@@ -22,35 +22,23 @@ from ..training.optimiser import Adam
 
 __all__ = ["Contestant", "GemmFloor", "Runner", "StepRunner", "by_turns", "exponent", "milliseconds"]
 
-_LR = 1e-5  # small, so that the network stays what it is while it is timed
+_LR = 1e-5  # small, so that the network hardly changes while it is timed
 TURN = 4  # timed calls in one turn, after an untimed one that brings its data back into the caches
 
 
 @dataclass(frozen=True)
 class Contestant:
-    """One way to compute a layer or a training step.
-
-    Parameters
-    ----------
-    solver, neuron : str
-        As everywhere.
-    product : {"auto", "events", "dense"}
-        Of the compiled solvers; with "dense" a float32 raster is the input of a step, otherwise events.
-    threads : int
-        Of the compiled solvers, or of BLAS under the NumPy solvers.
-    label : str
-        One line for the table.
-    """
+    """One way to compute a layer or a training step."""
 
     solver: str
     neuron: str
-    product: str
-    threads: int
-    label: str = ""
+    product: str  # of the compiled solvers; with "dense", the input of a step is a raster instead of events
+    threads: int  # of the compiled solvers, or of BLAS under the NumPy solvers
+    label: str = ""  # in tables
 
 
 class Runner:
-    """Calls of a contestant, each given what the one before it returned, and timed one by one."""
+    """Calls of a contestant, timed one by one; each is given the result of the one before."""
 
     def __init__(self, way: Contestant, *calls: Callable[[Any], Any]) -> None:
         self.way, self.calls = way, calls
@@ -76,23 +64,11 @@ class Runner:
 
 
 class StepRunner:
-    """Training steps as the training loop takes them: forward, loss, backward, Adam; buffers reused.
+    """Training steps as the training loop takes them: forward, loss, backward, Adam; buffers are reused.
 
     `step` times them whole; `passes` times forward pass, loss and backward pass, layer by layer. These do not add up
-    to a step if the solver takes all of it sample by sample.
-
-    Parameters
-    ----------
-    way : Contestant
-        How.
-    network : Network
-        Copied; the copy is trained.
-    events : SpikeEvents
-        Input; made dense here if the contestant takes it dense.
-    labels : (B,) int64
-        Classes.
-    raster : float32 raster, optional
-        The input made dense, if it is at hand already.
+    to a step if the solver takes all of it sample by sample. A copy of the network is trained. The input is `events`,
+    or the same made dense if the contestant takes it dense: `raster`, if the caller has it.
     """
 
     def __init__(
@@ -108,7 +84,7 @@ class StepRunner:
         signal: SpikeEvents | NDArray[Any] = events
         if way.product == "dense":
             signal = events.to_raster(config.dtype) if raster is None else raster
-        # As in training, before the clock starts: input is read, and on a device all is moved there.
+        # As in training, the input is checked and everything moved to the device before the clock starts.
         solver = solvers.get(way.solver, way.neuron)
         self.signal = solver.to_device(checked.checked_input(signal))
         self.optimiser = Adam(checked.parameters, checked.learns, solver)
@@ -154,14 +130,11 @@ class GemmFloor:
         def drawn(*shape: int) -> NDArray[np.float32]:
             return rng.uniform(-1, 1, shape).astype(np.float32)
 
-        self.x = np.ascontiguousarray(raster, dtype=np.float32).reshape(-1, raster.shape[2])
+        x = np.ascontiguousarray(raster, dtype=np.float32).reshape(-1, raster.shape[2])
         self.w1, self.w2 = drawn(raster.shape[2], n_hidden), drawn(n_hidden, n_classes)
-        self.hidden, self.out = drawn(len(self.x), n_hidden), drawn(len(self.x), n_classes)
+        hidden, out = self.hidden, self.out = drawn(len(x), n_hidden), drawn(len(x), n_classes)
         self.n_threads = n_threads
-        self.factors = (
-            (self.x, self.w1), (self.hidden, self.w2),
-            (self.hidden.T, self.out), (self.out, self.w2.T), (self.x.T, self.hidden),
-        )  # fmt: skip
+        self.factors = (x, self.w1), (hidden, self.w2), (hidden.T, out), (out, self.w2.T), (x.T, hidden)
         self.results = [np.empty((len(a), b.shape[1]), np.float32) for a, b in self.factors]
 
     def __call__(self) -> float:

@@ -10,43 +10,29 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import solvers
-from ..errors import InputError, unknown_name
+from ..datasets import latency_log
+from ..errors import InputError
 from ..network import Network
 from ..parameters import NetworkConfig
+from ..reading import checked_name
 from ..spikes import SpikeEvents
+from ..training.recipes import RULES
 
 __all__ = ["RULES", "WORKLOADS", "Workload", "make_batch", "make_network", "median_peak", "workload"]
 
 
 @dataclass(frozen=True)
 class Workload:
-    """A network and the kind of input it is fed.
-
-    Parameters
-    ----------
-    name : str
-        After the data set whose shape and sparseness it has.
-    n_inputs, n_hidden, n_classes, n_steps, batch : int
-        Sizes.
-    latency : bool
-        Input of latency-coded images: about 45 % of the inputs spike, once each. Otherwise events anywhere.
-    n_events : int
-        Without `latency`: events per sample, about (of two in one cell one is dropped).
-    """
+    """A network and its input, with the shape and the sparseness of the data set of that name."""
 
     name: str
     n_inputs: int
     n_hidden: int
     n_classes: int
     n_steps: int
-    latency: bool = False
-    n_events: int = 0
+    latency: bool = False  # as of latency-coded images: about 45 % of the inputs spike, once each
+    n_events: int = 0  # without `latency`: about so many per sample, anywhere (a cell takes only one)
     batch: int = 128
-
-    @property
-    def shape(self) -> tuple[int, int, int]:
-        """(batch, n_steps, n_inputs)."""
-        return self.batch, self.n_steps, self.n_inputs
 
 
 WORKLOADS = {
@@ -58,24 +44,16 @@ WORKLOADS = {
     )
 }
 
-# What the two versions of the paper do in the backward pass and the readout.
-RULES: dict[str, dict[str, Any]] = {
-    "v1": {"gradient": "gated", "surrogate_scale": 100.0, "readout": "max", "learn_decay": False},
-    "v2": {"gradient": "straight-through", "surrogate_scale": 10.0, "readout": "sum", "learn_decay": True},
-}
-
 
 def workload(name: str, **sizes: Any) -> Workload:
     """The workload of that name, with the given sizes in place of its own.
 
     Examples
     --------
-    >>> workload("shd", batch=4).shape
-    (4, 500, 700)
+    >>> workload("shd", batch=4).batch
+    4
     """
-    if name not in WORKLOADS:
-        raise unknown_name("workload", name, WORKLOADS)
-    return replace(WORKLOADS[name], **sizes)
+    return replace(WORKLOADS[checked_name("workload", name, WORKLOADS)], **sizes)
 
 
 def make_batch(what: Workload, seed: int = 0) -> tuple[SpikeEvents, NDArray[np.int64]]:
@@ -83,37 +61,33 @@ def make_batch(what: Workload, seed: int = 0) -> tuple[SpikeEvents, NDArray[np.i
     rng = np.random.default_rng([seed, what.n_inputs, what.n_steps])
     labels = rng.integers(0, what.n_classes, what.batch)
     if what.latency:
-        # Bytes that spike within T under t = 20000 ln(p / (p - 0.2)), about 4000 / p (version 1's encoding).
+        # Bytes that spike within T: their time is about 4000 / p (version 1's encoding).
         darkest = min(255, math.ceil(4000 / what.n_steps) + 1)
-        p = rng.integers(darkest, 256, (what.batch, what.n_inputs))
-        times = np.minimum(np.rint(20000 * np.log(p / (p - 0.2))), what.n_steps - 1).astype(np.int64)
+        pixels = rng.integers(darkest, 256, (what.batch, what.n_inputs)).astype(np.uint8)
+        times = np.minimum(latency_log(pixels, what.n_steps), what.n_steps - 1)
         times[rng.random(times.shape) >= 0.45] = what.n_steps
         return SpikeEvents.from_spike_times(times, what.n_steps), labels
+    shape = what.batch, what.n_steps, what.n_inputs
     per_sample = what.n_steps * what.n_inputs
     drawn = rng.integers(0, per_sample, (what.batch, what.n_events))
     cells = np.unique(drawn + per_sample * np.arange(what.batch)[:, None])
-    rows = cells // what.n_inputs
-    indptr = np.zeros(what.batch * what.n_steps + 1, dtype=np.int64)
-    np.cumsum(np.bincount(rows, minlength=len(indptr) - 1), out=indptr[1:])
-    return SpikeEvents(indptr, (cells % what.n_inputs).astype(np.int32), what.n_steps, what.n_inputs), labels
+    sample, step, neuron = np.unravel_index(cells, shape)
+    return SpikeEvents.from_lists(sample, step, neuron, shape), labels
 
 
-def make_network(
-    what: Workload, rule: str, neuron: str, events: SpikeEvents, *, seed: int = 0, dtype: str = "float32"
-) -> Network:
-    """Network of a workload, weights scaled so that half of all (sample, neuron) pairs fire.
+def make_network(what: Workload, rule: str, neuron: str, events: SpikeEvents) -> Network:
+    """Network of a workload, with weights scaled so that half of all (sample, neuron) pairs fire.
 
-    Biases are zero, so the potential is proportional to the weights: dividing them by the median over all
-    pairs of the largest potential puts the threshold at that median. Up to its first spike the conventional
+    Biases are zero, so the potential is proportional to the weights. Dividing the weights by the median over all
+    pairs of the largest potential puts the threshold at that median. Up to its first spike a neuron of the conventional
     layer has the same potential, so the share is the same there.
     """
-    if rule not in RULES:
-        raise unknown_name("rule", rule, RULES)
+    rules = RULES[checked_name("rule", rule, RULES)]
     sizes = (what.n_inputs, what.n_hidden, what.n_classes)
-    # A sum over hundreds of steps would saturate the softmax, and subnormal gradients be timed.
-    logit_scale = 1 / what.n_steps if RULES[rule]["readout"] == "sum" else 1.0
-    config = NetworkConfig(sizes=sizes, neuron=neuron, dtype=dtype, logit_scale=logit_scale, **RULES[rule])
-    network = Network.random(config, seed)
+    # A sum over hundreds of steps would saturate the softmax, and subnormal gradients would be timed.
+    logit_scale = 1 / what.n_steps if rules["readout"] == "sum" else 1.0
+    config = NetworkConfig(sizes=sizes, neuron=neuron, logit_scale=logit_scale, **rules)
+    network = Network.random(config, seed=0)
     weight, bias, decay = (network.parameters[f"hidden1.{part}"] for part in ("weight", "bias", "decay"))
     median = median_peak(events, weight, bias, decay)
     if median <= 0:

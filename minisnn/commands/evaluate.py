@@ -24,9 +24,8 @@ PACKAGES = (
 
 def add_evaluate_parser(subparsers: Any) -> None:
     """Add the command ``evaluate`` to the subparsers of an argparse parser."""
-    command = subparsers.add_parser(
-        "evaluate", help="accuracy and spikes of a trained network on the test part"
-    )
+    text = "accuracy and spikes of a trained network on the test part"
+    command = subparsers.add_parser("evaluate", help=text)
     command.add_argument("run_dir", type=Path, help="run folder of minisnn train")
     add_data_dir(command.add_argument)
     command.add_argument("--solver", help="solver to use (default: the one of the run)")
@@ -43,7 +42,6 @@ def add_doctor_parser(subparsers: Any) -> None:
 
 
 def _evaluate(args: argparse.Namespace) -> int:
-
     run = RunFolder.open(args.run_dir)
     experiment = Experiment.from_json(run.config(), run.path)
     if experiment.series is not None:
@@ -51,24 +49,22 @@ def _evaluate(args: argparse.Namespace) -> int:
         raise DataError(
             f"{run.path} holds several trainings: give one of them, {folders or 'none has begun'}"
         )
-    network = run.network()
-    data = experiment.load_data(args.data_dir)
+    network, epoch = run.network(), run.chosen_epoch()
+    test = experiment.load_data(args.data_dir).test
     solver = args.solver or experiment.training.solver
-    result = evaluate(network, data.test, solver=solver)
-    values = {"dataset": experiment.dataset, "n_samples": len(data.test), "solver": solver}
-    values |= {"epoch": run.chosen_epoch()} | asdict(result)
+    result = evaluate(network, test, solver=solver)
+    values = {"dataset": experiment.dataset, "n_samples": len(test), "solver": solver, "epoch": epoch}
+    values |= asdict(result)
     values |= {k: getattr(result, k) for k in ("spikes_per_sample", "silent_neurons", "always_firing")}
     write_json(args.json, values)
     print(
-        f"{experiment.dataset}: test accuracy {100 * result.accuracy:.2f} % of {len(data.test)} samples, "
-        f"after epoch {run.chosen_epoch()}, loss {result.loss:.4f}, "
-        f"{result.spikes_per_sample:.1f} hidden spikes a sample"
+        f"{experiment.dataset}: test accuracy {100 * result.accuracy:.2f} % of {len(test)} samples, after epoch "
+        f"{epoch}, loss {result.loss:.4f}, {result.spikes_per_sample:.1f} hidden spikes a sample"
     )
     return 0
 
 
 def _doctor(args: argparse.Namespace) -> int:
-
     versions: dict[str, str | None] = {"minisnn": __version__, "python": platform.python_version()}
     for package in PACKAGES:
         try:
@@ -76,19 +72,16 @@ def _doctor(args: argparse.Namespace) -> int:
         except metadata.PackageNotFoundError:
             versions[package] = None
     reasons = {name: solvers.why_unavailable(name) for name in solvers.ALL}
-    found: dict[str, str] = {"yin-yang": "generated, needs no files"}
-    for name in datasets.NAMES:
-        if name not in found:
-            try:
-                found[name] = str(datasets.find(name, args.data_dir))
-            except (InputError, OSError) as error:
-                found[name] = f"not found: {one_line(error)}"
+    found = {"yin-yang": "generated, needs no files"}
+    for name in datasets.NAMES[1:]:  # all but yin-yang
+        try:
+            found[name] = str(datasets.find(name, args.data_dir))
+        except (InputError, OSError) as error:
+            found[name] = f"not found: {one_line(error)}"
     for name, version in versions.items():
         print(f"{name:20s} {version or 'not installed'}")
     for name, reason in reasons.items():
-        print(
-            f"solver {name:18s} {'usable for ' + ', '.join(solvers.ALL[name][1]) if reason is None else reason}"
-        )
+        print(f"solver {name:18s} {reason or 'usable for ' + ', '.join(solvers.ALL[name][1])}")
     print(f"{'compiled code':25s} {_compiled_code()}")
     for name, place in found.items():
         print(f"data {name:15s} {place}")
@@ -97,10 +90,10 @@ def _doctor(args: argparse.Namespace) -> int:
 
 
 def _compiled_code() -> str:
-    """Where the compiled solvers keep their code, or why they do not."""
+    """The folder in which the compiled solvers keep their code, or the reason why they do not."""
     try:
         from ..solvers.compiled.jit import cache_folder
-    except Exception as error:  # Numba has its own ways to fail; the solvers' lines say the same
+    except Exception as error:  # any fault of Numba's import; the lines of the solvers name it too
         return f"none: {one_line(error)}"
     nowhere = "kept nowhere, so that every run compiles: set NUMBA_CACHE_DIR to a folder that can be written"
     return cache_folder() or nowhere

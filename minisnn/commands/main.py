@@ -21,7 +21,7 @@ from ..streams import lasting_streams, say
 
 __all__ = ["main"]
 
-# Options of all commands that name what is written.
+# Options of all commands that name folders and files to be written.
 FOLDERS, FILES = ("out", "plot", "save"), ("json",)
 
 
@@ -30,7 +30,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     with lasting_streams() as output:
         code = _run(argv)
         output.flush()
-        # Whoever closes a stream wants no more of it; anything else lost a result.
+        # A reader that closes the stream wants no more of it; any other fault lost a result.
         if isinstance(output.fault, OSError) and not isinstance(output.fault, BrokenPipeError):
             say(f"minisnn: error: standard output: {output.fault.strerror}")
             code = code or 2
@@ -63,7 +63,7 @@ def _run(argv: Sequence[str] | None) -> int:
 
 
 def _look_at_outputs(args: argparse.Namespace) -> None:
-    """Raise now what would keep a result from being written in the end."""
+    """Raise now any error that would keep a result from being written in the end."""
     folders = [checked_folder(path) for name in FOLDERS if (path := getattr(args, name, None)) is not None]
     for name in FILES:
         path = getattr(args, name, None)
@@ -75,7 +75,7 @@ def _look_at_outputs(args: argparse.Namespace) -> None:
 
 
 def _report_fault(error: BaseException) -> None:
-    """Say in one line that minisnn is at fault, and where the traceback is."""
+    """Name the fault of minisnn in one line, with the file of its traceback."""
     line = (
         f"minisnn: this is a fault of minisnn {__version__}, not of its use: {type(error).__name__}: {error}"
     )
@@ -101,7 +101,7 @@ class _Parser(argparse.ArgumentParser):
 
 
 def _parser() -> argparse.ArgumentParser:
-    # Imported here, so that an interruption or a fault meanwhile ends as everywhere else.
+    # Imported here, so that an interruption or a fault during the import ends as everywhere else.
     from .bench import add_bench_parser
     from .check import add_check_parser, add_vectors_parser
     from .evaluate import add_doctor_parser, add_evaluate_parser
@@ -111,11 +111,9 @@ def _parser() -> argparse.ArgumentParser:
     parser = _Parser(prog="minisnn", description=__doc__.split("\n")[0] if __doc__ else None)
     parser.add_argument("--version", action="version", version=f"minisnn {__version__}")
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND", parser_class=_Parser)
-    add_train_parser(commands)
-    add_evaluate_parser(commands)
-    add_reproduce_parser(commands)
-    add_bench_parser(commands)
-    add_check_parser(commands)
-    add_vectors_parser(commands)
-    add_doctor_parser(commands)
+    for add in (
+        add_train_parser, add_evaluate_parser, add_reproduce_parser, add_bench_parser, add_check_parser,
+        add_vectors_parser, add_doctor_parser,
+    ):  # fmt: skip
+        add(commands)
     return parser

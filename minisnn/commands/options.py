@@ -1,4 +1,4 @@
-"""Options made from what they are options of: names, types and help stand once, in its signature and docstring."""
+"""Options of commands. Names, types and help of many stand once, in a signature and its docstring."""
 
 from __future__ import annotations
 
@@ -11,9 +11,15 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
+from ..errors import InputError, import_extra
 from ..files import write_text
+from ..streams import say
 
-__all__ = ["add_data_dir", "add_json", "add_options", "given", "write_json"]
+__all__ = ["FOLDER", "WHOLE", "add_data_dir", "add_json", "add_options", "draw", "given", "write_json"]
+
+# Options that take a whole number, or a folder.
+WHOLE: dict[str, Any] = {"type": int, "metavar": "N"}
+FOLDER: dict[str, Any] = {"type": Path, "metavar": "DIR"}
 
 
 def add_options(
@@ -21,7 +27,7 @@ def add_options(
 ) -> None:
     """Add an option for every parameter of a function or dataclass; it is None if it was not given.
 
-    `defaults` has the help say what the parameter is then.
+    With `defaults`, its help names the parameter's default.
     """
     texts, hints = _described(source), typing.get_type_hints(source)
     for name, parameter in inspect.signature(source).parameters.items():
@@ -46,13 +52,13 @@ def add_options(
 def given(
     args: argparse.Namespace, source: Callable[..., Any], leave_out: Iterable[str] = ()
 ) -> dict[str, Any]:
-    """What was given for the parameters of `source`."""
+    """The options that were given for parameters of `source`."""
     names = set(inspect.signature(source).parameters) - set(leave_out)
     return {name: value for name, value in vars(args).items() if name in names and value is not None}
 
 
 def _described(source: Callable[..., Any]) -> dict[str, tuple[str | None, str]]:
-    """What the docstring says of every parameter: its choices, if they are listed, and a line that argparse takes."""
+    """Of every documented parameter its choices, if they are listed, and its text as a line that argparse takes."""
     section = re.search(r"\nParameters\n-+\n(.*?)(\n\n[A-Z]\w+\n---|\Z)", inspect.getdoc(source) or "", re.S)
     texts: dict[str, tuple[str | None, str]] = {}
     for names, kind, text in re.findall(
@@ -65,17 +71,12 @@ def _described(source: Callable[..., Any]) -> dict[str, tuple[str | None, str]]:
 
 
 def add_data_dir(add: Callable[..., Any]) -> None:
-    """Add the option that says where data sets are."""
-    add(
-        "--data-dir",
-        type=Path,
-        metavar="DIR",
-        help="folder of the data set, or its parent (default: MINISNN_DATA)",
-    )
+    """Add the option that names the folder of the data sets."""
+    add("--data-dir", **FOLDER, help="folder of the data set, or its parent (default: MINISNN_DATA)")
 
 
 def add_json(add: Callable[..., Any]) -> None:
-    """Add the option that has the result written to a file."""
+    """Add the option that names a file for the result."""
     add("--json", type=Path, metavar="FILE", help="write the result as JSON")
 
 
@@ -83,3 +84,14 @@ def write_json(path: Path | None, value: Any) -> None:
     """Write `value` as JSON, if a path is given."""
     if path is not None:
         write_text(path, json.dumps(value, indent=2) + "\n")
+
+
+def draw(module: str, pictures: Callable[[Any], Iterable[Path]]) -> None:
+    """Draw pictures with a module of minisnn and name the files; if matplotlib is missing, one line says so."""
+    try:
+        plotting = import_extra(module, "matplotlib", "plot")
+    except InputError as error:
+        say(f"no pictures: {error}")
+        return
+    for path in pictures(plotting):
+        print(f"picture {path}")

@@ -6,21 +6,20 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from ..errors import InputError, import_extra, unknown_name
+from ..datasets import NAMES
 from ..files import checked_folder, write_text
-from ..reading import checked_count
-from ..reproduce.comparison import NEURONS, Budget, compare
+from ..reading import checked_count, checked_name
+from ..reproduce.comparison import NEURONS, Budget, Comparison, compare
 from ..reproduce.report import table
 from ..solvers.settings import settings
 from ..streams import say
 from ..training import RunFolder
 from ..training.experiment import Experiment
 from ..training.recipes import RECIPES, TRADES, published_recipes
-from .options import add_data_dir, add_json, add_options, given, write_json
+from .options import FOLDER, WHOLE, add_data_dir, add_json, add_options, draw, given, write_json
 
 __all__ = ["add_reproduce_parser"]
 
-DATASETS = ("yin-yang", "mnist", "fashion-mnist", "nmnist", "shd")
 QUICK = {"epochs": 2, "train_samples": 1000, "test_samples": 500, "hidden": 100}
 
 
@@ -34,19 +33,15 @@ def add_reproduce_parser(subparsers: Any) -> argparse.ArgumentParser:
         "Called again with the same --out, it goes on where it stopped.",
     )
     add = parser.add_argument
-    add("dataset", help=f"one of {', '.join(DATASETS)}")
+    add("dataset", help=f"one of {', '.join(NAMES)}")
     add("--quick", action="store_true", help="a minute's budget: shows that it works, reproduces nothing")
-    add(
-        "--recipes",
-        nargs="+",
-        metavar="R",
-        help="of v1, v2 (the paper's), best, and trade (spikes against accuracy); default: all there are",
-    )
+    names = "v1, v2 (the paper's), best, and trade (spikes against accuracy); default: all there are"
+    add("--recipes", nargs="+", metavar="R", help=f"of {names}")
     add_options(parser, Budget, leave_out=())
     add_data_dir(add)
-    add("--out", type=Path, metavar="DIR", help="folder of runs and results (default reproduce/<dataset>)")
+    add("--out", **FOLDER, help="folder of runs and results (default reproduce/<dataset>)")
     add_json(add)
-    add("--threads", type=int, metavar="N", help="threads of the compiled solvers")
+    add("--threads", **WHOLE, help="threads of the compiled solvers")
     add("--quiet", action="store_true", help="print the table only")
     parser.set_defaults(run=_run)
     return parser
@@ -54,29 +49,29 @@ def add_reproduce_parser(subparsers: Any) -> argparse.ArgumentParser:
 
 def _run(args: argparse.Namespace) -> int:
     """Train, time, print, write, draw; returns the exit code."""
-    if args.dataset not in DATASETS:
-        raise unknown_name("data set", args.dataset, DATASETS)
+    checked_name("data set", args.dataset, NAMES)
     recipes = published_recipes(args.dataset) | {"best": RECIPES[args.dataset]}
     if args.dataset in TRADES:
         recipes["trade"] = TRADES[args.dataset]
     chosen = args.recipes or list(recipes)
     for name in chosen:
-        if name not in recipes:
-            raise unknown_name(f"recipe for {args.dataset}", name, recipes)
+        checked_name(f"recipe for {args.dataset}", name, recipes)
     asked = given(args, Budget)
     for name in ("seeds", "epochs", "hidden"):
         if name in asked:
             checked_count(f"--{name}", asked[name], low=1)
     if asked.get("folds"):
         checked_count("--folds", asked["folds"], low=2)
-    budget = Budget(**((_quick(args.dataset) if args.quick else {}) | asked))
+    if args.quick:
+        # The recordings of a quick run may be only a part of the data set.
+        few = {"train_samples": 200, "test_samples": 50} if args.dataset in ("nmnist", "shd") else {}
+        asked = QUICK | few | asked
+    budget = Budget(**asked)
     out = args.out or checked_folder(Path("reproduce") / (args.dataset + ("-quick" if args.quick else "")))
-    comparisons = []
     how = {"data_dir": args.data_dir, "quiet": args.quiet}
     try:
         with settings(n_threads=args.threads):
-            for name in chosen:
-                comparisons.append(compare(args.dataset, name, recipes[name], budget, out, **how))
+            comparisons = [compare(args.dataset, name, recipes[name], budget, out, **how) for name in chosen]
     except KeyboardInterrupt:
         say(f"minisnn: interrupted; what is finished is in {out} (go on with the same command)")
         return 130
@@ -84,11 +79,8 @@ def _run(args: argparse.Namespace) -> int:
     if args.quick:
         text = f"--quick: this shows that it works; it reproduces nothing\n{text}"
     print(text)
-    result = {
-        "dataset": args.dataset,
-        "quick": args.quick,
-        "comparisons": [one.to_json() for one in comparisons],
-    }
+    result: dict[str, Any] = {"dataset": args.dataset, "quick": args.quick}
+    result["comparisons"] = [one.to_json() for one in comparisons]
     out.mkdir(parents=True, exist_ok=True)
     write_text(out / "table.txt", text + "\n")
     for path in (out / "result.json", args.json):
@@ -97,25 +89,18 @@ def _run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _quick(dataset: str) -> dict[str, int]:
-    """The budget of ``--quick``, within what there is of the recordings."""
-    return QUICK if dataset not in ("nmnist", "shd") else QUICK | {"train_samples": 200, "test_samples": 50}
+def _draw(comparisons: list[Comparison], out: Path, data_dir: Path | None) -> None:
+    """The paper's figures, and both networks of every recipe with one sample."""
 
+    def pictures(module: Any) -> list[Path]:
+        snapshots = {}
+        for one in comparisons:
+            if one.outcomes is not None:
+                runs = {neuron: RunFolder.open(one.outcomes[neuron][0]["run_dir"]) for neuron in NEURONS}
+                run = runs["single-spike"]
+                data = Experiment.from_json(run.config(), run.path).load_data(data_dir)
+                snapshots[one.recipe] = ({neuron: run.network() for neuron, run in runs.items()}, data)
+        paths: list[Path] = module.write_all(comparisons, snapshots, out)
+        return paths
 
-def _draw(comparisons: list[Any], out: Path, data_dir: Path | None) -> None:
-    """Figures, where matplotlib is installed."""
-    try:
-        pictures = import_extra("minisnn.reproduce.pictures", "matplotlib", "plot")
-    except InputError as error:
-        say(f"no pictures: {error}")
-        return
-    snapshots = {}
-    for one in comparisons:
-        if one.outcomes is None:
-            continue
-        runs = {neuron: RunFolder.open(one.outcomes[neuron][0]["run_dir"]) for neuron in NEURONS}
-        run = runs["single-spike"]
-        data = Experiment.from_json(run.config(), run.path).load_data(data_dir)
-        snapshots[one.recipe] = ({neuron: run.network() for neuron, run in runs.items()}, data)
-    for path in pictures.write_all(comparisons, snapshots, out):
-        print(f"picture {path}")
+    draw("minisnn.reproduce.pictures", pictures)

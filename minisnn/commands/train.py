@@ -1,25 +1,24 @@
-"""The command ``minisnn train``: options, recipe, and what is printed and written in the end."""
+"""The command ``minisnn train``: options, recipe, and the printed and written results."""
 
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 from typing import Any
 
 from .. import datasets, solvers
-from ..errors import InputError, import_extra, unknown_name
+from ..errors import InputError
 from ..parameters import NetworkConfig
-from ..reading import checked_count
+from ..reading import checked_count, checked_name
 from ..solvers.settings import settings
 from ..streams import say
 from ..training import RunFolder, TrainingConfig
-from ..training.experiment import Experiment, outcome, run_all, table
+from ..training.experiment import Experiment, moments, outcome, run_all, table
 from ..training.recipes import RECIPES, default_solver
-from .options import add_data_dir, add_json, add_options, given, write_json
+from .options import FOLDER, WHOLE, add_data_dir, add_json, add_options, draw, given, write_json
 
 __all__ = ["add_train_parser"]
 
-# Options that change nothing about a run, so that they may go with --resume.
+# Options that change nothing about a run, so that --resume takes them.
 _ANY_TIME = {"run", "resume", "data_dir", "threads", "json", "quiet"}
 
 
@@ -47,33 +46,17 @@ def add_train_parser(subparsers: Any) -> argparse.ArgumentParser:
     add = group.add_argument
     add(
         "--validation",
-        type=int,
-        metavar="N",
+        **WHOLE,
         help="hold N training samples out and end with the epoch that is best on them",
     )
     add("--folds", type=int, metavar="K", help="K trainings, each validated on another K-th of the samples")
-    add("--seeds", type=int, default=1, metavar="N", help="N trainings, with seeds from --seed on")
+    add("--seeds", **WHOLE, default=1, help="N trainings, with seeds from --seed on")
 
     add = parser.add_argument_group("how and where").add_argument
-    add(
-        "--threads",
-        type=int,
-        metavar="N",
-        help="threads of the compiled solvers; changes no bit of the result",
-    )
+    add("--threads", **WHOLE, help="threads of the compiled solvers; changes no bit of the result")
     add("--product", choices=("auto", "events", "dense"), help="products with spikes by events or by BLAS")
-    add(
-        "--out",
-        type=Path,
-        metavar="DIR",
-        help="run folder, must be new (default runs/<dataset>-<date>-<number>)",
-    )
-    add(
-        "--resume",
-        type=Path,
-        metavar="RUN_DIR",
-        help="go on with an interrupted run or series, to the same bits",
-    )
+    add("--out", **FOLDER, help="run folder, must be new (default runs/<dataset>-<date>-<number>)")
+    add("--resume", **FOLDER, help="go on with an interrupted run or series in its folder, to the same bits")
     add_json(add)
     add("--quiet", action="store_true", help="print the last line only")
     parser.set_defaults(run=_run)
@@ -93,7 +76,7 @@ def _run(args: argparse.Namespace) -> int:
     with _settings(experiment, args.threads):
         data = experiment.load_data(args.data_dir)
         if args.resume is None:
-            # What does not fit the data is said before a folder is made.
+            # An experiment that does not fit the data is refused before a folder is made.
             experiment = experiment.fitted(data, _held_out(args, len(data.train)))
             root = RunFolder.create(experiment.to_json(), args.out, experiment.dataset)
         try:
@@ -101,55 +84,53 @@ def _run(args: argparse.Namespace) -> int:
         except KeyboardInterrupt:
             finished = f"{root.finished_epochs()} finished epochs are"
             safe = finished if experiment.series is None else "what is finished is"
-            say(
-                f"minisnn: interrupted; {safe} in {root.path} (go on with: minisnn train --resume {root.path})"
-            )
+            advice = f"go on with: minisnn train --resume {root.path}"
+            say(f"minisnn: interrupted; {safe} in {root.path} ({advice})")
             return 130
-    result = outcome(outcomes, experiment)
-    write_json(args.json, result)
+    write_json(args.json, outcome(outcomes, experiment))
     if not args.quiet:
         print(table(outcomes))
-    print(f"{_last_line(result, len(data.test))}, run folder {root.path}")
+    last = _last_line(outcomes, experiment.series is not None, len(data.test))
+    print(f"{last}, run folder {root.path}")
     if experiment.series is None:
         _draw(root, data)
     return 0
 
 
-def _last_line(result: dict[str, Any], n_test: int) -> str:
+def _last_line(outcomes: list[dict[str, Any]], is_series: bool, n_test: int) -> str:
     """The result in a line, of one training or of a series."""
-    series = "runs" in result
+    first = outcomes[0]
+    means: dict[str, Any] = moments(outcomes)
+    validated = first["validation_accuracy"] is not None
 
     def quantity(key: str, factor: int, digits: int) -> str:
-        mean, sd = (result[f"{key}_mean"], result[f"{key}_sd"]) if series else (result[key], None)
+        mean, sd = means[key]
         return f"{factor * mean:.{digits}f}" + ("" if sd is None else f" +- {factor * sd:.{digits}f}")
 
-    parts = [f"{result['dataset']}: test accuracy {quantity('test_accuracy', 100, 2)} % of {n_test} samples"]
-    if result["validation_accuracy_mean" if series else "validation_accuracy"] is not None:
+    parts = [f"{first['dataset']}: test accuracy {quantity('test_accuracy', 100, 2)} % of {n_test} samples"]
+    if validated:
         parts.append(f"validation {quantity('validation_accuracy', 100, 2)} %")
     parts.append(f"{quantity('spikes_per_sample', 1, 1)} hidden spikes a sample")
     parts.append(f"{quantity('seconds_per_epoch', 1, 2)} s an epoch")
-    if series:
-        parts.append(f"mean +- s.d. of {len(result['runs'])} trainings")
-    elif result["validation_accuracy"] is not None:
-        parts.append(f"epoch {result['chosen_epoch']} of {len(result['epochs'])}")
+    if is_series:
+        parts.append(f"mean +- s.d. of {len(outcomes)} trainings")
+    elif validated:
+        parts.append(f"epoch {first['chosen_epoch']} of {len(first['epochs'])}")
     return ", ".join(parts)
 
 
 def _refuse_changes(args: argparse.Namespace) -> None:
-    """A run goes on as it began: name the options that would change it."""
-    defaults = vars(add_train_parser(argparse.ArgumentParser().add_subparsers()).parse_args([]))
-    changed = [
-        name for name, value in vars(args).items() if name not in _ANY_TIME and value != defaults[name]
-    ]
-    if changed:
-        options = ", ".join("--" + name.replace("_", "-") for name in changed)
+    """Refuse options that would change a run that goes on, by name."""
+    usual = add_train_parser(argparse.ArgumentParser().add_subparsers()).parse_args([])
+    changed = [name for name, value in vars(args).items() if value != getattr(usual, name)]
+    options = ", ".join("--" + name.replace("_", "-") for name in changed if name not in _ANY_TIME)
+    if options:
         raise InputError(f"--resume goes on with the run as it is; it takes no {options}")
 
 
 def _experiment(args: argparse.Namespace) -> Experiment:
-    """What is to be done, from the recipe of the data set and the options given."""
-    if args.dataset not in RECIPES:
-        raise unknown_name("data set", args.dataset, datasets.NAMES)
+    """The experiment of the data set's recipe and the given options."""
+    checked_name("data set", args.dataset, datasets.NAMES)
     checked_count("--seeds", args.seeds, low=1)
     if args.folds is not None:
         checked_count("--folds", args.folds, low=2)
@@ -179,22 +160,17 @@ def _held_out(args: argparse.Namespace, n_train: int) -> int:
 
 
 def _settings(experiment: Experiment, threads: int | None) -> Any:
-    """The settings of the experiment's solver, or the error that says which it does not have."""
+    """The settings of the experiment's solver, or the error that names those it does not have."""
     name, product = experiment.training.solver, experiment.product
     module = solvers.get(name, experiment.network.neuron)
     if threads is not None and not module.has_threads:
-        module.set_threads(threads)  # which says why not
+        module.set_threads(threads)  # raises the error
     if product != "auto" and not name.startswith("numba"):
         raise InputError(f"--product is for the compiled solvers, got {name!r}")
     return settings(None if product == "auto" else product, threads)
 
 
 def _draw(run: RunFolder, data: datasets.Dataset) -> None:
-    """Pictures of the run, where matplotlib is installed."""
-    try:
-        plotting = import_extra("minisnn.training.plotting", "matplotlib", "plot")
-    except InputError as error:
-        say(f"no pictures: {error}")
-        return
-    for path in plotting.draw_run(run.path, run.metrics(), run.network(), data):
-        print(f"picture {path}")
+    """Pictures of the run."""
+    what = run.path, run.metrics(), run.network(), data
+    draw("minisnn.training.plotting", lambda plotting: plotting.draw_run(*what))

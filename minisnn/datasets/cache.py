@@ -1,8 +1,8 @@
 """Encoded recordings kept on disk, so that a data set is binned once.
 
-A file of the cache is named by a digest of everything its content depends on: the parameters of the encoding,
-and name, size and time of last change of every file that was read (their content would take as long to digest
-as to encode). The same text stands in the file, so that a digest that two share is noticed.
+The name of a cache file is a digest of everything that its content depends on: the parameters of the encoding, and
+name, size and time of last change of every file that was read. (Digesting the content of these files would take as
+long as encoding them.) The digested text also stands in the cache file, so that two texts with one digest are noticed.
 """
 
 from __future__ import annotations
@@ -28,12 +28,11 @@ _FORMAT = 2  # 2: recordings outside the steps are refused, overflows are read
 
 
 def cache_folder() -> Path | None:
-    """Where downloads and encoded data sets are kept: ``MINISNN_CACHE``, or ``minisnn`` in the user's cache.
+    """The folder of downloads and encoded data sets: ``MINISNN_CACHE``, or ``minisnn`` in the user's cache.
 
     None if neither is known, as for a user without a home.
     """
-    given = os.environ.get("MINISNN_CACHE")
-    if given:
+    if given := os.environ.get("MINISNN_CACHE"):
         return Path(given)
     try:
         return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "minisnn"
@@ -42,29 +41,13 @@ def cache_folder() -> Path | None:
 
 
 def cached(
-    name: str,
-    parameters: Mapping[str, Any],
-    files: Sequence[Path],
-    make: Callable[[], EventSamples],
+    name: str, parameters: Mapping[str, Any], files: Sequence[Path], make: Callable[[], EventSamples]
 ) -> EventSamples:
-    """Samples from the cache, or made and put there.
+    """Samples from the cache, or else made by `make` and put there.
 
-    Parameters
-    ----------
-    name : str
-        Of the data set and part; begins the file's name.
-    parameters : mapping
-        Everything else the samples depend on; numbers and strings.
-    files : sequence of Path
-        What `make` reads.
-    make : callable
-        Makes the samples.
-
-    Returns
-    -------
-    samples : EventSamples
-        A file of the cache that cannot be read is made anew, with a warning; a cache that is not there or
-        cannot be written is done without.
+    `name`, of the data set and part, begins the file's name. `parameters`, numbers and strings, are everything that the
+    samples depend on apart from the `files` that `make` reads. If a cache file cannot be read, it is made anew, with a
+    warning; if there is no cache or it cannot be written, the samples are not kept.
     """
     folder = cache_folder()
     if folder is None:
@@ -72,7 +55,7 @@ def cached(
     stamps = [(str(path.resolve()), path.stat().st_size, path.stat().st_mtime_ns) for path in files]
     key = json.dumps([_FORMAT, name, dict(parameters), stamps], sort_keys=True, default=repr)
     place = folder / "encoded" / f"{name}-{hashlib.sha256(key.encode()).hexdigest()[:32]}.npz"
-    if os.path.exists(place):  # unlike Path.exists, False where the folder may not be searched
+    if os.path.exists(place):  # unlike Path.exists, False if the folder may not be searched
         try:
             return _read(place, key)
         except InputError as error:
@@ -104,10 +87,9 @@ def _read(place: Path, key: str) -> EventSamples:
     shape = arrays["shape"]
     if shape.shape != (3,) or shape.dtype.kind not in "iu":
         raise DataError(f"{place}: shape must be three integers, got {shape.dtype} of shape {shape.shape}")
+    n_steps, n_neurons, counts = shape.tolist()
     try:
-        spikes = SpikeEvents(
-            arrays["indptr"], arrays["indices"], int(shape[0]), int(shape[1]), bool(shape[2])
-        )
+        spikes = SpikeEvents(arrays["indptr"], arrays["indices"], n_steps, n_neurons, bool(counts))
         return EventSamples(spikes, arrays["labels"])
     except InputError as error:
         raise DataError(f"{place} is damaged: {error}") from None

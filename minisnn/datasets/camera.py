@@ -1,4 +1,4 @@
-"""Recordings of an event camera, moved at random within the sensor's field of view for training."""
+"""Recordings of an event camera, moved a little at random for training."""
 
 from __future__ import annotations
 
@@ -14,27 +14,16 @@ from .samples import EventSamples
 
 __all__ = ["CameraSamples", "shift_events"]
 
-# Pixels by which a recording is moved at most along each axis.
-_REACH = 2
+_REACH = 2  # pixels by which a recording is moved at most along each axis
 
 
 def shift_events(
     spikes: SpikeEvents, width: int, height: int, right: NDArray[np.int64], down: NDArray[np.int64]
 ) -> SpikeEvents:
-    """Move the events of every sample on the sensor; those that leave it are lost.
+    """Move the events of every sample on the sensor; events that leave it are lost.
 
-    Parameters
-    ----------
-    spikes : SpikeEvents
-        Of a sensor of ``width * height`` pixels, one polarity after the other.
-    width, height : int
-        Of the sensor.
-    right, down : (B,) int64
-        Pixels by which each sample is moved.
-
-    Returns
-    -------
-    moved : SpikeEvents
+    The inputs are the ``width * height`` pixels, one polarity after the other; `right` and `down`, (B,), are the pixels
+    by which each sample is moved.
 
     Examples
     --------
@@ -55,20 +44,7 @@ def shift_events(
 
 
 class CameraSamples:
-    """Recordings of a camera that are moved by up to two pixels along each axis where `batch` gets random numbers.
-
-    Parameters
-    ----------
-    samples : EventSamples
-        The recordings.
-    width, height : int
-        Of the sensor.
-
-    Raises
-    ------
-    InputError
-        If the events do not fit the sensor.
-    """
+    """Recordings of a sensor of ``width * height`` pixels; training moves each by up to two pixels along each axis."""
 
     def __init__(self, samples: EventSamples, width: int, height: int) -> None:
         width, height = checked_count("width", width, low=1), checked_count("height", height, low=1)
@@ -84,7 +60,7 @@ class CameraSamples:
         return len(self.samples)
 
     def batch(self, indices: NDArray[np.integer[Any]], rng: np.random.Generator | None = None) -> SpikeEvents:
-        """Events of the recordings with these numbers; with `rng` each is moved at random."""
+        """Events of the recordings with these numbers; if there is an `rng`, each is moved at random."""
         spikes = self.samples.batch(indices)
         if rng is None:
             return spikes

@@ -1,4 +1,4 @@
-"""From intensities to spike times, as the paper does it, and from time series to events at threshold crossings."""
+"""From intensities to spike times, as in the paper, and from time series to events at threshold crossings."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import InputError, unknown_name
-from ..reading import checked_count, read_array
+from ..errors import InputError
+from ..reading import checked_count, checked_name, read_array
 from ..spikes import LARGEST, SpikeEvents
 
 __all__ = ["ENCODINGS", "latency_linear", "latency_log", "pixel_times", "threshold_crossings"]
@@ -50,7 +50,7 @@ def latency_linear(intensity: NDArray[np.floating[Any]], n_steps: int) -> NDArra
 def latency_log(pixels: NDArray[np.uint8], n_steps: int) -> NDArray[np.int32]:
     """Encode bytes as the charging time of a leaky neuron, ``t = round(20000 ln(p / (p - 0.2)))`` (version 1).
 
-    That is about ``4000 / p``. A pixel fires if its time is below T; pixels of value 0 never do.
+    The time is about ``4000 / p``. A pixel fires if its time is below T; pixels of value 0 never fire.
 
     Parameters
     ----------
@@ -99,11 +99,10 @@ def pixel_times(pixels: NDArray[np.uint8], n_steps: int, encoding: str) -> NDArr
     >>> [pixel_times(pixels, 100, name).tolist() for name in ("linear", "sparse", "log")]
     [[0, 60, 99], [0, 60, 100], [16, 40, 100]]
     """
-    if encoding not in ENCODINGS:
-        raise unknown_name("encoding", encoding, ENCODINGS)
-    n_steps = checked_count("n_steps", n_steps, low=1, high=LARGEST)
+    encoding = checked_name("encoding", encoding, ENCODINGS)
     if encoding == "log":
         return latency_log(pixels, n_steps)
+    n_steps = checked_count("n_steps", n_steps, low=1, high=LARGEST)
     table = latency_linear(np.arange(256) / 255, n_steps)
     if encoding == "sparse":
         table[0] = n_steps
@@ -123,7 +122,7 @@ def threshold_crossings(series: NDArray[Any], thresholds: NDArray[Any]) -> Spike
     series : (B, T, C) integer or float
         T values of C channels for each of B samples, in any unit.
     thresholds : (K,) or (C, K), integer or float
-        The same for all channels, or those of every channel; in the unit of `series`.
+        The same thresholds for all channels, or a row for each channel; in the unit of `series`.
 
     Returns
     -------
@@ -154,7 +153,7 @@ def threshold_crossings(series: NDArray[Any], thresholds: NDArray[Any]) -> Spike
         )
     thresholds = np.broadcast_to(thresholds, (channels, thresholds.shape[-1]))
     found = []
-    # A threshold at a time: scratch stays as large as the series.
+    # One threshold at a time, so that temporary arrays are no larger than the series.
     for k in range(thresholds.shape[1]):
         above = series > thresholds[:, k]
         for down, crossed in enumerate((above[:, 1:] & ~above[:, :-1], above[:, :-1] & ~above[:, 1:])):
@@ -178,4 +177,4 @@ def _look_up(table: NDArray[np.int32], pixels: NDArray[np.uint8]) -> NDArray[np.
     pixels = read_array("pixels", pixels)
     if pixels.dtype != np.uint8:
         raise InputError(f"pixels must be uint8, got {pixels.dtype}")
-    return np.ascontiguousarray(table[pixels])  # pixels in Fortran order would give times in it
+    return np.ascontiguousarray(table[pixels])  # pixels in Fortran order would give times in Fortran order

@@ -12,11 +12,12 @@ from typing import Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import DataError, unknown_name
+from ..errors import DataError
+from ..reading import checked_name
 
 __all__ = ["check_labels", "find_idx", "read_idx", "read_images"]
 
-# A megabyte of a gzip file can unpack to a gigabyte, so what is asked for is limited, and read piece by piece.
+# A megabyte of a gzip file can unpack to a gigabyte, so sizes are limited and files read piece by piece.
 _LARGEST = 2**31  # bytes; MNIST has 47 million, the largest of its relatives 550 million
 _PIECE = 2**20
 _MOST_AXES = 8
@@ -26,7 +27,7 @@ FILES = {
     "test": ("t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte"),
 }
 
-# The md5 of every unpacked file as published, so that one set does not pass for another of the same names.
+# The md5 of every unpacked file as published: both sets have files of the same names.
 PUBLISHED = {
     "6bbc9ace898e44ae57da46a324031adb": ("mnist", "train-images-idx3-ubyte"),
     "a25bea736e30d166cdddb491f175f624": ("mnist", "train-labels-idx1-ubyte"),
@@ -54,8 +55,8 @@ def read_idx(path: str | Path) -> NDArray[np.uint8]:
     Raises
     ------
     DataError
-        If the file is missing, not gzip where it should be, not idx, not of bytes, or longer or shorter than
-        its header says.
+        If the file is missing, not gzip although its name says so, not idx, not of bytes, or does not have the
+        length that its header gives.
     """
     path = Path(path)
     try:
@@ -86,7 +87,7 @@ def _read(file: BinaryIO | gzip.GzipFile) -> tuple[tuple[int, ...], bytearray]:
     if n_axes == 0 or len(header) < 4 * n_axes:
         raise DataError(f"ends inside its header of {n_axes} axes ({4 + len(header)} bytes)")
     shape = tuple(int.from_bytes(header[k : k + 4], "big") for k in range(0, len(header), 4))
-    # NumPy wants the product of the other axes in range even where one is empty.
+    # NumPy wants the product of the other axes in range even if one is empty.
     if math.prod(n for n in shape if n) > _LARGEST:
         raise DataError(f"must have at most {_LARGEST} bytes, got the shape {shape}")
     size, content = math.prod(shape), bytearray()
@@ -125,12 +126,13 @@ def check_labels(folder: Path, name: str) -> None:
     """Raise `DataError` if a file of labels (small enough to look into) is published as that of another data set."""
     for _, file in FILES.values():
         path = find_idx(folder, file)
-        try:
-            labels = read_idx(path) if path is not None else None
-        except DataError:  # is told when the data set is read
+        if path is None:
             continue
-        if path is not None and labels is not None:
-            _check_origin(path, labels, name, file)
+        try:
+            labels = read_idx(path)
+        except DataError:  # reported when the data set is read
+            continue
+        _check_origin(path, labels, name, file)
 
 
 def read_images(
@@ -140,10 +142,8 @@ def read_images(
 
     With the `name` of a data set, files that are published as those of another are refused.
     """
-    if part not in FILES:
-        raise unknown_name("part", part, FILES)
     folder, paths, contents = Path(folder), [], []
-    for file in FILES[part]:
+    for file in FILES[checked_name("part", part, FILES)]:
         path = find_idx(folder, file)
         if path is None:
             raise DataError(f"{folder} has no file {file} or {file}.gz")

@@ -1,7 +1,6 @@
-"""Images kept as bytes: augmented and encoded a batch at a time.
+"""Images kept as bytes, augmented and encoded a batch at a time.
 
-Augmentation works on the bytes, before the encoding, so that a shifted image has the spike times it would have
-had if it had been taken there.
+Augmentation comes before the encoding, so that a shifted image has the spike times of an image taken there.
 """
 
 from __future__ import annotations
@@ -13,19 +12,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..checks import checked_labels
-from ..errors import InputError, unknown_name
-from ..reading import checked_count, read_array
-from ..spikes import LARGEST, SpikeEvents, checked_indices
+from ..errors import InputError
+from ..reading import checked_count, checked_indices, checked_name, read_array
+from ..spikes import LARGEST, SpikeEvents
 from .encoding import pixel_times
 
 __all__ = ["AUGMENTATIONS", "ImageSamples", "augment_images", "checked_augment"]
 
 AUGMENTATIONS = ("flip", "shift", "noise", "drop")
 
-# Standard deviation of "noise", in grey levels of 255.
-_NOISE = 8.0
-# Share of the pixels that "drop" sets to 0.
-_DROPPED = 0.1
+_NOISE = 8.0  # standard deviation of "noise", in grey levels of 255
+_DROPPED = 0.1  # share of the pixels that "drop" sets to 0
 
 
 def augment_images(
@@ -39,10 +36,10 @@ def augment_images(
         Left unchanged.
     augment : one or a sequence of {"flip", "shift", "noise", "drop"}
         Mirrored left to right with probability 1/2; with probability 1/2 moved by -1, 0 or 1 pixel along each
-        axis, what comes in from outside being 0; normal noise of standard deviation 8 grey levels on every pixel
-        that is not 0; every pixel set to 0 with probability 1/10.
+        axis, pixels from outside being 0; normal noise of standard deviation 8 grey levels on every pixel that is
+        not 0; every pixel set to 0 with probability 1/10.
     rng : numpy.random.Generator
-        Where the random numbers come from.
+        Source of the random numbers.
 
     Returns
     -------
@@ -90,14 +87,11 @@ def _checked_images(images: Any) -> NDArray[np.uint8]:
 def checked_augment(augment: str | Sequence[str]) -> tuple[str, ...]:
     """`augment` as names of augmentations, one or several."""
     names = (augment,) if isinstance(augment, str) else tuple(augment)
-    for name in names:
-        if name not in AUGMENTATIONS:
-            raise unknown_name("augmentation", name, AUGMENTATIONS)
-    return names
+    return tuple(checked_name("augmentation", name, AUGMENTATIONS) for name in names)
 
 
 class ImageSamples:
-    """Labelled images that are augmented, if at all, and encoded when a batch of them is asked for.
+    """Labelled images that are augmented, if at all, and encoded when `batch` is called.
 
     Parameters
     ----------
@@ -109,7 +103,7 @@ class ImageSamples:
     encoding : str
         See `minisnn.datasets.pixel_times`.
     augment : str or sequence of str
-        See `augment_images`; applied only where `batch` is given random numbers.
+        See `augment_images`; applied only if `batch` is given random numbers.
 
     Raises
     ------
@@ -136,13 +130,13 @@ class ImageSamples:
         self.n_steps = checked_count("n_steps", n_steps, low=1, high=LARGEST)
         self.encoding = encoding
         self.augment = checked_augment(augment)
-        pixel_times(self.images[:1], n_steps, encoding)  # says now if the encoding is unknown
+        pixel_times(self.images[:1], n_steps, encoding)  # raises now if the encoding is unknown
 
     def __len__(self) -> int:
         return len(self.images)
 
     def batch(self, indices: NDArray[np.integer[Any]], rng: np.random.Generator | None = None) -> SpikeEvents:
-        """Events of the images with these numbers; with `rng` they are augmented first."""
+        """Events of the images with these numbers, augmented first if there is an `rng`."""
         chosen = self.images[checked_indices(indices, len(self))]
         if rng is not None and self.augment:
             chosen = augment_images(chosen, self.augment, rng)

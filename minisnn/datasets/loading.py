@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import DataError, InputError, unknown_name
-from ..reading import checked_count, checked_flag, checked_float
+from ..errors import DataError, InputError
+from ..reading import checked_count, checked_flag, checked_float, checked_name
 from ..spikes import LARGEST
 from . import nmnist, places, shd
 from .cache import cached
@@ -19,13 +19,26 @@ from .encoding import latency_linear, pixel_times
 from .idx import read_images
 from .images import ImageSamples, checked_augment
 from .places import NAMES, find
-from .recordings import POLARITIES, encode_recordings
+from .pooch_download import IMAGES
+from .recordings import encode_recordings
 from .samples import Dataset, EventSamples, Samples, encode_events
 from .yin_yang import yin_yang
 
 __all__ = ["load_dataset"]
 
-_IMAGES = ("mnist", "fashion-mnist")
+Sizes = dict[str, int | None]  # of each part, None for all samples
+
+_STEPS = {"nmnist": 300, "shd": 500}  # 100 for the others
+_MILLISECONDS = {"nmnist": 1.0, "shd": 2.0}
+_OF_RECORDINGS = ("dt", "counts", "binning", "polarities")
+# Options that have no meaning for a data set. They are refused, so that nobody believes they did something.
+_MEANINGLESS = {
+    "yin-yang": ("encoding", "augment", *_OF_RECORDINGS, "download"),
+    "mnist": _OF_RECORDINGS,
+    "fashion-mnist": _OF_RECORDINGS,
+    "nmnist": ("encoding", "augment other than shift"),
+    "shd": ("encoding", "augment", "polarities"),
+}
 
 
 def load_dataset(
@@ -50,18 +63,18 @@ def load_dataset(
     name : str
         One of `NAMES`.
     data_dir : path, optional
-        Folder of the data set, or its parent; see `find`. Yin-Yang needs none.
+        Folder of the data set, or its parent; see `find`. Yin-Yang has no files.
     n_steps : int, optional
         T: 100, or 300 for N-MNIST and 500 for Spiking Heidelberg Digits.
     train_samples, test_samples : int, optional
-        Take only the first so many samples of a part.
+        Take only the first so many samples of that part.
     encoding : {"linear", "sparse", "log"}
         Latency encoding of images, see `pixel_times`; Yin-Yang is always encoded linearly.
     augment : one or a sequence of {"flip", "shift", "noise", "drop"}
-        What happens to training images at random every time they are used, see `augment_images`. Recordings of
-        N-MNIST can be shifted, by up to two pixels along each axis, and nothing else.
+        Random changes of training images, drawn anew for every batch, see `augment_images`. Recordings of
+        N-MNIST can only be shifted, by up to two pixels along each axis.
     dt : float, optional
-        Milliseconds a step, of recordings: 1 for N-MNIST, 2 for Spiking Heidelberg Digits.
+        Milliseconds per step, of recordings: 1 for N-MNIST, 2 for Spiking Heidelberg Digits.
     polarities : {"merged", "kept"}
         Of N-MNIST: 1156 inputs, or 2312.
     counts : bool
@@ -89,45 +102,33 @@ def load_dataset(
     >>> len(data.train), len(data.test), data.n_inputs, data.n_classes, data.n_steps
     (100, 50, 4, 3, 100)
     """
-    if name not in NAMES:
-        raise unknown_name("data set", name, NAMES)
+    name = checked_name("data set", name, NAMES)
     wanted = {"train": train_samples, "test": test_samples}
     sizes = {p: None if n is None else checked_count(f"{p}_samples", n) for p, n in wanted.items()}
-    if n_steps is not None:
-        n_steps = checked_count("n_steps", n_steps, low=1, high=LARGEST)
+    default = _STEPS.get(name, 100)
+    n_steps = checked_count("n_steps", default if n_steps is None else n_steps, low=1, high=LARGEST)
     if dt is not None:
         dt = checked_float("dt", dt, low=0, open_low=True)
     counts = checked_flag("counts", counts)
     augment = checked_augment(augment)
-    of_images = {"encoding": encoding != "linear", "augment": bool(augment)}
-    of_recordings = {"dt": dt is not None, "counts": counts, "binning": binning != "floor"}
-    of_nmnist = {"polarities": polarities != "merged"}
+    given = {
+        "encoding": encoding != "linear", "augment": bool(augment),
+        "augment other than shift": bool(set(augment) - {"shift"}), "dt": dt is not None, "counts": counts,
+        "binning": binning != "floor", "polarities": polarities != "merged", "download": download,
+    }  # fmt: skip
+    for option in _MEANINGLESS[name]:
+        if given[option]:
+            raise InputError(f"{option} has no meaning for {name}: leave it out")
     if name == "yin-yang":
-        _refuse(name, of_images | of_recordings | of_nmnist | {"download": download})
-        return _load_yin_yang(sizes, 100 if n_steps is None else n_steps)
+        return _load_yin_yang(sizes, n_steps)
     folder = places.download(name, data_dir) if download else find(name, data_dir)
-    if name in _IMAGES:
-        _refuse(name, of_recordings | of_nmnist)
-        return _load_images(name, folder, sizes, 100 if n_steps is None else n_steps, encoding, augment)
-    camera = {"encoding": encoding != "linear", "augment other than shift": bool(set(augment) - {"shift"})}
-    _refuse(name, camera if name == "nmnist" else of_images | of_nmnist)
-    steps, milliseconds = (300, 1.0) if name == "nmnist" else (500, 2.0)
-    options = {
-        "n_steps": steps if n_steps is None else n_steps,
-        "dt": milliseconds if dt is None else dt,
-        "binning": binning,
-        "counts": counts,
-    }
+    if name in IMAGES:
+        return _load_images(name, folder, sizes, n_steps, encoding, augment)
+    dt = _MILLISECONDS[name] if dt is None else dt
+    options = {"n_steps": n_steps, "dt": dt, "binning": binning, "counts": counts}
     if name == "nmnist":
         return _load_nmnist(folder, sizes, polarities, augment, options)
     return _load_shd(folder, sizes, options)
-
-
-def _refuse(name: str, options: dict[str, bool]) -> None:
-    """Options that mean nothing here would otherwise be left out without a word."""
-    for option, given in options.items():
-        if given:
-            raise InputError(f"{option} has no meaning for {name}: leave it out")
 
 
 def _size(part: str, wanted: int | None, available: int) -> int:
@@ -138,22 +139,18 @@ def _size(part: str, wanted: int | None, available: int) -> int:
     return wanted
 
 
-def _load_yin_yang(sizes: dict[str, int | None], n_steps: int) -> Dataset:
+def _load_yin_yang(sizes: Sizes, n_steps: int) -> Dataset:
     # The seeds of the published data set.
     parts = []
     for (part, wanted), available, seed in zip(sizes.items(), (20000, 10000), (42, 0)):
         features, labels = yin_yang(_size(part, wanted, available), seed)
-        parts.append(_encode(features, labels, lambda x: latency_linear(x, n_steps), n_steps))
+        spikes = encode_events(features, lambda x: latency_linear(x, n_steps), n_steps)
+        parts.append(EventSamples(spikes, labels))
     return Dataset("yin-yang", parts[0], parts[1], n_inputs=4, n_classes=3, n_steps=n_steps)
 
 
 def _load_images(
-    name: str,
-    folder: Path,
-    sizes: dict[str, int | None],
-    n_steps: int,
-    encoding: str,
-    augment: Sequence[str],
+    name: str, folder: Path, sizes: Sizes, n_steps: int, encoding: str, augment: Sequence[str]
 ) -> Dataset:
     parts: dict[str, Samples] = {}
     shape: tuple[int, ...] = ()
@@ -170,30 +167,16 @@ def _load_images(
         if part == "train" and augment:
             parts[part] = ImageSamples(images, labels, n_steps, encoding, augment)
         else:
-            # What is the same in every epoch is encoded once.
+            # Images that are the same in every epoch are encoded once.
             flat = images.reshape(size, -1)
-            parts[part] = _encode(flat, labels, lambda x: pixel_times(x, n_steps, encoding), n_steps)
+            spikes = encode_events(flat, lambda x: pixel_times(x, n_steps, encoding), n_steps)
+            parts[part] = EventSamples(spikes, labels)
     return Dataset(name, **parts, n_inputs=height * width, n_classes=10, n_steps=n_steps)
 
 
-def _encode(
-    values: NDArray[Any],
-    labels: NDArray[Any],
-    encode: Callable[[NDArray[Any]], NDArray[np.int32]],
-    n_steps: int,
-) -> EventSamples:
-    return EventSamples(encode_events(values, encode, n_steps), labels)
-
-
 def _load_nmnist(
-    folder: Path,
-    sizes: dict[str, int | None],
-    polarities: str,
-    augment: Sequence[str],
-    options: dict[str, Any],
+    folder: Path, sizes: Sizes, polarities: str, augment: Sequence[str], options: dict[str, Any]
 ) -> Dataset:
-    if polarities not in POLARITIES:
-        raise unknown_name("choice of polarities", polarities, POLARITIES)
     n_inputs = nmnist.SIDE**2 * (2 if polarities == "kept" else 1)
     parts = []
     for part, wanted in sizes.items():
@@ -210,7 +193,7 @@ def _load_nmnist(
     return Dataset("nmnist", train, parts[1], n_inputs, 10, options["n_steps"])
 
 
-def _load_shd(folder: Path, sizes: dict[str, int | None], options: dict[str, Any]) -> Dataset:
+def _load_shd(folder: Path, sizes: Sizes, options: dict[str, Any]) -> Dataset:
     parts = []
     for part, wanted in sizes.items():
         path = folder / shd.FILES[part]

@@ -1,8 +1,8 @@
 """Neuromorphic MNIST (Orchard et al. 2015) from its own files, all of them or a part.
 
 ``Train/<digit>/<id>.bin`` and ``Test/<digit>/<id>.bin``, one recording each; an event is 5 bytes, big endian:
-x, y, and 24 bits that are the polarity (1 bit) and the time in microseconds (23 bits). An event with y = 240 is none,
-but says that the clock has overflowed: all later times are 2^13 microseconds later than they say.
+x, y, and 24 bits that are the polarity (1 bit) and the time in microseconds (23 bits). An entry with y = 240 is not an
+event. It means that the clock has overflowed: 2^13 microseconds must be added to all later times.
 """
 
 from __future__ import annotations
@@ -69,12 +69,8 @@ def read_recording(path: Path, polarities: str) -> Recording:
 def list_recordings(folder: Path, part: str) -> tuple[list[Path], NDArray[np.int64]]:
     """Files of a part, in the order of their numbers, and the digits they show.
 
-    Files that macOS puts beside others (``._00001.bin``) are skipped, with a warning that counts them.
-
-    Raises
-    ------
-    DataError
-        If there are none, a folder of recordings is not named after a digit, or a number occurs twice.
+    Files that macOS adds (``._00001.bin``) are skipped, with a warning that counts them. `DataError` is raised if there
+    are no recordings, a folder of recordings is not named after a digit, or a number occurs twice.
     """
     root = folder / PARTS[part]
     found, skipped = [], 0

@@ -1,4 +1,4 @@
-"""Where the files of a data set are: the folder given, ``MINISNN_DATA``, or the cache."""
+"""The folder with the files of a data set: the one given, one in ``MINISNN_DATA``, or one in the cache."""
 
 from __future__ import annotations
 
@@ -6,13 +6,14 @@ import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from ..errors import DataError, unknown_name
+from ..errors import DataError
+from ..reading import checked_name
 from . import nmnist, shd
 from .cache import cache_folder
 from .idx import FILES as IDX_FILES
 from .idx import check_labels, find_idx
-from .pooch_download import download_images
-from .tonic_bridge import download_with_tonic
+from .pooch_download import IMAGES, download_images
+from .tonic_bridge import TONIC_CLASSES, download_with_tonic
 
 __all__ = ["NAMES", "download", "find"]
 
@@ -26,23 +27,14 @@ _SOURCES = {
     "shd": "Spiking Heidelberg Digits, from https://zenkelab.org/datasets",
 }
 # The folders that torchvision and tonic make, named after their classes.
-_CLASSES = {"mnist": "MNIST", "fashion-mnist": "FashionMNIST", "nmnist": "NMNIST", "shd": "SHD"}
-_WANTED = {
-    "mnist": f"{', '.join(_IDX)} (.gz or not)",
-    "fashion-mnist": f"{', '.join(_IDX)} (.gz or not)",
+_CLASSES = {"mnist": "MNIST", "fashion-mnist": "FashionMNIST"} | TONIC_CLASSES
+_WANTED = dict.fromkeys(IMAGES, f"{', '.join(_IDX)} (.gz or not)") | {
     "nmnist": "Train/<digit>/<number>.bin and Test/<digit>/<number>.bin",
     "shd": " and ".join(shd.FILES.values()),
 }
-
-
-def _has_idx(folder: Path) -> list[bool]:
-    return [find_idx(folder, file) is not None for file in _IDX]
-
-
-# Which of its files or folders a folder has: one is enough to recognise it, all make it complete.
+# Which files or folders of a data set a folder has. One is enough to recognise the data set, all make it complete.
 _HAS: dict[str, Callable[[Path], list[bool]]] = {
-    "mnist": _has_idx,
-    "fashion-mnist": _has_idx,
+    **dict.fromkeys(IMAGES, lambda folder: [find_idx(folder, file) is not None for file in _IDX]),
     "nmnist": lambda folder: [(folder / part).is_dir() for part in nmnist.PARTS.values()],
     "shd": lambda folder: [(folder / file).is_file() for file in shd.FILES.values()],
 }
@@ -53,22 +45,22 @@ def _given(data_dir: str | Path | None) -> str | Path | None:
 
 
 def _candidates(name: str, data_dir: str | Path | None) -> Iterator[Path]:
-    """Folders that may have files of the data set, in the order in which they are asked."""
+    """Folders that may have files of the data set, in the order of the search."""
     given = _given(data_dir)
     places = [given, cache_folder() if data_dir is None else None]
     for place in [Path(place) for place in places if place is not None]:
         for folder in (place / name, place, place / name / _CLASSES[name], place / _CLASSES[name]):
             yield folder
-            yield folder / "raw"  # where torchvision has them
+            yield folder / "raw"  # as torchvision makes it
 
 
 def _look(name: str, data_dir: str | Path | None) -> Path | None:
-    """Folder with files of the data set, or None; `DataError` if there is none but one with those of another."""
+    """Folder with files of the data set, or None; `DataError` if the only ones found are of another data set."""
     foreign = None
     for folder in _candidates(name, data_dir):
         if folder.is_dir() and any(_HAS[name](folder)):
             try:
-                if _HAS[name] is _has_idx:
+                if name in IMAGES:
                     check_labels(folder, name)
                 return folder
             except DataError as error:
@@ -86,17 +78,16 @@ def find(name: str, data_dir: str | Path | None = None) -> Path:
     name : {"mnist", "fashion-mnist", "nmnist", "shd"}
         The data set.
     data_dir : path, optional
-        Its folder, or the folder that folder is in (or torchvision's ``MNIST/raw`` and ``FashionMNIST/raw``);
-        without it the environment variable ``MINISNN_DATA``, then the cache, where downloads are.
+        Its folder, or the parent of that folder (or of torchvision's ``MNIST/raw`` and ``FashionMNIST/raw``);
+        without it the environment variable ``MINISNN_DATA``, then the cache, which has the downloads.
 
     Raises
     ------
     DataError
-        If no such folder has the files; the error names them and where to get them. Also if the labels found
-        are published as those of another data set.
+        If no such folder has the files; the error names them and their source. Also if the labels found are
+        published as those of another data set.
     """
-    if name not in _HAS:
-        raise unknown_name("data set with files", name, _HAS)
+    name = checked_name("data set with files", name, _HAS)
     found = _look(name, data_dir)
     if found is not None:
         return found
@@ -118,15 +109,14 @@ def download(name: str, data_dir: str | Path | None = None) -> Path:
     name : {"mnist", "fashion-mnist", "nmnist", "shd"}
         Images come by pooch (extra ``download``), recordings by tonic (extra ``data``).
     data_dir : path, optional
-        Where `find` is to look first, and where to put the files; without it the cache.
+        Folder in which `find` looks first, and for the files; without it the cache.
     """
-    if name not in _HAS:
-        raise unknown_name("data set to download", name, _HAS)
+    name = checked_name("data set to download", name, _HAS)
     folder = _look(name, data_dir)
-    if folder is not None and all(_HAS[name](folder)):  # else nothing, or what an interrupted download left
+    if folder is not None and all(_HAS[name](folder)):  # an interrupted download leaves only some
         return folder
     parent = cache_folder() if data_dir is None else Path(data_dir)
     if parent is None:
         raise DataError(f"no home folder to download {name} to: give --data-dir DIR or set MINISNN_CACHE")
     place = parent / name
-    return download_images(name, place) if _HAS[name] is _has_idx else download_with_tonic(name, place)
+    return download_images(name, place) if name in IMAGES else download_with_tonic(name, place)

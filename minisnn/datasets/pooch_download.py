@@ -1,4 +1,4 @@
-"""Download of the image data sets, by pooch (extra ``download``), their published checksums verified."""
+"""Download of the image data sets by pooch (extra ``download``), which verifies their published checksums."""
 
 from __future__ import annotations
 
@@ -32,28 +32,11 @@ IMAGES = {
 }
 
 
-def download_images(name: str, folder: Path, *, progressbar: bool = True) -> Path:
-    """Fetch the four files of an image data set, unless they are there already and right.
+def download_images(name: str, folder: Path) -> Path:
+    """Fetch the four files of an image data set into `folder`, unless they are there already and right.
 
-    Parameters
-    ----------
-    name : {"mnist", "fashion-mnist"}
-        The data set.
-    folder : Path
-        Where to put them; made if need be. A file is moved there when it is whole and its checksum right.
-    progressbar : bool
-        Show one on standard error.
-
-    Returns
-    -------
-    folder : Path
-
-    Raises
-    ------
-    InputError
-        Where pooch is not installed.
-    DataError
-        If a file cannot be fetched, or is not the published one.
+    The folder is made if need be. A file is moved there once it is whole and has the published checksum; `DataError` is
+    raised if that does not succeed. The progress bar is on standard error.
     """
     pooch = import_extra("pooch", "pooch", "download", f"downloads {name}")
     base, checksums = IMAGES[name]
@@ -62,7 +45,7 @@ def download_images(name: str, folder: Path, *, progressbar: bool = True) -> Pat
     )
     for file in checksums:
         try:
-            store.fetch(file, progressbar=progressbar)
+            store.fetch(file, progressbar=True)
         except (OSError, ValueError, RuntimeError) as error:
             # Requests derives its errors from OSError; pooch raises ValueError for a wrong checksum.
             raise DataError(

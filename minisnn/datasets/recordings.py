@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import DataError, InputError, shown, unknown_name
-from ..reading import checked_count, checked_flag, checked_float, read_array
+from ..errors import DataError, InputError, shown
+from ..reading import checked_count, checked_flag, checked_float, checked_name, read_array
 from ..spikes import LARGEST, SpikeEvents
 
 __all__ = ["BINNINGS", "POLARITIES", "Recording", "encode_recordings", "pixel_neurons"]
@@ -17,7 +17,7 @@ __all__ = ["BINNINGS", "POLARITIES", "Recording", "encode_recordings", "pixel_ne
 BINNINGS = ("floor", "round")
 POLARITIES = ("merged", "kept")
 
-# Times in microseconds and input neurons of every event, and what to call the recording in an error.
+# Times in microseconds and input neurons of all events, and the name of the recording in errors.
 Recording = tuple[NDArray[Any], NDArray[Any], str]
 
 
@@ -40,14 +40,14 @@ def encode_recordings(
     n_neurons : int
         Input neurons.
     n_steps : int
-        T. Events of step T and later are left out.
+        T. Events in step T and later are left out.
     dt : float
         Length of a step, in milliseconds.
     binning : {"floor", "round"}
         An event at time t belongs to step ``floor(t / dt)``, or to the step nearest to ``t / dt`` (the
         published rule).
     counts : bool
-        Keep how often an input fires within a step; otherwise it fires once in it or not.
+        Keep how often an input fires within a step; otherwise it fires once or not at all.
 
     Returns
     -------
@@ -70,8 +70,7 @@ def encode_recordings(
     [[0, 1, 0], [1, 0, 1], [0, 0, 0]]
     [[0, 1, 0], [1, 0, 0], [1, 0, 1]]
     """
-    if binning not in BINNINGS:
-        raise unknown_name("binning", binning, BINNINGS)
+    binning = checked_name("binning", binning, BINNINGS)
     n_steps = checked_count("n_steps", n_steps, low=1, high=LARGEST)
     n_neurons = checked_count("n_neurons", n_neurons, low=1, high=LARGEST)
     counts = checked_flag("counts", counts)
@@ -94,7 +93,7 @@ def encode_recordings(
         within = steps < n_steps  # before they become integers, which reach less far
         cells = np.sort(steps[within].astype(np.int64) * n_neurons + neurons[within].astype(np.int64))
         if not counts:
-            cells = cells[np.concatenate([[True], cells[1:] != cells[:-1]])] if len(cells) else cells
+            cells = cells[np.diff(cells, prepend=-1) > 0]  # np.unique takes far longer
         pieces.append((cells % n_neurons).astype(np.int32))
         lengths.append(np.bincount(cells // n_neurons, minlength=n_steps))
     if not pieces:
@@ -110,14 +109,14 @@ def encode_recordings(
 
 
 def _checked(recording: Recording, n_neurons: int) -> Recording:
-    """Arrays of a recording, whatever they came as, or the error that says what is wrong with them."""
+    """The arrays of a recording in any form, or the error that names their fault."""
     try:
         times, neurons, name = recording
     except (TypeError, ValueError):
         raise InputError(f"a recording must be (times, neurons, name), got {shown(recording)}") from None
     times, neurons = read_array(f"{name}: times", times), read_array(f"{name}: neurons", neurons)
     if not neurons.size:
-        neurons = neurons.astype(np.int64)  # an empty list says nothing of its dtype
+        neurons = neurons.astype(np.int64)  # NumPy reads an empty list as floats
     if times.shape != neurons.shape or times.ndim != 1 or neurons.dtype.kind not in "iu":
         raise DataError(
             f"{name}: every event needs one time and one neuron, got {times.dtype} of shape {times.shape} and "
@@ -152,24 +151,10 @@ def pixel_neurons(
 ) -> NDArray[np.int64]:
     """Input neurons of the events of a sensor of pixels.
 
-    Parameters
-    ----------
-    x, y, polarity : (n_events,) integer
-        Column, row, and 0 or 1.
-    width, height : int
-        Of the sensor.
-    polarities : {"merged", "kept"}
-        ``y * width + x``; or the same plus ``width * height`` where the polarity is 1.
-    name : str
-        Of the recording, for errors.
-
-    Raises
-    ------
-    DataError
-        For events beyond the sensor.
+    Column, row and polarity (0 or 1) are integers, one of each for every event. The neuron is ``y * width + x``, plus
+    ``width * height`` if polarities are kept and the polarity is 1. `name` is used in errors.
     """
-    if polarities not in POLARITIES:
-        raise unknown_name("choice of polarities", polarities, POLARITIES)
+    polarities = checked_name("choice of polarities", polarities, POLARITIES)
     for what, values, size in (("x", x, width), ("y", y, height), ("polarity", polarity, 2)):
         if values.dtype.kind not in "iu":
             raise DataError(f"{name}: {what} must be integers, got {values.dtype}")

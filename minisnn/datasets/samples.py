@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from ..checks import checked_labels
 from ..errors import InputError, shown
-from ..reading import checked_count, checked_type, read_array, whole_number
-from ..spikes import LARGEST, SpikeEvents, checked_indices
+from ..reading import checked_count, checked_indices, checked_type, read_array, whole_number
+from ..spikes import LARGEST, SpikeEvents
 
 __all__ = ["Dataset", "EventSamples", "Samples", "Subset", "encode_events", "folds", "split"]
 
@@ -22,7 +22,7 @@ _CHUNK = 2048
 
 
 class Samples(Protocol):
-    """What training needs of one part of a data set."""
+    """One part of a data set, as training uses it."""
 
     @property
     def labels(self) -> NDArray[np.int64]:
@@ -79,7 +79,7 @@ class Subset:
     Parameters
     ----------
     samples : Samples
-        Where they are taken from; nothing is copied.
+        The part; nothing is copied.
     indices : (n,) integers
         Their numbers there, at least one.
 
@@ -98,10 +98,9 @@ class Subset:
         indices = read_array("indices", self.indices)
         if indices.dtype.kind not in "iu" or indices.ndim != 1 or not indices.size:
             raise InputError(f"indices must be at least one integer, got {shown(self.indices)}")
-        if indices.min() < 0 or indices.max() >= len(self.samples):
-            raise InputError(
-                f"indices must lie in 0 ... {len(self.samples) - 1}, got {indices.min()} ... {indices.max()}"
-            )
+        low, high = indices.min(), indices.max()
+        if low < 0 or high >= len(self.samples):
+            raise InputError(f"indices must lie in 0 ... {len(self.samples) - 1}, got {low} ... {high}")
         object.__setattr__(self, "indices", indices.astype(np.int64))
 
     @cached_property
@@ -151,23 +150,21 @@ class Dataset:
     def __post_init__(self) -> None:
         for name in ("n_inputs", "n_classes", "n_steps"):
             object.__setattr__(self, name, checked_count(name, getattr(self, name), low=1, high=LARGEST))
-        for name in ("train", "test", "validation"):
-            samples = getattr(self, name)
-            if samples is not None or name != "validation":
-                self._check_part(f"the {name} part", samples)
-
-    def _check_part(self, name: str, samples: Samples) -> None:
-        checked_part(name, samples, self.n_classes)
-        events = samples.batch(np.arange(1))
-        if isinstance(events, SpikeEvents) and events.shape[1:] != (self.n_steps, self.n_inputs):
-            raise InputError(
-                f"{name} must have {self.n_steps} steps and {self.n_inputs} inputs, "
-                f"got {events.n_steps} and {events.n_neurons}"
-            )
+        for part in ("train", "test", "validation"):
+            samples = getattr(self, part)
+            if samples is None and part == "validation":
+                continue
+            checked_part(f"the {part} part", samples, self.n_classes)
+            events = samples.batch(np.arange(1))
+            if isinstance(events, SpikeEvents) and events.shape[1:] != (self.n_steps, self.n_inputs):
+                raise InputError(
+                    f"the {part} part must have {self.n_steps} steps and {self.n_inputs} inputs, "
+                    f"got {events.n_steps} and {events.n_neurons}"
+                )
 
 
 def checked_part(name: str, samples: Any, n_classes: int) -> NDArray[np.int64]:
-    """Labels of samples, at least one, all of them classes; `name` says in errors what part they are."""
+    """Labels of samples, if there are some and all are classes; `name` names the part in errors."""
     if not all(hasattr(samples, attribute) for attribute in ("labels", "batch", "__len__")):
         raise InputError(
             f"{name} must be samples, got {type(samples).__name__}; EventSamples(spikes, labels) makes them"
@@ -189,7 +186,7 @@ def split(dataset: Dataset, n_validation: int, seed: int = 0) -> Dataset:
     n_validation : int
         How many training samples to hold out.
     seed : int
-        Which ones.
+        Different seeds hold out different samples.
 
     Returns
     -------
@@ -234,7 +231,7 @@ def folds(dataset: Dataset, k: int, seed: int = 0) -> list[Dataset]:
     k : int
         Number of folds, at least 2 and at most the size of the smallest class.
     seed : int
-        Which sample goes where.
+        Different seeds give different folds.
 
     Returns
     -------
@@ -277,14 +274,12 @@ def _parted(dataset: Dataset, validation: NDArray[np.int64]) -> Dataset:
 def encode_events(
     values: NDArray[Any], encode: Callable[[NDArray[Any]], NDArray[np.int32]], n_steps: int
 ) -> SpikeEvents:
-    """Events of a whole part: `encode` turns values (samples, neurons) into spike times, chunk by chunk."""
+    """Events of a whole part: `encode` turns `values` (samples, neurons) into spike times, chunk by chunk."""
     values, n_steps = read_array("values", values), checked_count("n_steps", n_steps, low=1, high=LARGEST)
     if values.ndim != 2 or not values.size:
         raise InputError(f"values must have shape (samples, neurons), none empty, got {values.shape}")
-    chunks = [
-        SpikeEvents.from_spike_times(encode(values[k : k + _CHUNK]), n_steps)
-        for k in range(0, len(values), _CHUNK)
-    ]
+    parts = [values[k : k + _CHUNK] for k in range(0, len(values), _CHUNK)]
+    chunks = [SpikeEvents.from_spike_times(encode(part), n_steps) for part in parts]
     offsets = np.cumsum([0] + [chunk.n_events for chunk in chunks])
     pointers = [chunk.indptr[:-1] + offset for chunk, offset in zip(chunks, offsets)]
     indptr = np.concatenate([*pointers, offsets[-1:]])

@@ -44,7 +44,7 @@ def read_shd(path: str | Path) -> tuple[list[Recording], NDArray[np.int64]]:
     DataError
         If the file is missing, damaged, or has another layout.
     InputError
-        Where h5py is not installed.
+        If h5py is not installed.
     """
     h5py = import_extra("h5py", "h5py", "data", "reads Spiking Heidelberg Digits")
     try:
@@ -83,16 +83,16 @@ def _find(file: Any, name: str, n_bytes: int) -> Any:
     if not shape:
         raise DataError(f"must hold a list in {name}, got a single value")
     if math.prod(shape) * dtype.itemsize > n_bytes + _SLACK:
-        # HDF5 gives room to what was never written, however much it is.
+        # HDF5 returns zeros for values that were never written, however many.
         raise DataError(f"of {n_bytes} bytes cannot hold {name}, {dtype} of shape {shape}")
     return file[name]
 
 
 def _microseconds(seconds: Any, name: str) -> NDArray[np.float64]:
-    """Times in microseconds; the files hold half precision, which would overflow at 0.066 s."""
+    """Times in microseconds, in float64: the half precision of the files would overflow at 0.066 s."""
     times = np.asarray(seconds)
     if times.dtype.kind not in "f":
         raise DataError(f"{name}: times must be seconds as floating point numbers, got {times.dtype}")
-    with np.errstate(over="ignore", invalid="ignore"):  # the check that they are finite comes with binning
+    with np.errstate(over="ignore", invalid="ignore"):  # binning checks that they are finite
         microseconds: NDArray[np.float64] = times.astype(np.float64) * 1e6
     return microseconds

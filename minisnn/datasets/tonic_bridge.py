@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import http.client
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +14,9 @@ from ..reading import read_array, whole_number
 from .recordings import Recording, encode_recordings, pixel_neurons
 from .samples import EventSamples
 
-__all__ = ["download_with_tonic", "from_tonic"]
+__all__ = ["TONIC_CLASSES", "download_with_tonic", "from_tonic"]
 
-# Data set and part to the class of tonic and the argument that chooses the part.
-_CLASSES = {"nmnist": "NMNIST", "shd": "SHD"}
+TONIC_CLASSES = {"nmnist": "NMNIST", "shd": "SHD"}
 
 
 def from_tonic(
@@ -35,8 +34,8 @@ def from_tonic(
     Parameters
     ----------
     dataset : sized, indexable
-        Item k is (events, label): a structured array with the fields ``t`` (microseconds), ``x``, and where
-        the sensor has them ``y`` and ``p``; and an integer.
+        Item k is (events, label): a structured array with the fields ``t`` (microseconds), ``x``, and ``y`` and
+        ``p`` if the sensor has them; and an integer.
     n_steps, dt, binning, counts
         See `minisnn.datasets.encode_recordings`.
     polarities : {"kept", "merged"}
@@ -66,12 +65,12 @@ def from_tonic(
     width, height, n_polarities = sizes.tolist()
     if n_polarities == 1:
         polarities = "merged"
-    n_neurons = width * height * (2 if polarities == "kept" else 1)
     if n_polarities > 2:
         raise InputError(f"sensor_size must have 1 or 2 polarities, got {n_polarities}")
+    n_neurons = width * height * (2 if polarities == "kept" else 1)
     labels: list[int] = []
 
-    def recordings() -> Iterator[Recording]:
+    def stream() -> Iterator[Recording]:
         for k in range(len(dataset)):
             events, label = dataset[k]
             name = f"recording {k}"
@@ -80,26 +79,24 @@ def from_tonic(
                 raise DataError(
                     f"{name}: events must be a structured array with fields t and x, got {fields}"
                 )
-            x = np.asarray(events["x"])
-            y = np.asarray(events["y"]) if "y" in fields else np.zeros(len(x), np.int64)
-            p = np.asarray(events["p"]) if "p" in fields and n_polarities > 1 else np.zeros(len(x), np.int64)
-            if p.dtype == np.bool_:
-                p = p.astype(np.int64)
+            times, x = np.asarray(events["t"]), np.asarray(events["x"])
+            y = np.asarray(events["y"]) if "y" in fields else np.zeros_like(x)
+            p = np.asarray(events["p"]) if "p" in fields and n_polarities > 1 else np.zeros_like(x)
+            p = p.astype(np.int64) if p.dtype == np.bool_ else p
             number = whole_number(label)
             if number is None:
                 raise DataError(f"{name}: the label must be an integer, got {shown(label)}")
             labels.append(number)
-            yield np.asarray(events["t"]), pixel_neurons(x, y, p, width, height, polarities, name), name
+            yield times, pixel_neurons(x, y, p, width, height, polarities, name), name
 
-    stream: Iterable[Recording] = recordings()
-    spikes = encode_recordings(stream, n_neurons, n_steps=n_steps, dt=dt, binning=binning, counts=counts)
+    spikes = encode_recordings(stream(), n_neurons, n_steps=n_steps, dt=dt, binning=binning, counts=counts)
     return EventSamples(spikes, np.array(labels, dtype=np.int64))
 
 
 def download_with_tonic(name: str, folder: Path) -> Path:
-    """Let tonic download and verify a data set into `folder`; returns where its files are."""
+    """Let tonic download and verify a data set into `folder`; returns the folder of its files."""
     tonic_datasets = import_extra("tonic", "tonic", "data", f"downloads {name}").datasets
-    class_name = _CLASSES[name]
+    class_name = TONIC_CLASSES[name]
     folder.mkdir(parents=True, exist_ok=True)
     for train in (True, False):
         try:

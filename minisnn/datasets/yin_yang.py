@@ -1,8 +1,8 @@
 """The Yin-Yang data set of Kriener, Göltz and Petrovici (2022), generated from its published description.
 
-Points in a disc with the yin-yang sign on it, three classes: the yin part, the yang part, and the two dots.
-Every sample draws its class first and then points, by rejection, until one of that class comes up; a point
-(x, y) becomes the four features (x, y, 1 - x, 1 - y).
+The points lie in a disc with the yin-yang sign on it. The three classes are the yin part, the yang part, and the two
+dots. Every sample draws its class first, and then points until one is of that class; a point (x, y) becomes the four
+features (x, y, 1 - x, 1 - y).
 """
 
 from __future__ import annotations
@@ -15,9 +15,7 @@ from numpy.typing import NDArray
 from ..errors import InputError, shown
 from ..reading import checked_count, checked_float, whole_number
 
-__all__ = ["CLASS_NAMES", "yin_yang", "yin_yang_class"]
-
-CLASS_NAMES = ("yang", "yin", "dot")
+__all__ = ["yin_yang", "yin_yang_class"]
 
 
 def yin_yang_class(x: float, y: float, r_small: float = 0.1, r_big: float = 0.5) -> int | None:
@@ -49,7 +47,7 @@ def yin_yang(
     size : int
         Number of samples.
     seed : int
-        Of NumPy's legacy ``RandomState``; the data set as published has 42 for training and 0 for the test.
+        Of NumPy's legacy ``RandomState``; the published data set has 42 for training and 0 for the test.
     r_small, r_big : float
         Radius of the dots and of the disc; the first at most half of the second.
 
@@ -58,7 +56,7 @@ def yin_yang(
     features : (size, 4) float64 in [0, 1]
         x, y, 1 - x, 1 - y.
     labels : (size,) int64
-        See `CLASS_NAMES`.
+        0 yang, 1 yin, 2 dot.
 
     Examples
     --------
@@ -74,8 +72,7 @@ def yin_yang(
     # Larger dots would leave no yin and no yang, and the rejection would never end.
     r_small = checked_float("r_small", r_small, low=0, high=r_big / 2, open_low=True)
     random = np.random.RandomState(seed)  # the published data came from this generator
-    features = np.empty((number, 4))
-    labels = np.empty(number, dtype=np.int64)
+    features, labels = np.empty((number, 4)), np.empty(number, dtype=np.int64)
     for k in range(number):
         wanted = random.randint(3)
         while True:

@@ -137,7 +137,7 @@ def _absolute_current(
 
 
 def _run_back(values: Floats, decay: Any) -> Floats:
-    return leaky_sum(values[:, ::-1], decay)[:, ::-1]
+    return leaky_sum(values[:, ::-1], decay[:, ::-1] if np.ndim(decay) == 3 else decay)[:, ::-1]
 
 
 def _kernel(decay: Any, n_steps: int, n_out: int) -> Floats:
@@ -353,9 +353,10 @@ def powers_are_exact(decay: Any, n_steps: int) -> NDArray[np.bool_]:
 def exact_in_any_order(case: Case) -> NDArray[np.bool_]:
     """(N,): whether every way of computing the forward pass of a neuron is exact, so that its bound is zero."""
     resets = case.threshold if case.neuron == "multi-spike" else 0.0
-    return powers_are_exact(case.decay, case.shape[1]) & sums_are_exact(
-        case.spikes, case.weight, case.bias, case.decay, case.dtype, resets
-    )
+    exact = powers_are_exact(case.decay, case.shape[1])
+    if exact.any():
+        exact &= sums_are_exact(case.spikes, case.weight, case.bias, case.decay, case.dtype, resets)
+    return exact
 
 
 # ---- gradients ------------------------------------------------------------------------------------
@@ -414,16 +415,11 @@ def gradient_bounds(
         size_u = grad_s * surrogate
         factor = np.abs(1 - np.sign(case.threshold) * through * surrogate)
         error_c = through * error_h + 4 * unit * (1 + abs(case.threshold) * surrogate)
-        absolute_i, error_i = np.empty_like(grad_s), np.empty_like(grad_s)
-        a = e = np.zeros((batch, n_out))
-        for t in reversed(range(n_steps)):
-            c_error = error_c[:, t]
-            e = beta * (e * (factor[:, t] + c_error) + a * c_error)
-            e = e + grad_s[:, t] * (error_h[:, t] + 4 * unit * (surrogate[:, t] + error_h[:, t]))
-            e = e + 4 * eta * (1 + abs(case.threshold))
-            e = e + error_s[:, t] * surrogate[:, t]
-            a = beta * factor[:, t] * a + size_u[:, t]
-            absolute_i[:, t], error_i[:, t] = a, e
+        absolute_i = _run_back(size_u, beta * factor)
+        later = np.concatenate([absolute_i[:, 1:], np.zeros((batch, 1, n_out))], axis=1)
+        error_u = grad_s * (error_h + 4 * unit * (surrogate + error_h)) + error_s * surrogate
+        error_u = error_u + beta * error_c * later + 4 * eta * (1 + abs(case.threshold))
+        error_i = _run_back(error_u, beta * (factor + error_c))
         absolute_i = absolute_i + error_i
         error_i = error_i + gamma(3 * left, dtype) * absolute_i
     if fft:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -92,9 +93,9 @@ class Case:
         values = {name: _TYPES.get(name, lambda v: np.asarray(v, dtype))(arrays[name]) for name in names}
         return cls(**({"id": "saved"} | about | values))
 
-    def smaller(self) -> Iterator[Case]:
-        """Candidates that are simpler, the boldest first."""
-        return _smaller(self)
+    def smaller(self, refused: dict[Any, int]) -> Iterator[Case]:
+        """Candidates that are simpler, the boldest first; `refused` remembers those that did not fail."""
+        return chain(_shorter(self, refused), _simpler(self))
 
     def text(self) -> str:
         """The inputs as lines that can be worked by hand."""
@@ -139,20 +140,24 @@ def _take(
     return replace(case, spikes=spikes, weight=weight, bias=bias, decay=decay, grad_spikes=grad)
 
 
-def _smaller(case: Case) -> Iterator[Case]:
-    """Candidates that are simpler than `case`, the boldest first."""
+def _shorter(case: Case, refused: dict[Any, int]) -> Iterator[Case]:
+    """Candidates with less along an axis, by bisection; none like those that were asked for and did not fail."""
     batch, n_steps, n_out = case.shape
     n_in = case.weight.shape[0]
     for axis, size in (("batch", batch), ("neurons", n_out), ("steps", n_steps), ("inputs", n_in)):
-        if size > 3:
-            yield _take(case, **{axis: np.arange(size // 2)})
-            yield _take(case, **{axis: np.arange(size // 2, size)})
-        if 1 < size <= 24:
-            for k in reversed(range(size)):
-                yield _take(case, **{axis: np.delete(np.arange(size), k)})
-        for share in (4, 8, 32, 128, size) if size > 24 else ():
-            if share <= size:
-                yield _take(case, **{axis: np.arange(size - size // share)})
+        every = np.arange(size)
+        for kept in ("first", "last"):
+            while (middle := (refused.get((axis, kept), 0) + size) // 2) > refused.get((axis, kept), 0):
+                yield _take(case, **{axis: every[:middle] if kept == "first" else every[size - middle :]})
+                refused[axis, kept] = middle
+        for k in every if 1 < size <= 24 else ():
+            if refused.setdefault((axis, size, k), 0) == 0:
+                refused[axis, size, k] = 1
+                yield _take(case, **{axis: np.delete(every, k)})
+
+
+def _simpler(case: Case) -> Iterator[Case]:
+    """Candidates with simpler numbers, the boldest first."""
     if case.bias.any():
         yield replace(case, bias=np.zeros_like(case.bias))
     for step in (1.0, 0.25, 1 / 64):
@@ -180,10 +185,10 @@ def _smaller(case: Case) -> Iterator[Case]:
 
 def reduce_case(case: Case, fails: Callable[[Case], bool], budget: Callable[[], bool]) -> Case:
     """The smallest case found that still fails: one simplification after another, as long as `budget()` is true."""
-    first, progress = case, True
+    first, progress, refused = case, True, dict[Any, int]()
     while progress:
         progress = False
-        for candidate in case.smaller():
+        for candidate in case.smaller(refused):
             if not budget():
                 break
             if fails(candidate):

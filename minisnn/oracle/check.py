@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -166,7 +166,7 @@ class _Run:
     ) -> None:
         self.port, self.judge, self.settings, self.diagnose = port, judge, settings, diagnose
         self.records: dict[str, list[Record]] = {}
-        self.wrong = 0  # cases, of all directions
+        self.wrong = 0  # cases, of both directions
 
     def report(self, plan: Iterable[Batteries]) -> Report:
         from tqdm import tqdm
@@ -182,22 +182,13 @@ class _Run:
                 interrupted = True
                 self.port.give_up("interrupted: this is of the cases tried until then")
                 findings = self.findings()
-        forward, backward = (self.records.get(direction, []) for direction in ("forward", "backward"))
-        notes = list(self.port.notes)
-        if any(r.verdict.judged for r in forward) and not any(
-            "membrane" in r.verdict.ratios for r in forward
-        ):
-            notes.append("the port returns no membrane: V was judged only by the spikes that follow from it")
-        names = set[str]().union(*(record.verdict.ratios for record in backward))
-        if names and (missing := [name for name in GRADIENT_NAMES if name not in names]):
-            notes.append(f"the port returns no gradient of {', '.join(missing)}: not judged")
         return Report(
             tuple(findings),
             self.settings,
             {direction: _tallies(records) for direction, records in self.records.items()},
             _largest_ratios(record for records in self.records.values() for record in records),
             time.monotonic() - started,
-            tuple(notes),
+            (*self.port.notes, *self.not_judged()),
             interrupted,
         )
 
@@ -230,14 +221,25 @@ class _Run:
             (earlier.output, earlier.verdict) if earlier else _tried(self.port, self.judge, case)
         )
         if (repeat or verdict.violations) and not output.violations:
-            again = [self.port.call(case) for _ in range(2 if earlier else 1)]
-            if not all(other.same_as(output) for other in again):
+            answers = [self.port.call(case) for _ in range(2 if earlier else 1)]
+            if not all(answer.same_as(output) for answer in answers):
                 changed = Violation(
                     "non-deterministic", "another call with the same arguments gave another answer"
                 )
-                accidents = [violation for other in again for violation in other.violations]
+                accidents = [violation for answer in answers for violation in answer.violations]
                 verdict = replace(verdict, violations=(*accidents, changed, *verdict.violations))
         return Record(case, output, verdict)
+
+    def not_judged(self) -> Iterator[str]:
+        """What the port leaves out, and what that means."""
+        forward, backward = (self.records.get(direction, []) for direction in ("forward", "backward"))
+        if any(r.verdict.judged for r in forward) and not any(
+            "membrane" in r.verdict.ratios for r in forward
+        ):
+            yield "the port returns no membrane: V was judged only by the spikes that follow from it"
+        names = set[str]().union(*(record.verdict.ratios for record in backward))
+        if names and (missing := [name for name in GRADIENT_NAMES if name not in names]):
+            yield f"the port returns no gradient of {', '.join(missing)}: not judged"
 
     def findings(self) -> list[Finding]:
         """One for each direction that fails, and how the second may follow from the first."""

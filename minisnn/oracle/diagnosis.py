@@ -295,7 +295,7 @@ def _within(record: Record, judge: Judge, unit: float) -> bool | None:
     per_unit = judge.potential_bound(case, fired, dtype=np.float64) / 2.0**-53
     bound = per_unit * unit
     exact = forward.membrane
-    if float(bound.max()) > 0.1 * max(case.threshold, float(np.abs(exact).max())):
+    if float(bound.max()) > 0.1 * max(abs(case.threshold), float(np.abs(exact).max())):
         return None
     if output.membrane is not None and (np.abs(output.membrane - exact) > 2 * bound).any():
         return False

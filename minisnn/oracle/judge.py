@@ -93,6 +93,8 @@ class Judge:
         exact: Any = False
         if self.bound == "standard" and not self.input_scaled and dtype is None:
             exact = _remembered(case, "exact", lambda: exact_in_any_order(case))
+            if exact.all():
+                return np.zeros(case.shape)
         bound = potential_bound(
             case.spikes,
             case.weight,

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..errors import InputError
+from ..errors import InputError, one_line
 from .protocol import Accident, Message, encode, take
 
 __all__ = ["Process", "Program", "python_command"]
@@ -178,7 +178,7 @@ class Process:
             if key.fd == self._noise:
                 self._serve(key.fd)
         lines = self._said.decode(errors="replace").strip().splitlines() or [""]
-        last = "".join(c if c.isprintable() else "?" for c in lines[-1].strip()[:200])
+        last = one_line(lines[-1][:200])
         kind, how = "exit", f"ended with exit code {code} without an answer"
         if code < 0:
             names = {number.value: number.name for number in signal.Signals}

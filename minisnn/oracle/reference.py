@@ -55,16 +55,20 @@ def rational(array: Any) -> Numbers:
 
 
 def leaky_sum(values: Numbers, decay: Any) -> Numbers:
-    """``v[t] = decay v[t-1] + values[t]`` along the time axis of (B, T, N)."""
-    out, beta = np.empty_like(values), np.broadcast_to(decay, values.shape[2])
-    if values.shape[0] * values.shape[2] <= 24:  # few lanes: a list of numbers each is faster than arrays
+    """``v[t] = decay[t] v[t-1] + values[t]`` along the time axis of (B, T, N)."""
+    if np.ndim(decay) == 0 and decay == 1:
+        return np.cumsum(values, axis=1)
+    out, beta = np.empty_like(values), np.broadcast_to(decay, values.shape)
+    if values.shape[0] * values.shape[2] <= 16:  # few lanes: a list of numbers each is faster than arrays
         for b, n in np.ndindex(values.shape[0], values.shape[2]):
-            kept = beta[n : n + 1].tolist()[0]
-            out[b, :, n] = list(accumulate(values[b, :, n].tolist(), lambda v, i, k=kept: k * v + i))  # type: ignore[misc]
+            pairs = zip(beta[b, :, n].tolist(), values[b, :, n].tolist())
+            sums: Any = accumulate(pairs, lambda v, pair: pair[0] * v + pair[1], initial=0)
+            next(sums)
+            out[b, :, n] = list(sums)
         return out
     state = 0 * values[:, 0]
     for t in range(values.shape[1]):
-        out[:, t] = state = beta * state + values[:, t]
+        out[:, t] = state = beta[:, t] * state + values[:, t]
     return out
 
 
@@ -176,11 +180,9 @@ def reference_backward(
         grad_i = leaky_sum((crossings * surrogate)[:, ::-1], beta)[:, ::-1]
     else:
         crossings = grad_s
-        grad_i, state = np.empty_like(distance), 0 * distance[:, 0]
         through = 0 * theta if case.gradient == "detached-reset" else theta
-        for t in reversed(range(case.shape[1])):
-            grad_v = beta * state
-            grad_i[:, t] = state = grad_v + (grad_s[:, t] - through * grad_v) * surrogate[:, t]
+        kept = beta * (1 - through * surrogate)
+        grad_i = leaky_sum((grad_s * surrogate)[:, ::-1], kept[:, ::-1])[:, ::-1]
     before = np.concatenate([0 * forward.membrane[:, :1], forward.membrane[:, :-1]], axis=1)
     by_decay = (grad_i * before).sum(axis=(0, 1))
     if input_scaled:

@@ -95,9 +95,11 @@ class Report:
 
     def _table(self) -> list[str]:
         """Cases and numbers judged, a line for every family."""
-        lines = ["family   " + "".join(f"{d:>10} cases   judged  undecidable" for d in self.tried)]
-        for name in dict.fromkeys(name for tallies in self.tried.values() for name in tallies):
-            line = f"{name:9}"
+        names = list(dict.fromkeys(name for tallies in self.tried.values() for name in tallies))
+        width = max(map(len, ("family  ", *names))) + 1
+        lines = [f"{'family':{width}}" + "".join(f"{d:>10} cases   judged  undecidable" for d in self.tried)]
+        for name in names:
+            line = f"{name:{width}}"
             for tallies in self.tried.values():
                 tally = tallies.get(name, Tally())
                 line += f"{tally.cases:>16}{tally.judged:>9}{tally.undecided:>13}"

@@ -101,7 +101,7 @@ class StepCase:
         lines.append(f"labels = {self.labels.tolist()}")
         return "\n".join(line if len(line) <= 96 else f"{line[:92]} ..." for line in lines)
 
-    def smaller(self) -> Iterator[StepCase]:
+    def smaller(self, refused: dict[Any, int]) -> Iterator[StepCase]:
         """Candidates that are simpler: fewer samples, steps or spikes, rounder parameters."""
         batch, n_steps, _ = self.spikes.shape
         for b in range(batch if batch > 1 else 0):

@@ -1,1 +1,1 @@
-"""What ``minisnn reproduce`` runs: the paper's comparison of single-spike and conventional networks."""
+"""The work of ``minisnn reproduce``: the paper's comparison of single-spike and conventional networks."""

@@ -14,8 +14,7 @@ from ..datasets import Dataset
 from ..errors import DataError
 from ..solvers.compiled.threads import get_threads
 from ..solvers.settings import settings
-from ..training.experiment import Experiment, run_all
-from ..training.metrics import mean_and_sd
+from ..training.experiment import Experiment, moments, run_all
 from ..training.recipes import Recipe, default_solver
 from ..training.runs import RunFolder
 from .published import PUBLISHED, Published
@@ -30,7 +29,7 @@ _TIMED_STEPS = 20
 
 @dataclass(frozen=True)
 class Budget:
-    """What may be spent on a recipe; None leaves it to the recipe.
+    """The budget of a recipe; None leaves an entry to the recipe.
 
     Parameters
     ----------
@@ -56,15 +55,11 @@ class Budget:
 
 @dataclass(frozen=True)
 class Speed:
-    """Milliseconds of a training step of the trained networks, by turns in one run: (median, smallest, largest).
-
-    `dense` is the conventional network with dense products, as such networks are trained today; `events` is the same
-    network from the same events.
-    """
+    """Milliseconds of a training step of the trained networks, by turns in one run: (median, smallest, largest)."""
 
     single_spike: tuple[float, float, float]
-    dense: tuple[float, float, float]
-    events: tuple[float, float, float]
+    dense: tuple[float, float, float]  # conventional, with dense products, as such networks are trained today
+    events: tuple[float, float, float]  # conventional, from the same events
 
     @property
     def ratios(self) -> tuple[float, float]:
@@ -74,10 +69,7 @@ class Speed:
 
 @dataclass(frozen=True)
 class Comparison:
-    """What came of a recipe on a data set; `absent` says why nothing did.
-
-    `outcomes` holds the outcomes of all trainings of each network, as `minisnn.training.experiment` gives them.
-    """
+    """Results of a recipe on a data set: the outcomes of all trainings of each network, and the time of a step."""
 
     dataset: str
     recipe: str
@@ -88,11 +80,11 @@ class Comparison:
     folds: int = 0
     outcomes: dict[str, list[dict[str, Any]]] | None = None
     speed: Speed | None = None
-    absent: str | None = None
+    absent: str | None = None  # the reason why there are no results
 
     def mean(self, neuron: str, key: str) -> tuple[float, float | None]:
         """Mean and s.d. over the trainings of a network of one entry of their outcomes."""
-        mean, sd = mean_and_sd([run[key] for run in (self.outcomes or {})[neuron]])
+        mean, sd = moments((self.outcomes or {})[neuron])[key]
         return mean or 0.0, sd
 
     @property
@@ -102,7 +94,7 @@ class Comparison:
 
     @property
     def fewer_spikes(self) -> float:
-        """Share of the conventional network's hidden spikes that the single-spike network saves; NaN of none."""
+        """Share of the conventional network's hidden spikes that the single-spike network saves; NaN if it has none."""
         single, multi = (self.mean(neuron, "spikes_per_sample")[0] for neuron in NEURONS)
         return 1 - single / multi if multi else math.nan
 
@@ -112,11 +104,9 @@ class Comparison:
         if self.outcomes is not None:
             values["fewer_spikes"] = None if math.isnan(self.fewer_spikes) else self.fewer_spikes
             for neuron in NEURONS:
-                for key in ("test_accuracy", "validation_accuracy", "spikes_per_sample", "seconds_per_epoch"):
-                    if self.outcomes[neuron][0][key] is None:
-                        continue
-                    mean, sd = self.mean(neuron, key)
-                    values[f"{neuron}_{key}_mean"], values[f"{neuron}_{key}_sd"] = mean, sd
+                for key, (mean, sd) in moments(self.outcomes[neuron]).items():
+                    if mean is not None:
+                        values[f"{neuron}_{key}_mean"], values[f"{neuron}_{key}_sd"] = mean, sd
         if self.speed is not None:
             values["speed"]["x_dense"], values["speed"]["x_events"] = self.speed.ratios
         return values
@@ -147,17 +137,10 @@ def compare(
     data_dir: Path | None = None,
     quiet: bool = False,
 ) -> Comparison:
-    """Train both networks of a recipe, going on with what `folder` holds of them, and time a step of each.
+    """Train both networks of a recipe, from where they stand in `folder`, and time a step of each.
 
-    Returns
-    -------
-    comparison : Comparison
-        With `absent` if the files of the data set are not there.
-
-    Raises
-    ------
-    DataError
-        If `folder` holds trainings of another configuration.
+    The comparison is `absent` if the files of the data set are missing. `DataError` is raised if `folder` holds
+    trainings of another configuration.
     """
     published = PUBLISHED.get((dataset, name))
     experiments = {neuron: experiment_of(dataset, recipe, neuron, budget) for neuron in NEURONS}
@@ -171,11 +154,8 @@ def compare(
         sizes = experiment.network.sizes
         if not quiet:
             print(f"{dataset}, recipe {name}: {neuron}, {'-'.join(map(str, sizes))}")
-        path = folder / f"{name}-{neuron}"
-        started = (path / "config.json").exists()
-        root = RunFolder.open(path) if started else RunFolder.create(experiment.to_json(), path)
-        if started and Experiment.from_json(root.config(), path) != experiment:
-            raise DataError(f"{path} holds trainings of another configuration: give --out another folder")
+        refusal = "holds trainings of another configuration: give --out another folder"
+        root = experiment.run_folder(folder / f"{name}-{neuron}", refusal)
         with settings(_PRODUCTS[neuron], get_threads()):
             outcomes[neuron] = run_all(root, experiment, data, quiet=quiet)
     speed = _measure(outcomes, data, experiment.training.batch_size)
@@ -185,9 +165,9 @@ def compare(
 
 
 def _measure(outcomes: dict[str, list[dict[str, Any]]], data: Dataset, batch: int) -> Speed:
-    """Time training steps of both trained networks on the first batch of the training samples, by turns.
+    """Time training steps of both networks on the first batch of the training samples, by turns.
 
-    A network spikes more after training than with its initial weights.
+    They are timed as trained: a network spikes more than with its initial weights.
     """
     indices = np.arange(min(batch, len(data.train)))
     events, labels = data.train.batch(indices), data.train.labels[indices]

@@ -1,4 +1,4 @@
-"""The paper's figures: bars of accuracy, speed-up and spikes saved, and what both networks do with one sample."""
+"""The paper's figures: bars of accuracy, speed-up and spikes saved, and both networks with one sample."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def draw_bars(comparisons: Sequence[Comparison]) -> Figure:
     saved.bar(place, fewer, 0.5, color=COLOURS[0], label="single-spike")
     saved.axhline(0, color="0.4", linewidth=1)
     diamonds(saved, place, "fewer_spikes")
-    # More spikes than the conventional network's, which short trainings give, hang below the line.
+    # After a short training there may be more spikes than the conventional network's: the bar hangs below the line.
     bottom = 1.1 * fewer.min(initial=0.0, where=~np.isnan(fewer))
     saved.set(ylabel="hidden spikes saved (%)", ylim=(bottom, 100), title="Spikes")
     for axes in (accuracy, speed, saved):
@@ -59,9 +59,9 @@ def draw_bars(comparisons: Sequence[Comparison]) -> Figure:
     return figure
 
 
-def draw_snapshot(networks: dict[str, Network], data: Dataset, sample: int = 0) -> Figure:
-    """Input raster, hidden raster and readout traces of every network for one test sample."""
-    spikes, label = data.test.batch(np.array([sample])), int(data.test.labels[sample])
+def draw_snapshot(networks: dict[str, Network], data: Dataset) -> Figure:
+    """Input raster, hidden raster and readout traces of every network for the first test sample."""
+    spikes, label = data.test.batch(np.arange(1)), int(data.test.labels[0])
     figure = Figure(figsize=(11, 7), layout="constrained")
     panels = figure.subplots(3, len(networks), sharex=True, sharey="row", squeeze=False)
     for (inputs, hidden, readout), (neuron, network) in zip(panels.T, networks.items()):
@@ -84,10 +84,8 @@ def draw_snapshot(networks: dict[str, Network], data: Dataset, sample: int = 0) 
 
 
 def write_all(comparisons: Sequence[Comparison], snapshots: dict[str, Any], folder: Path) -> list[Path]:
-    """Draw what there is into `folder`; returns the files."""
-    paths = []
+    """Draw the bars of all comparisons that are not absent, and every snapshot, into `folder`; returns the files."""
+    figures = {f"snapshot-{name}": draw_snapshot(*shown) for name, shown in snapshots.items()}
     if any(one.outcomes is not None for one in comparisons):
-        paths.append(save(draw_bars(comparisons), folder / "comparison.png"))
-    for name, (networks, data) in snapshots.items():
-        paths.append(save(draw_snapshot(networks, data), folder / f"snapshot-{name}.png"))
-    return paths
+        figures = {"comparison": draw_bars(comparisons)} | figures
+    return [save(figure, folder / f"{name}.png") for name, figure in figures.items()]

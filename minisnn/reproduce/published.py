@@ -12,22 +12,12 @@ __all__ = ["PUBLISHED", "Published"]
 
 @dataclass(frozen=True)
 class Published:
-    """Figures of one data set in one version of the paper.
+    """Figures of one data set in one version of the paper."""
 
-    Parameters
-    ----------
-    single_spike, multi_spike : float
-        Test accuracy, in %.
-    fewer_spikes : float, optional
-        Hidden spikes the single-spike network saves, in % of the conventional network's.
-    speed_up : float, optional
-        Of training, over the conventional network, on the authors' GPU.
-    """
-
-    single_spike: float
+    single_spike: float  # test accuracy of this network, in %
     multi_spike: float
-    fewer_spikes: float | None = None
-    speed_up: float | None = None
+    fewer_spikes: float | None = None  # saved by the single-spike network, in % of the conventional network's
+    speed_up: float | None = None  # of training, over the conventional network, on the authors' GPU
 
 
 PUBLISHED = {

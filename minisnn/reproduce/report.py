@@ -1,4 +1,4 @@
-"""The table of ``minisnn reproduce``, beside the published figures."""
+"""The table of ``minisnn reproduce``, with the published figures."""
 
 from __future__ import annotations
 
@@ -23,9 +23,8 @@ _NOTES = (
 
 
 def table(comparisons: Sequence[Comparison]) -> str:
-    """All comparisons of a data set as text; what is absent says why."""
-    rows = [list(_HEAD)]
-    reasons = []
+    """All comparisons of a data set as text, with the reason for each that is absent."""
+    rows, reasons = [list(_HEAD)], []
     for one in comparisons:
         if one.outcomes is None:
             rows.append([one.recipe, "absent", *["-"] * (len(_HEAD) - 2)])
@@ -37,16 +36,11 @@ def table(comparisons: Sequence[Comparison]) -> str:
 
 
 def _title(one: Comparison) -> str:
-    trainings = len((one.outcomes or {})[NEURONS[0]])
-    epochs = len((one.outcomes or {})[NEURONS[0]][0]["epochs"])
-    where = (
-        f"accuracy on {one.folds} folds of {one.n_train} training samples"
-        if one.folds
-        else f"accuracy on {one.n_test} test samples"
-    )
+    runs = (one.outcomes or {})[NEURONS[0]]
+    where = f"{one.folds} folds of {one.n_train} training" if one.folds else f"{one.n_test} test"
     return (
-        f"{one.dataset}, recipe {one.recipe}: {one.n_train} training samples, {epochs} epochs, "
-        f"{trainings} training{'s' if trainings > 1 else ''} of each network, {where}"
+        f"{one.dataset}, recipe {one.recipe}: {one.n_train} training samples, {len(runs[0]['epochs'])} epochs, "
+        f"{len(runs)} training{'s' if len(runs) > 1 else ''} of each network, accuracy on {where} samples"
     )
 
 

@@ -85,12 +85,11 @@ class Solver:
         """Set the number of threads; results do not depend on it."""
         raise InputError(f"solver {self.name!r} has no threads to set; BLAS has its own")
 
-    def predict(self, spikes: Any, layers: Any, **choices: Any) -> Any:
-        """Forward through a single-spike network at once; None if that is to be done layer by layer."""
-        return None
+    def run_network(self, spikes: Any, labels: Any, layers: Any, **choices: Any) -> Any:
+        """Forward through a single-spike network at once, with loss and backward if there are labels.
 
-    def training_step(self, spikes: Any, labels: Any, layers: Any, **choices: Any) -> Any:
-        """Forward, loss and backward of a single-spike network at once; None if layer by layer."""
+        None if that is to be done layer by layer.
+        """
         return None
 
     def adam_update(

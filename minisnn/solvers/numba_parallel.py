@@ -32,23 +32,22 @@ from .compiled.products import (
     share_products,
 )
 from .compiled.records import Floats, Rule, Scratch, Upstream
-from .compiled.step import predict, training_step
+from .compiled.step import run_network
 from .compiled.threads import one_blas_thread, run_shares, run_shares_in_rooms, set_threads, shares
 from .compiled.tiles import backward_tiles, forward_tiles, tiles_for
 from .compiled.traces import BlockReadoutTrace, BlockTrace, in_blocks, packed
 from .compiled.upstream import BY_BLAS, GIVEN, PROJECTED, RECURSION, onward_of
-from .compiled.workspace import Workspace, buffer
+from .compiled.workspace import Workspace, buffer, part
 
 __all__ = [
     "adam_update",
     "next_input",
-    "predict",
     "readout_backward",
     "readout_forward",
+    "run_network",
     "set_threads",
     "single_spike_backward",
     "single_spike_forward",
-    "training_step",
 ]
 
 
@@ -76,7 +75,7 @@ def single_spike_forward(
     theta, group = dtype.type(threshold), events.group_size(n_in, n_steps)
 
     def from_events(_: int, first: int, last: int) -> None:
-        layer.forward_share(potential, times, incoming, parameters, theta, group, first, last)
+        layer.forward_layer(potential, times, incoming, parameters, theta, group, first, last)
 
     def from_products(_: int, first: int, last: int) -> None:
         matmul_samples(signal, weight, potential, first, last)
@@ -120,19 +119,17 @@ def single_spike_backward(
         mine = arriving._replace(projected=projected, reached=np.empty((group, n_steps), np.bool_))
         if not by_events:
             return mine, tiles_for(n_out, dtype)
-        rows, on_membrane = _blocks(workspace, worker, n_steps, dtype)
-        return mine, events.group_scratch(rows, on_membrane, group, len(weight), longest)
+        own = part(workspace, f"thread {worker}")
+        return mine, events.group_scratch(own, dtype, n_steps, group, len(weight), longest)
 
     def task(room: tuple[Upstream, Any], share: int, first: int, last: int) -> None:
-        upstream, scratch = room
+        (upstream, scratch), mine = room, layer.of_share(partial, share)
         if by_events:
-            layer.backward_share(
-                potential, times, incoming, parameters, rule, upstream, partial, current, scratch, share, first, last
+            layer.backward_layer(
+                potential, times, incoming, parameters, rule, upstream, mine, current, scratch, True, first, last
             )  # fmt: skip
         else:
-            backward_tiles(
-                potential, times, parameters, rule, upstream, partial, current, scratch, share, first, last
-            )
+            backward_tiles(potential, times, parameters, rule, upstream, mine, current, scratch, first, last)
             matmul_transposed_samples(signal, current, products[share], first, last)
 
     with one_blas_thread():
@@ -199,12 +196,13 @@ def readout_backward(
     group, longest = events.group_size(len(weight), n_steps), events.most_events(incoming, n_steps)
 
     def room(worker: int) -> Scratch:
-        rows, _ = _blocks(workspace, worker, n_steps, dtype)
-        return events.group_scratch(rows, rows[:0], group, len(weight), longest)
+        own = part(workspace, f"thread {worker}")
+        return events.group_scratch(own, dtype, n_steps, group, len(weight), longest)
 
     def task(scratch: Scratch, share: int, first: int, last: int) -> None:
-        layer.backward_readout_share(
-            membrane, values, reached, incoming, parameters, partial, current, scratch, use_max, share, first, last
+        mine = layer.of_share(partial, share)
+        layer.backward_readout(
+            membrane, values, reached, incoming, parameters, mine, current, scratch, use_max, True, first, last
         )  # fmt: skip
 
     run_shares_in_rooms(task, batch, room)
@@ -216,12 +214,6 @@ def readout_backward(
     if trace.decay.ndim:
         return Gradients(*common)
     return ReadoutGradients(*common, trace.decay[()], grad_value, peaks)
-
-
-def _blocks(workspace: Workspace | None, worker: int, n_steps: int, dtype: np.dtype[Any]) -> Floats:
-    """Two blocks (2, T, LANES) of one thread."""
-    mine = None if workspace is None else workspace.part(f"thread {worker}")
-    return buffer(mine, "blocks", (2, n_steps, LANES), dtype)
 
 
 @dataclass(frozen=True, eq=False)

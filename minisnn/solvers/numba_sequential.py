@@ -1,14 +1,18 @@
 """The definition, compiled: equal to `numpy_sequential` bit for bit, forward and backward.
 
-Matrix products and batch sums are the same NumPy calls; what lies between them is fused into one loop over
-time per sample. This is the honest baseline: a stepping implementation as fast as stepping gets, on all
-cores. Asked for event products (`compiled.events.set_product`), it keeps its loops and takes the input
-current and the weight gradient from events; then it equals the definition within the rounding bound.
+The functions are those of `numpy_sequential`, in its order. Matrix products and batch sums are the same NumPy calls.
+Between them, a function stands for one step of one sample: it takes rows (N,) and changes the first of them in place,
+so that one loop over time goes through all equations while the rows are in cache. Eqs. 3 to 5 are one function,
+`first_only`. This is the honest baseline: a stepping implementation as fast as stepping gets, on all cores.
+
+If event products were asked for (`compiled.events.set_product`), input current and weight gradient come from events;
+then the results equal those of the definition within the rounding bound.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,11 +20,18 @@ from numpy.typing import NDArray
 from ..model import Gradients, ReadoutTrace, Trace
 from .compiled import events
 from .compiled.adam import adam_update
-from .compiled.jit import kernel
-from .compiled.products import Spikes, decay_row, matmul, matmul_transposed, summed_like
-from .compiled.records import Floats, Ints32, Ints64, Rule, SampleSums
+from .compiled.event_products import event_matmul, event_matmul_transposed
+from .compiled.jit import inlined, kernel
+from .compiled.products import (
+    Spikes,
+    decay_row,
+    matmul,
+    matmul_transposed,
+    summed_like,
+)
+from .compiled.records import Floats, Ints32, Ints64
 from .compiled.threads import run_shares, set_threads
-from .compiled.workspace import Workspace, buffer
+from .compiled.workspace import buffer
 
 __all__ = [
     "adam_update",
@@ -43,34 +54,95 @@ def next_input(trace: Trace) -> Spikes:
     return spikes
 
 
-def input_current(spikes: Spikes, weight: Floats, out: Floats) -> Floats:
-    """Input current without the bias, ``x[t] @ W`` (Eq. 1), into `out`."""
+def input_current(spikes: Spikes, weight: Floats, workspace: Any) -> Floats:
+    """Input current without the bias, ``x[t] @ W`` (Eq. 1), (B, T, n_out)."""
+    out = buffer(workspace, "potential", (*spikes.shape[:2], weight.shape[1]), weight.dtype)
     if events.get_product() == "events":
-        return events.event_matmul(events.as_events(spikes), weight, out)
+        return event_matmul(events.as_events(spikes), weight, out)
     return matmul(spikes, weight, run_shares, out)
 
 
-def _gradients(
-    trace: Trace | ReadoutTrace, grad_current: Floats, sums: SampleSums, workspace: Workspace | None
-) -> Gradients:
-    """Gradient of Eq. 1 by weight and bias (Eq. 10), and the decay's part of Eq. 9."""
+def input_current_backward(grad_current: Floats, spikes: Spikes, workspace: Any) -> Floats:
+    """Gradient of Eq. 1 by the weight (Eq. 10)."""
     if events.get_product() == "events":
-        grad_weight = events.event_matmul_transposed(events.as_events(trace.input), grad_current)
-    else:
-        grad_weight = matmul_transposed(trace.input, grad_current, run_shares, workspace)
-    grad_decay = summed_like(trace.decay, sums.decay)
-    return Gradients(grad_weight, sums.bias.sum(axis=0), grad_decay, grad_current, trace.weight)
+        return event_matmul_transposed(events.as_events(spikes), grad_current)
+    return matmul_transposed(spikes, grad_current, run_shares, workspace)
 
 
-def input_spikes_backward(upstream: Floats | Gradients | None, like: Floats) -> Floats:
-    """Gradient by the spikes of a layer, ``gI[t] @ W^T`` of the next (Eq. 11), (B, T, N); empty for None."""
-    if upstream is None:
-        return like[:0]
+def input_spikes_backward(upstream: Floats | Gradients) -> Floats:
+    """Gradient by the spikes of a layer, ``gI[t] @ W^T`` of the next (Eq. 11), (B, T, N)."""
     if not isinstance(upstream, Gradients):
         return upstream
     assert upstream.current is not None
     assert upstream.input_weight is not None
     return matmul(upstream.current, upstream.input_weight.T, run_shares)
+
+
+@inlined
+def integrate(current: Floats, before: Floats, neurons: Neurons) -> None:
+    """Eqs. 1 and 2: ``x[t] @ W`` becomes V[t], from V[t-1]."""
+    bias, decay = neurons.bias, neurons.decay
+    for j in range(len(current)):
+        current[j] = decay[j] * before[j] + (current[j] + bias[j])
+
+
+@inlined
+def integrate_backward(grad_membrane: Floats, later: Floats, decay: Floats) -> None:
+    """Eq. 9: gU[t] becomes gI[t], from gI[t+1]."""
+    for j in range(len(later)):
+        grad_membrane[j] += decay[j] * later[j]
+
+
+@inlined
+def decay_gradient(total: Floats, grad_current: Floats, before: Floats) -> None:
+    """Eq. 9: one step of gbeta."""
+    for j in range(len(total)):
+        total[j] += grad_current[j] * before[j]
+
+
+@inlined
+def crossings_backward(
+    grad_membrane: Floats, grad_crossings: Floats, membrane: Floats, neurons: Neurons
+) -> None:
+    """Eq. 8 without gV: gS~[t] becomes gU[t]."""
+    theta, scale, one = neurons.theta, neurons.scale, membrane.dtype.type(1)
+    for j in range(len(membrane)):
+        root = one / (one + scale * abs(membrane[j] - theta))
+        grad_membrane[j] = grad_crossings[j] * (root * root)
+
+
+@inlined
+def double_sum_backward(outer: Floats, inner: Floats, grad_double_sum: Floats) -> None:
+    """Eq. 7: one step of the two running sums, of which `outer` is gS~[t]."""
+    for j in range(len(outer)):
+        inner[j] += grad_double_sum[j]
+        outer[j] += inner[j]
+
+
+@inlined
+def first_only(spike_times: Ints32, membrane: Floats, theta: Any, t: int) -> None:
+    """Eqs. 3 to 5: z is 1 first in the smallest step with a crossing, and later crossings change nothing."""
+    step = np.int32(t)
+    for j in range(len(membrane)):
+        if membrane[j] > theta:
+            spike_times[j] = min(spike_times[j], step)
+
+
+@inlined
+def first_only_backward(
+    grad_double_sum: Floats, grad_spikes: Floats, spike_times: Ints32, t: int, gated: bool
+) -> None:
+    """Eq. 6: gS[t] becomes gz[t]; z is 0 before the spike."""
+    step, zero = np.int32(t), grad_spikes.dtype.type(0)
+    for j in range(len(grad_spikes)):
+        grad_double_sum[j] = zero if gated and step >= spike_times[j] else grad_spikes[j]
+
+
+@inlined
+def add(total: Floats, row: Floats) -> None:
+    """``total += row``."""
+    for j in range(len(total)):
+        total[j] += row[j]
 
 
 @kernel
@@ -89,101 +161,117 @@ def fetch(sample: Floats) -> Any:
     return total
 
 
+class Neurons(NamedTuple):
+    """What the steps know of the neurons."""
+
+    bias: Floats  # (N,) thresholds per step
+    decay: Floats  # (N,)
+    theta: Any  # threshold, in the dtype of the potential
+    scale: Any  # of the surrogate, per threshold
+
+
+def _neurons(bias: Floats, decay: Floats, threshold: float, surrogate_scale: float = 0.0) -> Neurons:
+    real = bias.dtype.type
+    return Neurons(bias, decay_row(decay, len(bias)), real(threshold), real(surrogate_scale))
+
+
+class Arriving(NamedTuple):
+    """The gradients that arrive at a layer; an empty one counts as zero."""
+
+    spikes: Floats  # (B, T, N) gS
+    membrane: Floats  # (B, T, N) gV
+
+
+def _arriving(grad_spikes: Floats | Gradients | None, grad_membrane: Floats | None, trace: Trace) -> Arriving:
+    none = trace.potential[:0]
+    return Arriving(
+        none if grad_spikes is None else input_spikes_backward(grad_spikes),
+        none if grad_membrane is None else grad_membrane,
+    )
+
+
+class SampleSums(NamedTuple):
+    """Sums over time of every sample, of which the batch's gradients by bias and decay are made."""
+
+    bias: Floats  # (B, N)
+    decay: Floats  # (B, N)
+
+
+def _gradients(
+    trace: Trace | ReadoutTrace,
+    steps: Callable[..., None],
+    given: tuple[Any, ...],
+    workspace: Any,
+) -> Gradients:
+    """Run a kernel of the backward pass with what it is `given`, then Eq. 10 and the batch's sums."""
+    (batch, n_steps, _), n_out, dtype = trace.input.shape, len(trace.bias), trace.weight.dtype
+    current = buffer(workspace, "grad_current", (batch, n_steps, n_out), dtype)
+    sums = SampleSums(*np.zeros((2, batch, n_out), dtype))
+    run_shares(lambda _, *share: steps(*given, current, sums, *share), batch)
+    grad_weight = input_current_backward(current, trace.input, workspace)
+    grad_decay = summed_like(trace.decay, sums.decay)
+    return Gradients(grad_weight, sums.bias.sum(axis=0), grad_decay, current, trace.weight)
+
+
 @kernel
 def _single_spike_steps(
-    potential: Floats, bias: Floats, decay: Floats, theta: Any, spike_times: Ints32, first: int, last: int
+    potential: Floats, spike_times: Ints32, neurons: Neurons, first: int, last: int
 ) -> None:
-    """Eqs. 2 to 5 in place: `potential` (B, T, N) comes as x @ W and leaves as V."""
-    n_steps, n_out = potential.shape[1:]
-    v = np.empty(n_out, potential.dtype)
+    """Eqs. 1 to 5 in place: `potential` (B, T, N) comes as x @ W and leaves as V."""
+    n_steps = potential.shape[1]
     for b in range(first, last):
-        v[:] = 0
         spike_times[b, :] = n_steps
+        before = np.zeros_like(neurons.bias)
         for t in range(n_steps):
-            step = np.int32(t)
-            for j in range(n_out):
-                v[j] = decay[j] * v[j] + (potential[b, t, j] + bias[j])
-            for j in range(n_out):
-                potential[b, t, j] = v[j]
-            for j in range(n_out):
-                # A spike time is the smallest step with a crossing: later crossings change nothing.
-                if v[j] > theta:
-                    spike_times[b, j] = min(spike_times[b, j], step)
+            integrate(potential[b, t], before, neurons)
+            before = potential[b, t]
+            first_only(spike_times[b], before, neurons.theta, t)
 
 
 def single_spike_forward(
-    spikes: Spikes,
-    weight: Floats,
-    bias: Floats,
-    decay: Floats,
-    threshold: float,
-    workspace: Workspace | None = None,
+    spikes: Spikes, weight: Floats, bias: Floats, decay: Floats, threshold: float, workspace: Any = None
 ) -> Trace:
     """The single-spike layer, Eqs. 1 to 5."""
-    batch, n_steps, _ = spikes.shape
-    n_out = weight.shape[1]
-    potential = buffer(workspace, "potential", (batch, n_steps, n_out), weight.dtype)
-    spike_times = np.empty((batch, n_out), dtype=np.int32)
-    input_current(spikes, weight, potential)
-    row, theta = decay_row(decay, n_out), weight.dtype.type(threshold)
-
-    def task(_: int, first: int, last: int) -> None:
-        _single_spike_steps(potential, bias, row, theta, spike_times, first, last)
-
-    run_shares(task, batch)
+    potential, neurons = input_current(spikes, weight, workspace), _neurons(bias, decay, threshold)
+    spike_times = np.empty((len(potential), len(bias)), np.int32)
+    run_shares(lambda _, *share: _single_spike_steps(potential, spike_times, neurons, *share), len(spikes))
     return Trace(spikes, weight, bias, decay, threshold, potential, "single-spike", spike_times)
 
 
 @kernel
 def _single_spike_steps_backward(
-    grad_spikes: Floats,
-    grad_membrane: Floats,
+    arriving: Arriving,
     potential: Floats,
     spike_times: Ints32,
-    decay: Floats,
-    rule: Rule,
+    neurons: Neurons,
+    gated: bool,
     grad_current: Floats,
     sums: SampleSums,
     first: int,
     last: int,
 ) -> None:
-    """Eqs. 6 to 9, from the last step to the first; an empty gradient counts as zero."""
+    """Eqs. 6 to 9, from the last step to the first."""
     n_steps, n_out = potential.shape[1:]
-    theta, scale, gated = rule
-    bias_sums, decay_sums = sums
     state = np.empty((4, n_out), potential.dtype)
-    inner, outer, g = state[0], state[1], state[2]
-    one, zero = potential.dtype.type(1), potential.dtype.type(0)
+    gz, inner, outer = state[0], state[1], state[2]
     for b in range(first, last):
         state[:] = 0
-        state[3, 0] = fetch(potential[b])
-        bias_sums[b, :] = 0
-        decay_sums[b, :] = 0
+        gz[0] = fetch(potential[b])
+        later = state[3]
         for t in range(n_steps - 1, -1, -1):
-            step = np.int32(t)
-            v = potential[b, t]
-            row = grad_current[b, t]
-            row[:] = 0
-            if len(grad_spikes) > 0:
-                gs = grad_spikes[b, t]
-                for j in range(n_out):
-                    inner[j] += zero if gated and step >= spike_times[b, j] else gs[j]
-                    outer[j] += inner[j]
-                for j in range(n_out):
-                    root = one / (one + scale * abs(v[j] - theta))
-                    row[j] = outer[j] * (root * root)
-            if len(grad_membrane) > 0:
-                gv = grad_membrane[b, t]
-                for j in range(n_out):
-                    row[j] += gv[j]
-            for j in range(n_out):
-                g[j] = row[j] + decay[j] * g[j]
-                bias_sums[b, j] += g[j]
-            row[:] = g
+            g = grad_current[b, t]
+            g[:] = 0
+            if len(arriving.spikes) > 0:
+                first_only_backward(gz, arriving.spikes[b, t], spike_times[b], t, gated)
+                double_sum_backward(outer, inner, gz)
+                crossings_backward(g, outer, potential[b, t], neurons)
+            if len(arriving.membrane) > 0:
+                add(g, arriving.membrane[b, t])
+            integrate_backward(g, later, neurons.decay)
+            add(sums.bias[b], g)
             if t > 0:
-                before = potential[b, t - 1]
-                for j in range(n_out):
-                    decay_sums[b, j] += g[j] * before[j]
+                decay_gradient(sums.decay[b], g, potential[b, t - 1])
+            later = g
 
 
 def single_spike_backward(
@@ -193,117 +281,82 @@ def single_spike_backward(
     surrogate_scale: float,
     gradient: str,
     keep_current: bool = True,
-    workspace: Workspace | None = None,
+    workspace: Any = None,
 ) -> Gradients:
     """Backward through the single-spike layer, Eqs. 6 to 10."""
-    potential = trace.potential
-    batch, _, n_out = potential.shape
-    dtype = potential.dtype
-    grad_s = input_spikes_backward(grad_spikes, potential)
-    grad_v = potential[:0] if grad_membrane is None else grad_membrane
-    grad_current = buffer(workspace, "grad_current", potential.shape, dtype)
-    sums = SampleSums(*np.empty((2, batch, n_out), dtype))
-    rule = Rule(dtype.type(trace.threshold), dtype.type(surrogate_scale), gradient == "gated")
-    row = decay_row(trace.decay, n_out)
+    arriving = _arriving(grad_spikes, grad_membrane, trace)
+    neurons = _neurons(trace.bias, trace.decay, trace.threshold, surrogate_scale)
+    given = arriving, trace.potential, trace.spike_times, neurons, gradient == "gated"
+    return _gradients(trace, _single_spike_steps_backward, given, workspace)
 
-    def task(_: int, first: int, last: int) -> None:
-        _single_spike_steps_backward(
-            grad_s, grad_v, potential, trace.spike_times, row, rule, grad_current, sums, first, last
-        )
 
-    run_shares(task, batch)
-    return _gradients(trace, grad_current, sums, workspace)
+@inlined
+def reset(membrane: Floats, potential: Floats, theta: Any) -> None:
+    """Eqs. 13 and 14: V[t] from U[t]."""
+    zero = theta - theta
+    for j in range(len(membrane)):
+        membrane[j] = potential[j] - (theta if potential[j] > theta else zero)
 
 
 @kernel
-def _multi_spike_steps(
-    potential: Floats, bias: Floats, decay: Floats, theta: Any, first: int, last: int
-) -> None:
+def _multi_spike_steps(potential: Floats, neurons: Neurons, first: int, last: int) -> None:
     """Eqs. 12 to 14 in place: `potential` (B, T, N) comes as x @ W and leaves as U."""
     n_steps, n_out = potential.shape[1:]
     v = np.empty(n_out, potential.dtype)
-    zero = theta - theta
     for b in range(first, last):
         v[:] = 0
         for t in range(n_steps):
-            u = potential[b, t]
-            for j in range(n_out):
-                u[j] = decay[j] * v[j] + (u[j] + bias[j])
-            for j in range(n_out):
-                v[j] = u[j] - (theta if u[j] > theta else zero)
+            integrate(potential[b, t], v, neurons)
+            reset(v, potential[b, t], neurons.theta)
 
 
 def multi_spike_forward(
-    spikes: Spikes,
-    weight: Floats,
-    bias: Floats,
-    decay: Floats,
-    threshold: float,
-    workspace: Workspace | None = None,
+    spikes: Spikes, weight: Floats, bias: Floats, decay: Floats, threshold: float, workspace: Any = None
 ) -> Trace:
     """The conventional layer, Eqs. 12 to 14."""
-    batch, n_steps, _ = spikes.shape
-    n_out = weight.shape[1]
-    potential = buffer(workspace, "potential", (batch, n_steps, n_out), weight.dtype)
-    input_current(spikes, weight, potential)
-    row, theta = decay_row(decay, n_out), weight.dtype.type(threshold)
-
-    def task(_: int, first: int, last: int) -> None:
-        _multi_spike_steps(potential, bias, row, theta, first, last)
-
-    run_shares(task, batch)
+    potential, neurons = input_current(spikes, weight, workspace), _neurons(bias, decay, threshold)
+    run_shares(lambda _, *share: _multi_spike_steps(potential, neurons, *share), len(spikes))
     return Trace(spikes, weight, bias, decay, threshold, potential, "multi-spike")
 
 
 @kernel
 def _multi_spike_steps_backward(
-    grad_spikes: Floats,
-    grad_membrane: Floats,
+    arriving: Arriving,
     potential: Floats,
-    decay: Floats,
-    theta: Any,
-    scale: Any,
+    neurons: Neurons,
     detach_reset: bool,
     grad_current: Floats,
     sums: SampleSums,
     first: int,
     last: int,
 ) -> None:
-    """Eqs. 15 and 16, from the last step to the first; an empty gradient counts as zero."""
+    """Eqs. 15, 16 and 9, from the last step to the first."""
     n_steps, n_out = potential.shape[1:]
-    bias_sums, decay_sums = sums
     state = np.empty((4, n_out), potential.dtype)
-    gu, gv, fired = state[0], state[1], state[2]
-    one, zero = potential.dtype.type(1), potential.dtype.type(0)
+    gv, fired, v = state[0], state[1], state[2]
     for b in range(first, last):
         state[:] = 0
-        state[3, 0] = fetch(potential[b])
-        bias_sums[b, :] = 0
-        decay_sums[b, :] = 0
+        gv[0] = fetch(potential[b])
+        later = state[3]
         for t in range(n_steps - 1, -1, -1):
-            u = potential[b, t]
+            g = grad_current[b, t]
             for j in range(n_out):
-                gv[j] = decay[j] * gu[j]
-            if len(grad_membrane) > 0:
-                loss = grad_membrane[b, t]
-                for j in range(n_out):
-                    gv[j] += loss[j]
+                gv[j] = neurons.decay[j] * later[j]
+            if len(arriving.membrane) > 0:
+                add(gv, arriving.membrane[b, t])
             fired[:] = 0
-            if len(grad_spikes) > 0:
-                fired[:] = grad_spikes[b, t]
+            if len(arriving.spikes) > 0:
+                fired[:] = arriving.spikes[b, t]
             if not detach_reset:
                 for j in range(n_out):
-                    fired[j] -= theta * gv[j]
-            for j in range(n_out):
-                root = one / (one + scale * abs(u[j] - theta))
-                gu[j] = gv[j] + fired[j] * (root * root)
-            grad_current[b, t, :] = gu
-            for j in range(n_out):
-                bias_sums[b, j] += gu[j]
+                    fired[j] -= neurons.theta * gv[j]
+            crossings_backward(g, fired, potential[b, t], neurons)
+            add(g, gv)
+            add(sums.bias[b], g)
             if t > 0:
-                before = potential[b, t - 1]
-                for j in range(n_out):
-                    decay_sums[b, j] += gu[j] * (before[j] - (theta if before[j] > theta else zero))
+                reset(v, potential[b, t - 1], neurons.theta)
+                decay_gradient(sums.decay[b], g, v)
+            later = g
 
 
 def multi_spike_backward(
@@ -313,58 +366,54 @@ def multi_spike_backward(
     surrogate_scale: float,
     detach_reset: bool,
     keep_current: bool = True,
-    workspace: Workspace | None = None,
+    workspace: Any = None,
 ) -> Gradients:
     """Backward through time of the conventional layer, Eqs. 15 and 16."""
-    potential = trace.potential
-    batch, _, n_out = potential.shape
-    dtype = potential.dtype
-    grad_s = input_spikes_backward(grad_spikes, potential)
-    grad_v = potential[:0] if grad_membrane is None else grad_membrane
-    grad_current = buffer(workspace, "grad_current", potential.shape, dtype)
-    sums = SampleSums(*np.empty((2, batch, n_out), dtype))
-    row, theta, scale = (
-        decay_row(trace.decay, n_out),
-        dtype.type(trace.threshold),
-        dtype.type(surrogate_scale),
-    )
+    arriving = _arriving(grad_spikes, grad_membrane, trace)
+    neurons = _neurons(trace.bias, trace.decay, trace.threshold, surrogate_scale)
+    given = arriving, trace.potential, neurons, detach_reset
+    return _gradients(trace, _multi_spike_steps_backward, given, workspace)
 
-    def task(_: int, first: int, last: int) -> None:
-        _multi_spike_steps_backward(
-            grad_s, grad_v, potential, row, theta, scale, detach_reset, grad_current, sums, first, last
-        )
 
-    run_shares(task, batch)
-    return _gradients(trace, grad_current, sums, workspace)
+@inlined
+def over_time(value: Floats, peak_times: Ints64, membrane: Floats, t: int, use_max: bool) -> None:
+    """Eq. 17: one step of the maximum, with the step it is first reached in, or of the sum."""
+    for j in range(len(value)):
+        if t == 0:
+            value[j], peak_times[j] = membrane[j], 0
+        elif not use_max:
+            value[j] += membrane[j]
+        elif membrane[j] > value[j]:
+            value[j], peak_times[j] = membrane[j], t
+
+
+@inlined
+def over_time_backward(
+    grad_membrane: Floats, grad_value: Floats, peak_times: Ints64, t: int, use_max: bool
+) -> None:
+    """Eq. 18: gU[t] without what comes from later steps."""
+    zero = grad_value.dtype.type(0)
+    for j in range(len(grad_value)):
+        grad_membrane[j] = zero if use_max and peak_times[j] != t else grad_value[j]
 
 
 @kernel
 def _readout_steps(
-    potential: Floats,
-    bias: Floats,
-    decay: Floats,
-    use_max: bool,
+    membrane: Floats,
     value: Floats,
     peak_times: Ints64,
+    neurons: Neurons,
+    use_max: bool,
     first: int,
     last: int,
 ) -> None:
-    """Eqs. 2 and 17 in place: `potential` (B, T, n_out) comes as x @ W and leaves as U."""
-    n_steps, n_out = potential.shape[1:]
+    """Eqs. 1, 2 and 17 in place: `membrane` (B, T, n_out) comes as x @ W and leaves as U."""
     for b in range(first, last):
-        for j in range(n_out):
-            u = potential[b, 0, j] + bias[j]
-            potential[b, 0, j] = u
-            total, peak = u, 0
-            for t in range(1, n_steps):
-                u = decay[j] * u + (potential[b, t, j] + bias[j])
-                potential[b, t, j] = u
-                if not use_max:
-                    total += u
-                elif u > total:
-                    total, peak = u, t
-            value[b, j] = total
-            peak_times[b, j] = peak
+        before = np.zeros_like(neurons.bias)
+        for t in range(membrane.shape[1]):
+            integrate(membrane[b, t], before, neurons)
+            before = membrane[b, t]
+            over_time(value[b], peak_times[b], before, t, use_max)
 
 
 def readout_forward(
@@ -374,21 +423,13 @@ def readout_forward(
     decay: Floats,
     readout: str,
     logit_scale: float,
-    workspace: Workspace | None = None,
+    workspace: Any = None,
 ) -> ReadoutTrace:
     """The readout: Eqs. 1 and 2 with its own parameters, then Eq. 17."""
-    batch, n_steps, _ = spikes.shape
-    n_out = weight.shape[1]
-    membrane = buffer(workspace, "membrane", (batch, n_steps, n_out), weight.dtype)
-    input_current(spikes, weight, membrane)
-    value = np.empty((batch, n_out), weight.dtype)
-    peak_times = np.empty((batch, n_out), np.int64)
-    row, use_max = decay_row(decay, n_out), readout == "max"
-
-    def task(_: int, first: int, last: int) -> None:
-        _readout_steps(membrane, bias, row, use_max, value, peak_times, first, last)
-
-    run_shares(task, batch)
+    membrane, use_max = input_current(spikes, weight, workspace), readout == "max"
+    value, peak_times = (np.empty((len(membrane), len(bias)), dtype) for dtype in (weight.dtype, np.int64))
+    given = membrane, value, peak_times, _neurons(bias, decay, 0.0), use_max
+    run_shares(lambda _, *share: _readout_steps(*given, *share), len(membrane))
     peaks = peak_times if use_max else None
     return ReadoutTrace(
         spikes, weight, bias, decay, readout, logit_scale, membrane, logit_scale * value, peaks
@@ -398,50 +439,32 @@ def readout_forward(
 @kernel
 def _readout_steps_backward(
     grad_value: Floats,
-    use_max: bool,
     peak_times: Ints64,
     membrane: Floats,
-    decay: Floats,
+    neurons: Neurons,
+    use_max: bool,
     grad_current: Floats,
     sums: SampleSums,
     first: int,
     last: int,
 ) -> None:
     """Eqs. 18 and 9, from the last step to the first."""
-    n_steps, n_out = membrane.shape[1:]
     for b in range(first, last):
-        for j in range(n_out):
-            zero = decay[j] - decay[j]
-            g, bias_sum, decay_sum = zero, zero, zero
-            for t in range(n_steps - 1, -1, -1):
-                reaches = not use_max or peak_times[b, j] == t
-                g = (grad_value[b, j] if reaches else zero) + decay[j] * g
-                grad_current[b, t, j] = g
-                bias_sum += g
-                if t > 0:
-                    decay_sum += g * membrane[b, t - 1, j]
-            sums.bias[b, j] = bias_sum
-            sums.decay[b, j] = decay_sum
+        later = np.zeros_like(neurons.decay)
+        for t in range(membrane.shape[1] - 1, -1, -1):
+            g = grad_current[b, t]
+            over_time_backward(g, grad_value[b], peak_times[b], t, use_max)
+            integrate_backward(g, later, neurons.decay)
+            add(sums.bias[b], g)
+            if t > 0:
+                decay_gradient(sums.decay[b], g, membrane[b, t - 1])
+            later = g
 
 
-def readout_backward(
-    trace: ReadoutTrace, grad_logits: Floats, workspace: Workspace | None = None
-) -> Gradients:
+def readout_backward(trace: ReadoutTrace, grad_logits: Floats, workspace: Any = None) -> Gradients:
     """Backward through the readout: Eq. 18, then Eqs. 9 and 10 (its spikes are the input of Eq. 6)."""
-    membrane = trace.membrane
-    batch, _, n_out = membrane.shape
-    dtype = membrane.dtype
-    grad_value = trace.logit_scale * grad_logits
     use_max = trace.peak_times is not None
-    peak_times = np.empty((0, 0), np.int64) if trace.peak_times is None else trace.peak_times
-    grad_current = buffer(workspace, "grad_current", membrane.shape, dtype)
-    sums = SampleSums(*np.empty((2, batch, n_out), dtype))
-    row = decay_row(trace.decay, n_out)
-
-    def task(_: int, first: int, last: int) -> None:
-        _readout_steps_backward(
-            grad_value, use_max, peak_times, membrane, row, grad_current, sums, first, last
-        )
-
-    run_shares(task, batch)
-    return _gradients(trace, grad_current, sums, workspace)
+    peak_times = trace.peak_times if use_max else np.empty(grad_logits.shape, np.int64)  # not read
+    neurons = _neurons(trace.bias, trace.decay, 0.0)
+    given = trace.logit_scale * grad_logits, peak_times, trace.membrane, neurons, use_max
+    return _gradients(trace, _readout_steps_backward, given, workspace)

@@ -1,4 +1,4 @@
-"""Training: the loop, what it writes down, and experiments made of it."""
+"""Training: the loop, its metrics and run folders, and experiments."""
 
 from .evaluation import evaluate
 from .loop import TrainingConfig, train

@@ -1,4 +1,4 @@
-"""What a network does on samples it is not trained on."""
+"""Evaluation of a network on samples it is not trained on, and the batches of training and evaluation."""
 
 from __future__ import annotations
 
@@ -46,14 +46,13 @@ def evaluate(network: Network, samples: Samples, *, solver: str = "numba-paralle
         If there are no samples, or labels beyond the classes of the network, or spikes that do not fit it.
     """
     checked_type("network", network, Network)
-    module = solvers.get(solver, network.config.neuron)
+    module, workspace = solvers.get(solver, network.config.neuron), Workspace()
     network = network.on_device(solver)
-    workspace = Workspace()
-    loss, correct = 0.0, 0
-    spikes = np.zeros(len(network.config.sizes) - 2)
-    fired = [np.zeros(n, dtype=np.int64) for n in network.config.sizes[1:-1]]
-    labels = checked_part("samples", samples, network.config.sizes[-1])
-    n = len(labels)
+    sizes = network.config.sizes
+    labels = checked_part("samples", samples, sizes[-1])
+    n, loss, correct = len(labels), 0.0, 0
+    spikes = np.zeros(len(sizes) - 2)
+    fired = [np.zeros(size, dtype=np.int64) for size in sizes[1:-1]]
     chosen = [np.arange(k, min(k + _EVALUATION_BATCH, n)) for k in range(0, n, _EVALUATION_BATCH)]
     for indices, batch in batches(network, samples, chosen, module):
         outcome = network.predict(batch, solver=solver, workspace=workspace, checked=True)
@@ -79,7 +78,7 @@ def batches(
     solver: solvers.Solver,
     rng: np.random.Generator | None = None,
 ) -> Iterator[tuple[NDArray[np.int64], NDArray[Any] | SpikeEvents]]:
-    """Numbers of the samples of batches, and their spikes, checked, where `solver` computes.
+    """Numbers of the samples of every batch, and their checked spikes, on the device of `solver`.
 
     The next batch is prepared while the last is in use; `rng` drives augmentation, None turns it off.
     """

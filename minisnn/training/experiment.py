@@ -1,14 +1,14 @@
 """An experiment: everything a training, or a series of them over seeds and folds, depends on.
 
-`Experiment` is what ``config.json`` holds. With a series it stands for several trainings, which differ in their
-seed and in the fold that validates them; each has a run folder of its own inside.
+``config.json`` holds an `Experiment`. With a series it stands for several trainings, which differ in their seed and in
+the fold that validates them; each has a run folder of its own inside.
 """
 
 from __future__ import annotations
 
 import inspect
 import statistics
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -26,11 +26,13 @@ from .metrics import EpochMetrics, chosen_epoch, mean_and_sd
 from .recipes import Recipe
 from .runs import RunFolder
 
-__all__ = ["Experiment", "outcome", "run_all", "table"]
+__all__ = ["Experiment", "moments", "outcome", "run_all", "table"]
 
 _EPOCH = (
     "epoch", "train_loss", "train_accuracy", "validation_accuracy", "test_accuracy", "spikes_per_sample", "seconds",
 )  # fmt: skip
+# The entries of `split` and `series`.
+_FORMS = {"split": (set(), {"validation"}, {"fold", "folds"}), "series": (None, {"folds", "seeds"})}
 
 
 @dataclass(frozen=True)
@@ -46,7 +48,7 @@ class Experiment:
     product : {"auto", "events", "dense"}
         How the compiled solvers multiply with spikes.
     training, network : TrainingConfig, NetworkConfig
-        How, and what; sizes of input and output are 1 until `fitted`.
+        How to train which network; its sizes of input and output are 1 until `fitted`.
     series : dict, optional
         How many trainings: numbers of ``seeds``, and of ``folds`` (0 for none).
     """
@@ -60,7 +62,7 @@ class Experiment:
     series: dict[str, int] | None = None
 
     def __post_init__(self) -> None:
-        # As in the two configurations: what a file can hold, and gives back equal.
+        # As in the two configurations, values are kept as a file gives them back.
         for name in ("data", "split", "series"):
             value = getattr(self, name)
             if value is not None:
@@ -80,7 +82,7 @@ class Experiment:
         network: dict[str, Any] | None = None,
         **others: Any,
     ) -> Experiment:
-        """The experiment of a recipe, with what is given in place of the recipe's."""
+        """The experiment of a recipe; the arguments replace entries of the recipe."""
         sizes = {"sizes": (1, *(hidden or recipe.hidden), 1)}
         return cls(
             dataset,
@@ -99,49 +101,46 @@ class Experiment:
             training = TrainingConfig(**config["training"])
         except (TypeError, KeyError, ValueError, OverflowError) as error:
             raise DataError(f"{path} is not of this version of minisnn: {one_line(error)}") from None
-        held_out, series = config.get("split", {}), config.get("series")
-        for entry, value, forms in (
-            ("split", held_out, ((), ("validation",), ("fold", "folds"))),
-            ("series", series, ((), ("folds", "seeds"))),
-        ):
-            if value is None and entry == "series":
-                continue
-            if not isinstance(value, dict) or tuple(sorted(value)) not in forms:
+        config = {"split": {}, "series": None} | config
+        for entry, forms in _FORMS.items():
+            value = config[entry]
+            if (set(value) if isinstance(value, dict) else value) not in forms:
                 raise DataError(f"{path}: the entry {entry} is damaged: {one_line(repr(value))}")
-            for name, number in value.items():
-                try:
-                    checked_count(f"{entry}: {name}", number)
-                except InputError as error:
-                    raise DataError(f"{path} is damaged: {error}") from None
         try:
             inspect.signature(load_dataset).bind(config["dataset"], None, **config["data"])
         except TypeError as error:
             raise DataError(f"{path}: the entry data has no options of a data set: {error}") from None
+        others = {name: config[name] for name in ("data", "split", "product", "series")}
         try:
-            return cls(
-                config["dataset"], training, network, config["data"], held_out, config["product"], series
-            )
+            for entry in _FORMS:
+                for name, number in (config[entry] or {}).items():
+                    checked_count(f"{entry}: {name}", number)
+            return cls(config["dataset"], training, network, **others)
         except InputError as error:
             raise DataError(f"{path} is damaged: {error}") from None
 
     def to_json(self) -> dict[str, Any]:
         """Contents of ``config.json``."""
-        config = {
-            "dataset": self.dataset,
-            "data": self.data,
-            "split": self.split,
-            "product": self.product,
-            "training": asdict(self.training),
-            "network": asdict(self.network),
-        }
-        return config if self.series is None else config | {"series": self.series}
+        values = asdict(self)
+        order = ("dataset", "data", "split", "product", "training", "network", "series")
+        return {name: values[name] for name in order if values[name] is not None}
+
+    def run_folder(self, path: Path, refusal: str) -> RunFolder:
+        """The run folder at `path`, made if need be; if it is of another experiment, an error with the `refusal`."""
+        # If a process was killed before it wrote config.json, the run has not begun.
+        if not (path / "config.json").exists():
+            return RunFolder.create(self.to_json(), path)
+        run = RunFolder.open(path)
+        if Experiment.from_json(run.config(), path) != self:
+            raise DataError(f"{path} {refusal}")
+        return run
 
     def load_data(self, data_dir: Path | None = None) -> Dataset:
         """Load the data set, undivided."""
         return load_dataset(self.dataset, data_dir, **self.data)
 
     def fitted(self, data: Dataset, held_out: int = 0) -> Experiment:
-        """Complete it by what the loaded data say, with `held_out` validation samples; say now what does not fit."""
+        """The experiment with the sizes of `data` and `held_out` validation samples; an error if it does not fit."""
         sizes = (data.n_inputs, *self.network.sizes[1:-1], data.n_classes)
         experiment = replace(
             self,
@@ -165,7 +164,7 @@ class Experiment:
         return parts[self.split["fold"]]
 
     def variants(self) -> Iterator[tuple[str, Experiment]]:
-        """Name of, and experiment of, every training of a series; ``""`` and itself if it is none."""
+        """Name and experiment of every training of a series; ``""`` and itself if it is none."""
         if self.series is None:
             yield "", self
             return
@@ -173,31 +172,20 @@ class Experiment:
         for seed in range(first, first + n_seeds):
             for fold in range(n_folds) if n_folds else (None,):
                 parts = [f"seed-{seed}"] * (n_seeds > 1) + [f"fold-{fold}"] * (fold is not None)
-                yield (
-                    "-".join(parts) or f"seed-{seed}",
-                    replace(
-                        self,
-                        training=replace(self.training, seed=seed),
-                        split=self.split if fold is None else {"folds": n_folds, "fold": fold},
-                        series=None,
-                    ),
-                )
+                training = replace(self.training, seed=seed)
+                held_out = self.split if fold is None else {"folds": n_folds, "fold": fold}
+                variant = replace(self, training=training, split=held_out, series=None)
+                yield "-".join(parts) or f"seed-{seed}", variant
 
 
 def run_all(root: RunFolder, experiment: Experiment, data: Dataset, *, quiet: bool) -> list[dict[str, Any]]:
-    """Train every variant in its folder, going on with what is there; returns their outcomes."""
+    """Train every variant in its folder, from where it stands; returns their outcomes."""
+    refusal = f"is not of the series in {root.path}: their config.json differ"
     outcomes = []
     for name, variant in experiment.variants():
-        run = root
-        if name:
-            path = root.path / name
-            # A run that a kill left without its configuration has not begun.
-            started = (path / "config.json").exists()
-            run = RunFolder.open(path) if started else RunFolder.create(variant.to_json(), path)
-            if started and Experiment.from_json(run.config(), path) != variant:
-                raise DataError(f"{path} is not of the series in {root.path}: their config.json differ")
-            if not quiet:
-                print(f"{name}:", flush=True)
+        run = variant.run_folder(root.path / name, refusal) if name else root
+        if name and not quiet:
+            print(f"{name}:", flush=True)
         outcomes.append(_train_run(run, variant, data, quiet=quiet) | ({"name": name} if name else {}))
     return outcomes
 
@@ -240,7 +228,7 @@ def _train_run(run: RunFolder, experiment: Experiment, data: Dataset, *, quiet: 
 
 
 def _warn_about_activity(metrics: EpochMetrics, sizes: tuple[int, ...]) -> None:
-    """Say which layers have many neurons that tell nothing about the sample."""
+    """Name the layers in which many neurons carry no information about the sample."""
     for counts, what in (
         (metrics.silent_per_layer, "never fire"),
         (metrics.always_firing_per_layer, "fire for every sample"),
@@ -251,22 +239,26 @@ def _warn_about_activity(metrics: EpochMetrics, sizes: tuple[int, ...]) -> None:
 
 
 def outcome(outcomes: list[dict[str, Any]], experiment: Experiment) -> dict[str, Any]:
-    """What ``--json`` writes: the outcome of the one training, or those of a series with mean and s.d."""
+    """The contents of ``--json``: the outcome of the one training, or those of a series with mean and s.d."""
     if experiment.series is None:
         return outcomes[0]
-    result: dict[str, Any] = {
-        key: outcomes[0][key] for key in ("dataset", "neuron", "solver", "n_parameters")
-    }
+    result = {key: outcomes[0][key] for key in ("dataset", "neuron", "solver", "n_parameters")}
     result |= experiment.series | {"runs": outcomes}
-    for key in ("test_accuracy", "validation_accuracy", "spikes_per_sample", "seconds_per_epoch"):
-        result[f"{key}_mean"], result[f"{key}_sd"] = mean_and_sd([run[key] for run in outcomes])
+    for key, (mean, sd) in moments(outcomes).items():
+        result[f"{key}_mean"], result[f"{key}_sd"] = mean, sd
     return result
+
+
+def moments(outcomes: list[dict[str, Any]]) -> dict[str, tuple[float | None, float | None]]:
+    """Mean and s.d. over trainings of accuracies, spikes and time; None if there is none."""
+    keys = ("test_accuracy", "validation_accuracy", "spikes_per_sample", "seconds_per_epoch")
+    return {key: mean_and_sd([run[key] for run in outcomes]) for key in keys}
 
 
 def table(outcomes: list[dict[str, Any]]) -> str:
     """One line for every training, and their mean and s.d. if there are several.
 
-    Accuracies in %; silent and always: hidden neurons that fire for no test sample, and for every one.
+    Accuracies in %; silent and always: hidden neurons that fire for no test sample, and for all of them.
     """
     columns = (
         ("chosen_epoch", "epoch", 1, 0), ("validation_accuracy", "validation", 100, 2),
@@ -274,17 +266,17 @@ def table(outcomes: list[dict[str, Any]]) -> str:
         ("silent_neurons", "silent", 1, 0), ("always_firing", "always", 1, 0),
         ("seconds_per_epoch", "s/epoch", 1, 2),
     )  # fmt: skip
-    rows = [["training", *(head for _, head, _, _ in columns)]]
+    lines: list[tuple[str, Sequence[Any], int]] = []  # name, values, additional digits
     for run in outcomes:
-        values = [None if run[key] is None else run[key] * factor for key, _, factor, _ in columns]
-        rows.append([run.get("name") or Path(run["run_dir"]).name, *_cells(values, columns)])
+        lines.append((run.get("name") or Path(run["run_dir"]).name, [run[key] for key, *_ in columns], 0))
     if len(outcomes) > 1:
-        moments = [mean_and_sd([run[key] for run in outcomes]) for key, _, _, _ in columns]
-        for which, name in enumerate(("mean", "s.d.")):
-            values = [None if (v := m[which]) is None else v * c[2] for m, c in zip(moments, columns)]
-            rows.append([name, *_cells(values, columns, extra=which)])
+        means, sds = zip(*(mean_and_sd([run[key] for run in outcomes]) for key, *_ in columns))
+        lines += [("mean", means, 0), ("s.d.", sds, 1)]
+    rows = [["training", *(head for _, head, _, _ in columns)]]
+    for name, values, more in lines:
+        cells = [
+            "-" if value is None else f"{factor * value:.{digits + more}f}"
+            for value, (_, _, factor, digits) in zip(values, columns)
+        ]
+        rows.append([name, *cells])
     return text_table(rows)
-
-
-def _cells(values: list[Any], columns: Any, extra: int = 0) -> list[str]:
-    return ["-" if v is None else f"{v:.{digits + extra}f}" for v, (_, _, _, digits) in zip(values, columns)]

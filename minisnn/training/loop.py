@@ -59,7 +59,7 @@ class TrainingConfig:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        # What is checked is kept: Python's own numbers and strings, which a file can hold.
+        # The checked values are kept: Python's own numbers and strings, which a file can hold.
         checked = {
             "epochs": checked_count("epochs", self.epochs, low=1),
             "batch_size": checked_count("batch_size", self.batch_size, low=1),
@@ -89,14 +89,14 @@ def train(
     ----------
     network : Network
         Its parameters are changed in place: to those of the epoch with the best validation accuracy (the first
-        of several), or of the last epoch where the data set has no validation part.
+        of several), or of the last epoch if the data set has no validation part.
     dataset : Dataset
-        Trained on ``dataset.train``, evaluated on ``dataset.validation`` and ``dataset.test`` after every
-        epoch. Nothing depends on the test samples; their accuracy is only reported.
+        The network is trained on ``dataset.train``, and evaluated on ``dataset.validation`` and ``dataset.test`` after
+        every epoch. Nothing depends on the test samples; their accuracy is only reported.
     config : TrainingConfig
-        How.
+        How to train.
     run : RunFolder, optional
-        Where metrics and a checkpoint are written after every epoch. If it holds a checkpoint, training
+        Folder for the metrics and a checkpoint, written after every epoch. If it holds a checkpoint, training
         goes on from there, to the same bits as without the interruption.
     quiet : bool
         Show no progress bar.
@@ -106,8 +106,8 @@ def train(
     Returns
     -------
     metrics : list of EpochMetrics
-        One for every epoch, those before an interruption included; `chosen_epoch` says which one the network
-        ends with.
+        One for every epoch, those before an interruption included; the network ends as it was after the
+        `chosen_epoch` of them.
 
     Raises
     ------
@@ -123,18 +123,17 @@ def train(
         checked_type("run", run, RunFolder)
     if on_epoch is not None and not callable(on_epoch):
         raise InputError(f"on_epoch must be a function, got {shown(on_epoch)}")
-    if network.config.sizes[0] != dataset.n_inputs or network.config.sizes[-1] != dataset.n_classes:
+    n_inputs, *_, n_classes = network.config.sizes
+    if n_inputs != dataset.n_inputs or n_classes != dataset.n_classes:
         raise InputError(
             f"the network must have {dataset.n_inputs} inputs and {dataset.n_classes} classes for "
-            f"{dataset.name}, got {network.config.sizes[0]} and {network.config.sizes[-1]}"
+            f"{dataset.name}, got {n_inputs} and {n_classes}"
         )
-    # Said before the first step, not after the first epoch.
-    parts = {"train": dataset.train, "validation": dataset.validation, "test": dataset.test}
-    labels = {
-        part: checked_part(f"the {part} part of {dataset.name}", samples, network.config.sizes[-1])
-        for part, samples in parts.items()
-        if samples is not None
-    }
+    labels = {}
+    for part in ("train", "validation", "test"):  # before the first step, not after the first epoch
+        samples = getattr(dataset, part)
+        if samples is not None:
+            labels[part] = checked_part(f"the {part} part of {dataset.name}", samples, n_classes)
     module = solvers.get(config.solver, network.config.neuron)
     optimiser = Adam(network.own_parameters(), network.learns, module, config.weight_decay)
     history = run.restore(network, optimiser) if run is not None else []
@@ -148,7 +147,7 @@ def train(
         _compile(network, dataset.train, labels["train"], config, quiet)
     for epoch in range(len(history), config.epochs):
         started = time.perf_counter()
-        # On the CPU that is the network itself; on a device a copy, fetched after every epoch.
+        # On the CPU this is the network itself; on a device a copy, fetched after every epoch.
         there = network.on_device(config.solver)
         optimiser.move(there.parameters)
         loss, accuracy, lr = _train_epoch(
@@ -162,11 +161,9 @@ def train(
             network.own_parameters()
         except InputError as error:
             raise OverflowError(f"training diverged in epoch {epoch + 1}, {error}: lower lr") from None
-        validation = (
-            None
-            if dataset.validation is None
-            else evaluate(there, dataset.validation, solver=config.solver).accuracy
-        )
+        validation = None
+        if dataset.validation is not None:
+            validation = evaluate(there, dataset.validation, solver=config.solver).accuracy
         test = evaluate(there, dataset.test, solver=config.solver)
         metrics = EpochMetrics(
             epoch=epoch + 1,
@@ -240,8 +237,8 @@ def _compile(
     if not quiet:
         say("loading compiled kernels (the first run compiles them, about 15 s) ...")
     copy = Network(network.config, network.parameters)
-    indices = np.arange(min(config.batch_size, len(samples)))
-    _, gradients, _ = copy.training_step(samples.batch(indices), labels[indices], solver=config.solver)
+    few = np.arange(min(config.batch_size, len(samples)))
+    _, gradients, _ = copy.training_step(samples.batch(few), labels[few], solver=config.solver)
     module = solvers.get(config.solver, copy.config.neuron)
     Adam(copy.parameters, copy.learns, module, config.weight_decay).step(gradients, config.lr)
     if not quiet:
@@ -249,7 +246,7 @@ def _compile(
 
 
 def _progress(total: int, description: str, quiet: bool) -> Any:
-    """Progress bar on standard error, gone when done; nothing if that is absent or no terminal."""
+    """Progress bar on standard error, gone when done; none if there is no standard error, or it is no terminal."""
     from tqdm import tqdm
 
     hidden = True if quiet or not can_say() else None

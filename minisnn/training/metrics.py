@@ -1,4 +1,4 @@
-"""What is written down about every epoch, and what comes of it."""
+"""The metrics of every epoch, the epoch that they choose, and their mean over trainings."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ __all__ = ["EpochMetrics", "Evaluation", "chosen_epoch", "mean_and_sd"]
 
 
 class _Counts:
-    """Neurons that say nothing, over all hidden layers."""
+    """Neurons without information about the sample, over all hidden layers."""
 
     silent_per_layer: tuple[int, ...]
     always_firing_per_layer: tuple[int, ...]
@@ -28,7 +28,7 @@ class _Counts:
 
 @dataclass(frozen=True)
 class Evaluation(_Counts):
-    """What a network does on a set of samples it is not trained on.
+    """Loss, accuracy and activity of a network on samples that it is not trained on.
 
     Parameters
     ----------
@@ -39,7 +39,7 @@ class Evaluation(_Counts):
     spikes_per_layer : tuple of float
         Mean number of spikes per sample of every hidden layer.
     silent_per_layer, always_firing_per_layer : tuple of int
-        Neurons of every hidden layer that fire for no sample, and for every one.
+        Neurons of every hidden layer that fire for no sample, and for all of them.
     """
 
     loss: float
@@ -58,9 +58,8 @@ class Evaluation(_Counts):
 class EpochMetrics(_Counts):
     """One line of metrics.jsonl.
 
-    Accuracies are shares, 0 to 1; `validation_accuracy` is None where nothing was held out for validation.
-    Spikes and counts of neurons are those on the test samples; `seconds` is the time of training alone,
-    without evaluation.
+    Accuracies are shares, 0 to 1; `validation_accuracy` is None if nothing was held out for validation. Spikes and
+    counts of neurons are those on the test samples; `seconds` is the time of training without evaluation.
     """
 
     epoch: int
@@ -77,9 +76,9 @@ class EpochMetrics(_Counts):
 
 
 def chosen_epoch(history: Sequence[EpochMetrics]) -> EpochMetrics:
-    """The epoch a training stands for: the first of the best validation accuracy, or the last without validation.
+    """The epoch that a training ends with: the first with the best validation accuracy, or the last without validation.
 
-    The test samples have no say in it.
+    It does not depend on the test samples.
     """
     if history[-1].validation_accuracy is None:
         return history[-1]
@@ -87,7 +86,7 @@ def chosen_epoch(history: Sequence[EpochMetrics]) -> EpochMetrics:
 
 
 def mean_and_sd(values: Sequence[float | None]) -> tuple[float | None, float | None]:
-    """Mean of values, and standard deviation of the population they are a sample of; None where there is none.
+    """Mean of values, and standard deviation of the population they are a sample of; None if there is none.
 
     Examples
     --------

@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..checks import checked_parameter
-from ..errors import InputError, shown, unknown_name
-from ..reading import checked_float, checked_type
+from ..errors import InputError, shown
+from ..reading import checked_float, checked_name, checked_type
 from ..solvers import AdamRule, Solver
 from ..solvers import get as get_solver
 
@@ -32,7 +32,7 @@ class Adam:
     learns : callable
         Whether a parameter of that name is trained.
     solver : Solver, optional
-        Whose ``adam_update`` is used: all have the same bits.
+        Its ``adam_update`` is used; all solvers have the same bits.
     weight_decay : float
         Decoupled, on weights only.
     """
@@ -80,21 +80,20 @@ class Adam:
         return arrays
 
     def move(self, parameters: Parameters) -> None:
-        """Go on with `parameters` of the same values where the solver computes, the moments beside them."""
+        """Continue with copies of the parameters on the solver's device, and move the moments there too."""
         self.parameters = parameters
         self.first, self.second = self.solver.to_device(self.first), self.solver.to_device(self.second)
 
     def load_arrays(self, arrays: dict[str, NDArray[Any]]) -> None:
-        """Take over what `to_arrays` made; every name and shape is checked."""
+        """Take over the arrays that `to_arrays` made; every name and shape is checked."""
         for name in self.names:
             for moments, kind in ((self.first, "first"), (self.second, "second")):
-                array = arrays.get(f"adam/{kind}/{name}")
-                if array is None or array.shape != moments[name].shape or array.dtype != moments[name].dtype:
-                    raise InputError(
-                        f"entry adam/{kind}/{name} of shape {moments[name].shape} is missing or differs"
-                    )
+                entry, moment = f"adam/{kind}/{name}", moments[name]
+                array = arrays.get(entry)
+                if array is None or array.shape != moment.shape or array.dtype != moment.dtype:
+                    raise InputError(f"entry {entry} of shape {moment.shape} is missing or differs")
                 if not np.isfinite(array).all() or (kind == "second" and (array < 0).any()):
-                    raise InputError(f"entry adam/{kind}/{name} must be finite, and not negative if second")
+                    raise InputError(f"entry {entry} must be finite, and not negative if second")
                 moments[name] = array.copy()
         steps = arrays.get("adam/steps")
         if steps is None or steps.shape != () or steps.dtype.kind not in "iu" or steps < 0:
@@ -103,7 +102,7 @@ class Adam:
 
 
 def _checked_gradient(name: str, gradient: Any, parameter: NDArray[Any]) -> NDArray[Any]:
-    """`gradient` as the update takes it, if it and the `parameter` that it will change are what they must be."""
+    """`gradient` as the update takes it; an error if it, or the `parameter` to be changed, is not fit for that."""
     flags = parameter.flags
     if not (flags.c_contiguous and flags.aligned and flags.writeable and parameter.dtype.isnative):
         raise InputError(
@@ -130,18 +129,10 @@ def checked_milestones(milestones: Iterable[float]) -> tuple[float, ...]:
 def learning_rate(
     schedule: str, lr: float, step: int, n_steps: int, milestones: tuple[float, ...] = MILESTONES
 ) -> float:
-    """Learning rate of a step.
+    """Learning rate of the step with that number, from 0, of all steps of a run.
 
-    Parameters
-    ----------
-    schedule : {"constant", "cosine", "milestones"}
-        Constant; half a cosine from `lr` down to 0; or a tenth of it after every milestone.
-    lr : float
-        At the start.
-    step, n_steps : int
-        Step to come, from 0, of all steps of the run.
-    milestones : tuple of float
-        Shares of the steps, rising.
+    The schedule is constant, half a cosine from `lr` down to 0, or a tenth after every one of the `milestones`, which
+    are rising shares of the steps.
 
     Examples
     --------
@@ -150,11 +141,10 @@ def learning_rate(
     >>> [learning_rate("milestones", 1.0, k, 4, milestones=(0.25, 0.75)) for k in range(4)]
     [1.0, 0.1, 0.1, 0.01]
     """
+    checked_name("schedule", schedule, SCHEDULES)
     progress = step / max(n_steps, 1)
-    if schedule == "constant":
-        return lr
     if schedule == "cosine":
         return lr * 0.5 * (1 + math.cos(math.pi * progress))
     if schedule == "milestones":
         return lr / 10.0 ** sum(progress >= share for share in milestones)
-    raise unknown_name("schedule", schedule, SCHEDULES)
+    return lr

@@ -1,4 +1,4 @@
-"""Pictures of runs: learning curves, activity of one sample, decision regions (needs matplotlib)."""
+"""Pictures of runs: learning curves, activity of one sample, decision regions (matplotlib)."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ __all__ = [
     "save",
 ]
 
-# Three hues that stay apart for colour-blind eyes and in print.
+# Hues that stay apart for colour-blind eyes and in print.
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
 
 
 def save(figure: Figure, path: str | Path) -> Path:
-    """Write a figure as PNG, whole or not at all, into a folder that is made where it is missing."""
+    """Write a figure as PNG, whole or not at all; its folder is made if it is missing."""
     Path(path).parent.mkdir(parents=True, exist_ok=True)
     FigureCanvasAgg(figure)
     write_atomically(path, lambda file: figure.savefig(file, format="png", dpi=120))
@@ -40,16 +40,14 @@ def save(figure: Figure, path: str | Path) -> Path:
 
 def draw_run(folder: Path, history: Sequence[EpochMetrics], network: Network, data: Dataset) -> list[Path]:
     """Draw everything that belongs to a run into its folder; returns the files."""
-    paths = [
-        save(draw_learning_curves(history), folder / "learning_curves.png"),
-        save(
-            draw_activity(network, data.test.batch(np.arange(1)), int(data.test.labels[0])),
-            folder / "activity.png",
-        ),
-    ]
+    sample, label = data.test.batch(np.arange(1)), int(data.test.labels[0])
+    figures = {
+        "learning_curves": draw_learning_curves(history),
+        "activity": draw_activity(network, sample, label),
+    }
     if data.name == "yin-yang":
-        paths.append(save(draw_decision_regions(network, data), folder / "decision_regions.png"))
-    return paths
+        figures["decision_regions"] = draw_decision_regions(network, data)
+    return [save(figure, folder / f"{name}.png") for name, figure in figures.items()]
 
 
 def draw_learning_curves(history: Sequence[EpochMetrics]) -> Figure:
@@ -59,14 +57,10 @@ def draw_learning_curves(history: Sequence[EpochMetrics]) -> Figure:
     loss, accuracy, spikes = figure.subplots(1, 3)
     loss.plot(epochs, [m.train_loss for m in history], color=COLOURS[0], marker=".", label="train")
     loss.set(xlabel="epoch", ylabel="cross-entropy (nats)", title="Loss", ylim=(0, None))
-    for attribute, colour, name in (
-        ("train_accuracy", COLOURS[0], "train"),
-        ("validation_accuracy", COLOURS[2], "validation"),
-        ("test_accuracy", COLOURS[1], "test"),
-    ):
-        if getattr(history[0], attribute) is None:  # there is no validation part
+    for name, colour in (("train", COLOURS[0]), ("validation", COLOURS[2]), ("test", COLOURS[1])):
+        if getattr(history[0], f"{name}_accuracy") is None:  # there is no validation part
             continue
-        values = [100 * getattr(m, attribute) for m in history]
+        values = [100 * getattr(m, f"{name}_accuracy") for m in history]
         accuracy.plot(epochs, values, color=colour, marker=".", label=f"{name}, last {values[-1]:.2f} %")
     accuracy.set(xlabel="epoch", ylabel="accuracy (%)", title="Accuracy")
     accuracy.legend(loc="lower right")
@@ -80,11 +74,9 @@ def draw_learning_curves(history: Sequence[EpochMetrics]) -> Figure:
     return figure
 
 
-def draw_activity(
-    network: Network, spikes: SpikeEvents, label: int, *, solver: str = "numpy-sequential"
-) -> Figure:
+def draw_activity(network: Network, spikes: SpikeEvents, label: int) -> Figure:
     """Input raster, hidden raster, a few membrane traces and the readout of one sample."""
-    activity = network.forward(spikes, solver=solver)
+    activity = network.forward(spikes, solver="numpy-sequential")
     figure = Figure(figsize=(9, 9), layout="constrained")
     inputs, hidden, traces, readout = figure.subplots(4, 1, sharex=True, height_ratios=(1, 1.4, 1.6, 1.4))
     draw_raster(inputs, spikes.to_raster()[0], "input neuron", "k")
@@ -100,11 +92,9 @@ def draw_activity(
     traces.axhline(network.config.threshold, color="0.3", linestyle="--", linewidth=1, label="threshold")
     traces.set(ylabel="membrane (thresholds)")
     traces.legend(loc="upper left", fontsize="small", ncols=5)
-    for k in range(network.config.sizes[-1]):
-        wide = 2.5 if k == label else 1.0
-        readout.plot(
-            activity.readout.membrane[0, :, k], linewidth=wide, label=f"{k}{' (label)' if k == label else ''}"
-        )
+    for k, trace in enumerate(activity.readout.membrane[0].T):
+        width, name = (2.5, f"{k} (label)") if k == label else (1.0, str(k))
+        readout.plot(trace, linewidth=width, label=name)
     answer = int(activity.logits[0].argmax())
     readout.set(ylabel="readout (thresholds)", xlabel="time (steps)")
     readout.legend(loc="upper left", fontsize="small", ncols=5, title="class")
@@ -119,21 +109,17 @@ def draw_raster(axes: Any, raster: Any, name: str, colour: str) -> None:
     axes.set(ylabel=name, ylim=(-1, raster.shape[1]))
 
 
-def draw_decision_regions(network: Network, data: Dataset, *, resolution: int = 120) -> Figure:
-    """What the network answers in every place of the Yin-Yang disc, with test samples on top."""
-    grid = np.linspace(0, 1, resolution)
+def draw_decision_regions(network: Network, data: Dataset) -> Figure:
+    """The network's answers all over the Yin-Yang disc, with test samples on top."""
+    grid = np.linspace(0, 1, 120)
     x, y = (values.ravel() for values in np.meshgrid(grid, grid))
     times = latency_linear(np.stack([x, y, 1 - x, 1 - y], axis=1), data.n_steps)
-    answers = np.concatenate(
-        [
-            network.forward(
-                SpikeEvents.from_spike_times(part, data.n_steps), solver="numpy-sequential"
-            ).logits.argmax(1)
-            for part in np.array_split(times, max(1, len(times) // 2000))
-        ]
-    )
+    answers = []
+    for part in np.array_split(times, max(1, len(times) // 2000)):
+        events = SpikeEvents.from_spike_times(part, data.n_steps)
+        answers += network.forward(events, solver="numpy-sequential").logits.argmax(1).tolist()
     inside = (x - 0.5) ** 2 + (y - 0.5) ** 2 <= 0.25
-    picture = np.where(inside, answers, np.nan).reshape(resolution, resolution)
+    picture = np.where(inside, answers, np.nan).reshape(len(grid), len(grid))
     figure = Figure(figsize=(5.5, 5.5), layout="constrained")
     axes = figure.subplots()
     colours = ListedColormap(COLOURS[:3])

@@ -1,4 +1,4 @@
-"""Good defaults for every data set, and how options of the command change them."""
+"""Good defaults for every data set, and the recipes of the paper."""
 
 from __future__ import annotations
 
@@ -8,29 +8,18 @@ from typing import Any
 
 from .. import solvers
 
-__all__ = ["RECIPES", "TRADES", "Recipe", "default_solver", "published_recipes"]
+__all__ = ["RECIPES", "RULES", "TRADES", "Recipe", "default_solver", "published_recipes"]
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """Defaults of one data set.
+    """Defaults of one data set, if they differ from those of `load_dataset` and the two configurations."""
 
-    Parameters
-    ----------
-    hidden : tuple of int
-        Neurons of the hidden layers.
-    data, training, network : dict
-        Options of `load_dataset`, and fields of `TrainingConfig` and `NetworkConfig`, that differ from the
-        defaults there.
-    validation : int
-        Training samples held out to choose the epoch by, but never more than a tenth of those there are.
-    """
-
-    hidden: tuple[int, ...]
+    hidden: tuple[int, ...]  # neurons of the hidden layers
     data: dict[str, Any] = field(default_factory=dict)
     training: dict[str, Any] = field(default_factory=dict)
     network: dict[str, Any] = field(default_factory=dict)
-    validation: int = 0
+    validation: int = 0  # training samples held out to choose the epoch by, at most a tenth of all
 
     def held_out(self, n_train: int) -> int:
         """How many of the training samples are held out."""
@@ -39,7 +28,7 @@ class Recipe:
 
 # Steps of 2 ms, time constants of 10 and 20 ms.
 _DOUBLE_STEP = {"hidden_decay": math.exp(-2 / 10), "readout_decay": math.exp(-2 / 20)}
-# Chosen on the last 5000 training images of Fashion-MNIST and MNIST (shifts are what helps both; flips help the first).
+# Chosen on the last 5000 training images of Fashion-MNIST and MNIST. (Shifts help both, flips only the first.)
 _IMAGES = Recipe(
     (200,),
     data={"encoding": "sparse", "augment": ["shift"]},
@@ -56,8 +45,8 @@ RECIPES = {
     ),
     "mnist": _IMAGES,
     "fashion-mnist": _IMAGES,
-    # Chosen by folds of the first 1000 training recordings. Small weights and a long memory let neurons wait, so
-    # that the one spike of each says more.
+    # Chosen by folds of the first 1000 training recordings. With small weights and a long memory neurons wait before
+    # they fire, so that their one spike says more.
     "nmnist": Recipe(
         (300,),
         data={"n_steps": 60, "dt": 5.0},
@@ -68,34 +57,34 @@ RECIPES = {
 }
 
 
-# A logit scale so small that networks fire as often as it helps: where a conventional network spends most spikes.
+# A very small logit scale. It makes the loss reward many spikes, so that the conventional network fires as often as
+# that helps and the single-spike network saves most.
 TRADES = {
     "nmnist": Recipe(
-        (300,),
-        training={"epochs": 20, "batch_size": 64},
-        network={"logit_scale": 0.001, "hidden_gain": 0.5},
-    ),
+        (300,), training={"epochs": 20, "batch_size": 64}, network={"logit_scale": 0.001, "hidden_gain": 0.5}
+    )
+}
+
+# Backward pass and readout in the two versions of the paper.
+RULES: dict[str, dict[str, Any]] = {
+    "v1": {"gradient": "gated", "surrogate_scale": 100.0, "readout": "max", "learn_decay": False},
+    "v2": {"gradient": "straight-through", "surrogate_scale": 10.0, "readout": "sum", "learn_decay": True},
 }
 
 
 def published_recipes(dataset: str) -> dict[str, Recipe]:
-    """The recipes of the paper for a data set, as ``"v1"`` and ``"v2"`` where that version has one.
+    """The recipes of the paper for a data set, as ``"v1"`` and ``"v2"`` if that version has one.
 
-    Version 1: gated gradient, fixed decays, maximum of the readout, logarithmic latencies. Version 2: straight-through
-    gradient, learned decays, sum of the readout, linear latencies, learning rate a tenth at the milestones.
-    Recordings are counted in steps to which times are rounded. Version 2 trained up to 200 epochs.
+    Version 1 (see `RULES`) encodes intensities logarithmically. Version 2 encodes them linearly, divides the learning
+    rate by 10 at the milestones, and trained up to 200 epochs. Both round the times of events to steps and count them.
     """
-    return {
-        version: recipes[dataset]
-        for version, recipes in (("v1", _VERSION_1), ("v2", _VERSION_2))
-        if dataset in recipes
-    }
+    versions = {"v1": _VERSION_1, "v2": _VERSION_2}
+    return {version: recipes[dataset] for version, recipes in versions.items() if dataset in recipes}
 
 
 def _version_1(hidden: int, epochs: int, lr: float, data: dict[str, Any], **network: Any) -> Recipe:
     training = {"epochs": epochs, "lr": lr, "schedule": "constant"}
-    rules = {"gradient": "gated", "surrogate_scale": 100.0, "readout": "max", "learn_decay": False}
-    return Recipe((hidden,), data, training, rules | network)
+    return Recipe((hidden,), data, training, RULES["v1"] | network)
 
 
 def _version_2(hidden: int, lr: float = 1e-3, data: dict[str, Any] | None = None, **network: Any) -> Recipe:

@@ -1,14 +1,16 @@
-"""A run folder: configuration, one line of metrics an epoch, the checkpoint, and the best epoch's parameters.
+"""A run folder: configuration, a line of metrics for every epoch, the checkpoint, and the best epoch's parameters.
 
 ``config.json`` is written once, ``metrics.jsonl`` and ``checkpoint.npz`` after every epoch, each whole or not
-at all. The checkpoint holds only what the next step depends on, so that two runs of one seed write equal bytes.
-Where there are validation samples, ``best-<epoch>.npz`` holds the parameters of the best epoch so far; it is
+at all. The checkpoint holds only the values that the next step depends on, so that two runs of one seed write equal
+bytes. If there are validation samples, ``best-<epoch>.npz`` holds the parameters of the best epoch so far; it is
 written before the checkpoint that names it, and removed after the checkpoint that names another.
 """
 
 from __future__ import annotations
 
+import contextlib
 import datetime
+import itertools
 import json
 from dataclasses import asdict
 from pathlib import Path
@@ -25,10 +27,9 @@ from .optimiser import Adam
 
 __all__ = ["RunFolder"]
 
-# What config.json says about a run.
-ENTRIES = ("dataset", "data", "product", "training", "network")
-# Where run folders are made without a name of their own.
-RUNS = Path("runs")
+ENTRIES = ("dataset", "data", "product", "training", "network")  # of config.json
+RUNS = Path("runs")  # where run folders without a name of their own are made
+Arrays = dict[str, NDArray[Any]]
 
 
 class RunFolder:
@@ -42,6 +43,7 @@ class RunFolder:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self._checkpoint = path / "checkpoint.npz"
 
     @classmethod
     def create(cls, config: dict[str, Any], out: str | Path | None = None, dataset: str = "run") -> RunFolder:
@@ -62,11 +64,8 @@ class RunFolder:
             If it cannot be written.
         """
         cls.check_new(out)
-        if out is not None:
-            path = Path(out)
-            path.mkdir(parents=True, exist_ok=True)
-        else:
-            path = _new_folder(RUNS, dataset)
+        path = _new_folder(dataset) if out is None else Path(out)
+        path.mkdir(parents=True, exist_ok=True)
         write_text(path / "config.json", json.dumps(config, indent=2) + "\n")
         return cls(path)
 
@@ -74,12 +73,9 @@ class RunFolder:
     def check_new(out: str | Path | None) -> None:
         """Raise, as `create` does, if no new run folder can be made at `out`."""
         path = RUNS if out is None else Path(out)
-        # A file half-written when a process was killed is nothing.
-        if (
-            out is not None
-            and path.exists()
-            and (not path.is_dir() or set(path.iterdir()) - set(_half_written(path)))
-        ):
+        # Files that were half-written when a process was killed do not count.
+        in_use = set(path.iterdir()) - set(_half_written(path)) if path.is_dir() else path.exists()
+        if out is not None and in_use:
             raise InputError(f"{path} exists already: give --out a new folder, or --resume {path} to go on")
         checked_folder(path)
 
@@ -93,12 +89,9 @@ class RunFolder:
     def config(self) -> dict[str, Any]:
         """Contents of ``config.json``."""
         path = self.path / "config.json"
+        content = _read(path)
         try:
-            config: dict[str, Any] = json.loads(path.read_text())
-        except (FileNotFoundError, NotADirectoryError):
-            raise DataError(f"{self.path} is no run folder: it has no config.json") from None
-        except OSError as error:
-            raise DataError(f"{path} cannot be read: {error.strerror}") from None
+            config: dict[str, Any] = json.loads(content)
         except (ValueError, RecursionError) as error:
             raise DataError(f"{path} is not valid JSON: {error}") from None
         missing = [key for key in ENTRIES if not isinstance(config, dict) or key not in config]
@@ -106,28 +99,26 @@ class RunFolder:
             raise DataError(f"{path} must hold {', '.join(ENTRIES)}; missing: {', '.join(missing)}")
         return config
 
-    def checkpoint(self) -> dict[str, NDArray[Any]]:
-        """Arrays of the last finished epoch."""
-        path = self.path / "checkpoint.npz"
-        if not path.exists():
+    def _read_checkpoint(self) -> tuple[Arrays, int, int]:
+        """Arrays of the checkpoint, the last finished epoch, and the chosen one."""
+        if not self._checkpoint.exists():
             raise DataError(f"{self.path} holds no finished epoch yet: it has no checkpoint.npz")
-        return read_npz(path)
+        arrays = read_npz(self._checkpoint)
+        epoch, chosen = (_count(arrays, name, self._checkpoint) for name in ("epoch", "chosen_epoch"))
+        return arrays, epoch, chosen
 
     def finished_epochs(self) -> int:
         """Number of epochs that are safe in the checkpoint."""
-        if not (self.path / "checkpoint.npz").exists():
-            return 0
-        return _count(self.checkpoint(), "epoch", self.path / "checkpoint.npz")
+        return self._read_checkpoint()[1] if self._checkpoint.exists() else 0
 
     def chosen_epoch(self) -> int:
-        """The epoch that `network` is of: the best so far on the validation samples, the last without them."""
-        return _count(self.checkpoint(), "chosen_epoch", self.path / "checkpoint.npz")
+        """Epoch of `network`: the best so far on the validation samples, or the last if there are none."""
+        return self._read_checkpoint()[2]
 
     def network(self) -> Network:
         """Network of the chosen epoch."""
-        path, arrays = self.path / "checkpoint.npz", self.checkpoint()
-        last, chosen = _count(arrays, "epoch", path), _count(arrays, "chosen_epoch", path)
-        network = Network.from_arrays(arrays, path)
+        arrays, last, chosen = self._read_checkpoint()
+        network = Network.from_arrays(arrays, self._checkpoint)
         if chosen == last:
             return network
         path = self._best(chosen)
@@ -142,10 +133,9 @@ class RunFolder:
         path = self.path / "metrics.jsonl"
         if not path.exists():
             return []
+        lines = _read(path).splitlines()
         try:
-            history = [_checked_metrics(json.loads(line)) for line in path.read_text().splitlines()]
-        except OSError as error:
-            raise DataError(f"{path} cannot be read: {error.strerror}") from None
+            history = [_checked_metrics(json.loads(line)) for line in lines]
         except (ValueError, TypeError, KeyError, RecursionError) as error:
             raise DataError(f"{path} is damaged: {one_line(error)}") from None
         if [metrics.epoch for metrics in history] != list(range(1, len(history) + 1)):
@@ -153,9 +143,9 @@ class RunFolder:
         return history
 
     def save_epoch(self, network: Network, optimiser: Adam, history: list[EpochMetrics]) -> None:
-        """Write what the last epoch of `history` left behind; `network` and `optimiser` are as it left them.
+        """Write the state after the last epoch of `history`, in which `network` and `optimiser` are.
 
-        The checkpoint comes last: what it holds is what counts after an interruption.
+        The checkpoint comes last: a training that was interrupted goes on from there.
 
         Raises
         ------
@@ -169,7 +159,7 @@ class RunFolder:
             if chosen.epoch == epoch and chosen.validation_accuracy is not None:
                 write_npz(self._best(epoch), network.to_arrays() | {"epoch": np.array(epoch)})
             write_text(self.path / "metrics.jsonl", "".join(lines))
-            write_npz(self.path / "checkpoint.npz", network.to_arrays() | optimiser.to_arrays() | counts)
+            write_npz(self._checkpoint, network.to_arrays() | optimiser.to_arrays() | counts)
             self._tidy(chosen.epoch)
         except OSError as error:
             raise self._unsaved(epoch, error) from error
@@ -189,15 +179,14 @@ class RunFolder:
 
     def restore(self, network: Network, optimiser: Adam) -> list[EpochMetrics]:
         """Bring network and optimiser to the last finished epoch; return its metrics and those before."""
-        path = self.path / "checkpoint.npz"
+        path = self._checkpoint
         if not path.exists():
             self._tidy()
             return []
-        arrays = read_npz(path)
+        arrays, epoch, chosen = self._read_checkpoint()
         stored = Network.from_arrays(arrays, path)
         if stored.config != network.config:
             raise DataError(f"{path} is of another network: {stored.config} instead of {network.config}")
-        epoch, chosen = _count(arrays, "epoch", path), _count(arrays, "chosen_epoch", path)
         try:
             optimiser.load_arrays(arrays)
         except InputError as error:
@@ -217,7 +206,7 @@ class RunFolder:
         return self.path / f"best-{epoch}.npz"
 
     def _tidy(self, chosen: int | None = None) -> None:
-        """Remove what the checkpoint does not name, and what a killed process left half-written."""
+        """Remove files of epochs that the checkpoint does not name, and files that are half-written."""
         kept = None if chosen is None else self._best(chosen)
         for path in (*_half_written(self.path), *self.path.glob("best-*.npz")):
             if path != kept:
@@ -225,10 +214,20 @@ class RunFolder:
 
 
 def _half_written(folder: Path) -> list[Path]:
+    """Files that a killed process left."""
     return list(folder.glob(".*.part"))
 
 
-def _count(arrays: dict[str, NDArray[Any]], name: str, path: Path) -> int:
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except (FileNotFoundError, NotADirectoryError):
+        raise DataError(f"{path.parent} is no run folder: it has no {path.name}") from None
+    except OSError as error:
+        raise DataError(f"{path} cannot be read: {error.strerror}") from None
+
+
+def _count(arrays: Arrays, name: str, path: Path) -> int:
     """Entry `name` as a whole number >= 1."""
     array = arrays.get(name)
     if array is None or array.dtype.kind not in "iu" or array.shape != () or array < 1:
@@ -240,29 +239,24 @@ def _checked_metrics(values: Any) -> EpochMetrics:
     """Metrics of a line of metrics.jsonl, if every entry is there and a number, or numbers."""
     if not isinstance(values, dict):
         raise ValueError(f"a line must be an object, got {values!r}")
-    entries: dict[str, Any] = {}
     for name, value in values.items():
         per_layer = name.endswith("_per_layer")
-        entries[name] = tuple(value) if isinstance(value, list) else value
         if value is None and name == "validation_accuracy":
             continue
         if isinstance(value, list) != per_layer:
             raise ValueError(f"{name} must be {'a list' if per_layer else 'a number'}, got {value!r}")
-        if any(
-            isinstance(v, bool) or not isinstance(v, (int, float)) for v in (value if per_layer else [value])
-        ):
+        # A bool is an int for isinstance.
+        if any(type(number) not in (int, float) for number in (value if per_layer else [value])):
             raise ValueError(f"{name} must hold numbers, got {value!r}")
+    entries: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
     return EpochMetrics(**entries)
 
 
-def _new_folder(parent: Path, dataset: str) -> Path:
-    """A folder that did not exist before: runs/<dataset>-<date>-<number>."""
-    today = datetime.date.today().isoformat()
-    number = 1
-    while True:
-        path = parent / f"{dataset}-{today}-{number}"
-        try:
+def _new_folder(dataset: str) -> Path:
+    """Make a folder that did not exist before: runs/<dataset>-<date>-<number>."""
+    for number in itertools.count(1):
+        path = RUNS / f"{dataset}-{datetime.date.today().isoformat()}-{number}"
+        with contextlib.suppress(FileExistsError):
             path.mkdir(parents=True)
-            return path
-        except FileExistsError:
-            number += 1
+            break
+    return path

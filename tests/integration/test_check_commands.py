@@ -25,6 +25,12 @@ def wrong(*arguments):
 """
 
 
+@pytest.fixture(autouse=True)
+def few_cases(monkeypatch):
+    """Golden, edge and drawn cases will do: what is tested here is not the arithmetic."""
+    monkeypatch.setattr("minisnn.oracle.families.FAMILIES", {})
+
+
 @pytest.fixture
 def parse(tmp_path, monkeypatch):
     (tmp_path / "port_0815.py").write_text(PORT)

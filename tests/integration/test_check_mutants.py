@@ -8,7 +8,9 @@ import pytest
 from minisnn.oracle import check
 from minisnn.oracle.cases import from_entry
 from minisnn.oracle.golden import hand_entries, mistakes
+from tests import mutants_of_order, mutants_of_value  # noqa: F401 - they put their mutants into HIDDEN
 from tests.mutants import MUTANTS, Layer, MultiLayer
+from tests.mutants_of_size import HIDDEN, call, first_spikes
 
 RULES = {
     "TieFires": "tie",
@@ -100,8 +102,14 @@ def test_the_layer_without_a_lie_passes(layer, neuron):
 
 def test_there_are_enough_of_them():
     assert len(MUTANTS) >= 53
-    assert len({mutant.name for mutant in MUTANTS}) == len(MUTANTS)
-    assert {m.breaks for m in MUTANTS} == {"forward", "backward"}
+    assert len(HIDDEN) >= 42
+    assert len({mutant.name for mutant in MUTANTS + HIDDEN}) == len(MUTANTS + HIDDEN)
+    for table in (MUTANTS, HIDDEN):
+        assert {(m.breaks, m.neuron) for m in table} == {
+            (breaks, neuron)
+            for breaks in ("forward", "backward")
+            for neuron in ("single-spike", "multi-spike")
+        }
 
 
 # What is named by other means than the table: accidents and low precision.
@@ -151,6 +159,44 @@ def test_the_table_of_mistakes_says_what_the_mutant_answers(mutant):
         line and all(_says(answer, right[k], came[k], name) for k, answer in line.items() for name in wrong)
         for line in lines
     )
+
+
+def _all_answers(port, calls):
+    """Answers by name to calls one after the other, read only after the last one."""
+    given = [[np.copy(a) if isinstance(a, np.ndarray) else a for a in arguments] for arguments in calls]
+    came = [(port.forward if len(a) == 5 else port.backward)(*a) for a in given]
+    for k, answer in enumerate(came):
+        if isinstance(answer, tuple):
+            came[k] = {
+                name: array for name, array in zip(("spikes", "membrane"), answer) if array is not None
+            }
+    return came
+
+
+def _differ(came, right):
+    """Whether an answer is further from the right one than any rounding of a few well-conditioned float64 terms."""
+    pairs = [
+        (a, first_spikes(e[k]) if a.ndim < e[k].ndim else e[k])
+        for c, e in zip(came, right)
+        for k, a in c.items()
+    ]
+    return any((np.abs(answer - expected) > 1e-8 * np.abs(expected)).any() for answer, expected in pairs)
+
+
+def _ordinary():
+    rng = np.random.default_rng(8)
+    size = {"batch": 3, "n_steps": 6, "n_in": 5, "n_out": 4}
+    data = {"x": rng.random((3, 6, 5)) < 0.4, "w": rng.normal(size=(5, 4)), "b": rng.normal(0, 0.1, 4)}
+    return [call(**size, **data, decay=0.9), call(**size, **data, decay=0.9, grad=rng.normal(size=(3, 6, 4)))]
+
+
+@pytest.mark.parametrize("mutant", HIDDEN, ids=lambda m: m.name)
+def test_a_hidden_mutant_is_wrong_where_its_witness_says_and_nowhere_ordinary(mutant):
+    port, right = type(mutant.port), MultiLayer() if mutant.neuron == "multi-spike" else Layer()
+    assert not _differ(_all_answers(port(), _ordinary()), _all_answers(right, _ordinary()))
+    assert _differ(_all_answers(port(), mutant.witness), _all_answers(right, mutant.witness))
+    direction = [len(arguments) > 5 for arguments in mutant.witness]
+    assert direction[-1] == (mutant.breaks == "backward")
 
 
 def test_a_wrong_forward_pass_is_said_to_be_what_gradients_may_follow_from():

@@ -23,34 +23,40 @@ RUNS = {
 
 
 @pytest.fixture(autouse=True)
-def in_a_new_folder(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+def in_a_new_folder(new_folder, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(new_folder))
 
 
-def ends_with(error, monkeypatch, command):
-    """Exit code of a command in which `error` is raised."""
+@pytest.fixture
+def ends(monkeypatch, capsys):
+    """Runs a command, in which an error may be raised; returns exit code and the single line of the message."""
 
-    def fail(args):
-        raise error
+    def run(command, error=None, at=None):
+        if error is not None:
 
-    monkeypatch.setattr(RUNS[command], fail)
-    return main(command.split())
+            def fail(*_, **__):
+                raise error
+
+            monkeypatch.setattr(at or RUNS[command], fail)
+        code, line = main(command.split() if isinstance(command, str) else command), capsys.readouterr().err
+        assert line.count("\n") == 1, line
+        return code, line
+
+    return run
+
+
+INTERRUPT = KeyboardInterrupt()
+FAULTS = [
+    KeyError("a key"), RecursionError("too deep"), AssertionError(), SystemExit(1), SystemExit("text"),
+    UnicodeEncodeError("ascii", "é", 0, 1, "two\nlines"), ValueError("no InputError"),
+]  # fmt: skip
 
 
 @pytest.mark.parametrize("command", RUNS)
-@pytest.mark.parametrize(
-    "error",
-    [
-        KeyError("a key"), RecursionError("too deep"), AssertionError(), SystemExit(1), SystemExit("text"),
-        UnicodeEncodeError("ascii", "é", 0, 1, "two\nlines"),
-    ],
-    ids=lambda error: type(error).__name__,
-)  # fmt: skip
-def test_a_fault_of_minisnn(command, error, monkeypatch, capsys, tmp_path):
-    assert ends_with(error, monkeypatch, command) == 70
-    line = capsys.readouterr().err
-    assert line.count("\n") == 1
+@pytest.mark.parametrize("error", FAULTS, ids=lambda error: type(error).__name__)
+def test_a_fault_of_minisnn(command, error, ends, tmp_path):
+    code, line = ends(command, error)
+    assert code == 70
     assert f"a fault of minisnn {__version__}" in line
     assert type(error).__name__ in line
     path = Path(re.search(r"the traceback is in (\S+)\)", line)[1])
@@ -62,59 +68,39 @@ def test_a_fault_of_minisnn(command, error, monkeypatch, capsys, tmp_path):
 @pytest.mark.parametrize(
     ("error", "code", "message"),
     [
-        (KeyboardInterrupt(), 130, "minisnn: interrupted"),
+        (INTERRUPT, 130, "minisnn: interrupted"),
         (MemoryError("Unable to allocate 3 TiB"), 2, "not enough memory.*: Unable to allocate 3 TiB"),
         (OSError(28, "No space left on device", "file"), 2, "minisnn: error: file: No space left on device"),
-        (ValueError("no InputError"), 70, "fault of minisnn"),
     ],
     ids=lambda value: type(value).__name__,
 )
-def test_other_ends(command, error, code, message, monkeypatch, capsys):
-    assert ends_with(error, monkeypatch, command) == code
-    line = capsys.readouterr().err
-    assert line.count("\n") == 1
+def test_other_ends(command, error, code, message, ends):
+    came, line = ends(command, error)
+    assert came == code
     assert re.search(message, line)
 
 
 def test_a_traceback_that_cannot_be_written_is_printed(monkeypatch, capsys):
     monkeypatch.setattr(tempfile, "tempdir", "nowhere")
-    assert ends_with(KeyError("a key"), monkeypatch, "doctor") == 70
+    monkeypatch.setattr(RUNS["doctor"], lambda args: {}["a key"])
+    assert main(["doctor"]) == 70
     first, *rest = capsys.readouterr().err.splitlines()
     assert "a fault of minisnn" in first
     assert "could not be written" in first
     assert rest[-1] == "KeyError: 'a key'"
 
 
-def test_a_fault_while_the_commands_are_imported(monkeypatch, capsys):
-    for error, code in ((KeyboardInterrupt, 130), (ZeroDivisionError, 70)):
-        monkeypatch.setattr(
-            cli, "_parser", lambda error=error: 1 / 0 if error is ZeroDivisionError else interrupt()
-        )
-        assert main(["doctor"]) == code
-        assert capsys.readouterr().err.count("\n") == 1
+@pytest.mark.parametrize(("error", "code"), [(INTERRUPT, 130), (ZeroDivisionError(), 70)])
+def test_a_fault_while_the_commands_are_imported(error, code, ends):
+    assert ends("doctor", error, at="minisnn.commands.main._parser")[0] == code
 
 
-def interrupt():
-    raise KeyboardInterrupt
+def test_an_accident_of_the_checker_is_no_verdict(tmp_path, ends):
+    (tmp_path / "port.py").write_text("def forward(*_): pass")
+    assert ends("check port.py:forward", IndexError("inside"), at="minisnn.commands.check.check")[0] == 70
 
 
-PORT = """
-def forward(spikes, weight, bias, decay, threshold):
-    import minisnn
-    trace = minisnn.single_spike_forward(spikes, weight, bias, decay, threshold=threshold)
-    return trace.spikes, trace.membrane
-"""
-
-
-def test_an_accident_of_the_checker_is_no_verdict(tmp_path, monkeypatch):
-    (tmp_path / "port.py").write_text(PORT)
-
-    def fail(*_, **__):
-        raise IndexError("inside the checker")
-
-    monkeypatch.setattr("minisnn.commands.check.check", fail)
-    assert main(["check", "port.py:forward"]) == 70
-
+# ---- outputs ----------------------------------------------------------------------------------------
 
 OUTPUTS = {
     "train": ("json", "out"),
@@ -128,24 +114,23 @@ OUTPUTS = {
     "vectors --check": ("json",),
     "doctor": ("json",),
 }
-IN_FILE, NO_FOLDER = "file/below: Not a directory", "must name a file in an existing folder, got none/x.json"
+IN_FILE = "minisnn: error: file/below: Not a directory\n"
 
 
 @pytest.mark.parametrize("command", OUTPUTS)
-def test_outputs_are_looked_at_before_the_work(command, monkeypatch, capsys, tmp_path):
+def test_outputs_are_looked_at_before_the_work(command, ends, tmp_path):
     (tmp_path / "file").write_text("")
     (tmp_path / "folder").mkdir()
+    wrong = {
+        "none/x.json": "--json must name a file in an existing folder, got none/x.json",
+        "folder": "--json must name a file, got the folder 'folder'",
+        "": "--json must name a file, got",
+    }
     for name in OUTPUTS[command]:
-        wrong = {
-            "none/x.json": f"--json {NO_FOLDER}",
-            "folder": "--json must name a file, got the folder 'folder'",
-            "": "--json must name a file, got",
-        }
         for value, message in wrong.items() if name == "json" else [("file/below", IN_FILE)]:
-            assert main([*command.split(), f"--{name}", value]) == 2
-            error = capsys.readouterr().err
-            assert message in error
-            assert error.count("\n") == 1
+            code, line = ends([*command.split(), f"--{name}", value])
+            assert code == 2
+            assert message in line
     assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "folder"]
 
 
@@ -166,27 +151,25 @@ def parsers(parser):
                 yield from parsers(sub)
 
 
-def test_the_folder_of_the_vectors_is_looked_at(capsys, tmp_path, monkeypatch):
-    (tmp_path / "file").write_text("")
-    monkeypatch.setattr("minisnn.oracle.vectors.generate", interrupt)
-    assert main(["vectors", "file/below"]) == 2
-    assert IN_FILE in capsys.readouterr().err
+LOAD = "minisnn.training.experiment.load_dataset"
 
 
-@pytest.mark.parametrize("command", ["train", "reproduce yin-yang"])
-def test_the_folder_of_runs_is_looked_at(command, capsys, tmp_path, monkeypatch):
-    monkeypatch.setattr("minisnn.training.experiment.load_dataset", interrupt)
-    (tmp_path / command.split()[0].replace("train", "runs")).write_text("")
-    assert main(command.split()) == 2
-    assert capsys.readouterr().err.endswith(": Not a directory\n")
-
-
-def test_a_folder_that_is_in_use_is_known_before_the_data_are_loaded(capsys, tmp_path, monkeypatch):
-    monkeypatch.setattr("minisnn.training.experiment.load_dataset", interrupt)
-    (tmp_path / "run").mkdir()
-    (tmp_path / "run" / "x").write_text("")
-    assert main(["train", "--out", "run"]) == 2
-    assert "run exists already: give --out a new folder" in capsys.readouterr().err
+@pytest.mark.parametrize(
+    ("command", "file", "work", "message"),
+    [
+        ("vectors file/below", "file", "minisnn.oracle.vectors.generate", IN_FILE),
+        ("train", "runs", LOAD, ": Not a directory\n"),
+        ("reproduce yin-yang", "reproduce", LOAD, ": Not a directory\n"),
+        ("train --out run", "run/x", LOAD,
+         "run exists already: give --out a new folder, or --resume run to go on"),
+    ],
+)  # fmt: skip
+def test_a_folder_that_is_in_use_is_known_before_the_work(command, file, work, message, ends, tmp_path):
+    (tmp_path / file).parent.mkdir(exist_ok=True)
+    (tmp_path / file).write_text("")
+    code, line = ends(command, INTERRUPT, at=work)
+    assert code == 2
+    assert message in line
 
 
 def test_the_result_may_lie_in_the_run_folder(tmp_path):

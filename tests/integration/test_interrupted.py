@@ -13,31 +13,15 @@ import time
 
 import pytest
 
-from minisnn.commands.main import main
 from minisnn.training.runs import RunFolder
+from tests.helpers import run
 
-SIZES = "--train-samples 1000 --test-samples 200 --n-steps 50 --hidden 40 --seed 2 --validation 200 --quiet"
-EPOCHS = "24"
+FRESH = (
+    "train --train-samples 1000 --test-samples 200 --n-steps 50 --hidden 40 --seed 2 --validation 200 --quiet"
+)
+EPOCHS = 24
 
-
-@pytest.fixture(autouse=True)
-def in_a_new_folder(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("minisnn.commands.train._draw", lambda *_: None)  # pictures take most of the time
-
-
-def start(*arguments, **options):
-    """Start ``minisnn train`` in a child process."""
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path), "MPLBACKEND": "Agg"}
-    command = [sys.executable, "-m", "minisnn", "train", "--quiet", *arguments]
-    return subprocess.Popen(
-        command,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env=environment,
-        **({"preexec_fn": heed_interrupts} | options),
-    )
+pytestmark = pytest.mark.usefixtures("new_folder")
 
 
 def heed_interrupts():
@@ -45,91 +29,86 @@ def heed_interrupts():
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
-def n_epochs(run):
+def start(line, preexec_fn=heed_interrupts):
+    """Start the command in a child process."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "minisnn", *line.split()],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, preexec_fn=preexec_fn,
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path), "MPLBACKEND": "Agg"},
+    )  # fmt: skip
+
+
+def n_epochs(folder):
     """Lines of metrics.jsonl; it is replaced as a whole, so that there is no half of one."""
-    metrics = run / "metrics.jsonl"
+    metrics = folder / "metrics.jsonl"
     return metrics.read_text().count("\n") if metrics.exists() else 0
 
 
-def wait_for_epochs(run, n, process):
+def wait_for_epochs(folder, n, process):
     deadline = time.monotonic() + 120
     while time.monotonic() < deadline and process.poll() is None:
-        if n_epochs(run) >= n:
+        if n_epochs(folder) >= n:
             return
         time.sleep(0.002)
     raise AssertionError(f"no {n} epochs: {process.communicate()}")
 
 
-def arrays(run):
-    return {path.name: path.read_bytes() for path in run.glob("*.npz")}
+def arrays(folder):
+    return {path.name: path.read_bytes() for path in folder.glob("*.npz")}
 
 
-def metrics(run):
-    """Lines of metrics.jsonl without the time they took, which no two runs share."""
-    lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
-    return [json.dumps({key: value for key, value in line.items() if key != "seconds"}) for line in lines]
+def same_runs(one, other):
+    """The same but for the time it took; and nothing left lying about."""
+    assert arrays(one) == arrays(other)
+    lines = [
+        [json.loads(line) | {"seconds": 0} for line in (folder / "metrics.jsonl").read_text().splitlines()]
+        for folder in (one, other)
+    ]
+    assert list(map(json.dumps, lines[0])) == list(map(json.dumps, lines[1]))
+    assert not list(one.glob(".*"))
 
 
 def test_ctrl_c_leaves_the_last_finished_epoch(tmp_path):
-    process = start(*SIZES.split(), "--epochs", "4000", "--out", "run")
+    process = start(f"{FRESH} --epochs 4000 --out run")
     wait_for_epochs(tmp_path / "run", 3, process)
     process.send_signal(signal.SIGINT)
     error = process.communicate(timeout=30)[1]
     assert process.returncode == 130
     assert error.count("\n") == 1, error
     assert "go on with: minisnn train --resume run" in error
-    assert main(["evaluate", "run"]) == 0
+    assert run("evaluate run") == 0
 
 
-def kill_and_resume(tmp_path, n_kills, seed):
-    """Kill a training that many times, at moments drawn with a seed; returns the moments as epochs finished."""
+@pytest.mark.parametrize(("n_kills", "seed"), [(2, 1), pytest.param(20, 7, marks=pytest.mark.slow)])
+def test_kills_at_moments_drawn_with_a_seed(tmp_path, n_kills, seed):
     rng = random.Random(seed)
-    fresh = [*SIZES.split(), "--epochs", EPOCHS]
-    assert main(["train", *fresh, "--out", "whole"]) == 0
-    run, moments = tmp_path / "killed", []
+    fresh = f"{FRESH} --epochs {EPOCHS}"
+    assert run(f"{fresh} --out whole") == 0
+    folder, moments = tmp_path / "killed", []
     while len(moments) < n_kills:
-        process = start(
-            *(("--resume", "killed") if moments and started(run) else (*fresh, "--out", "killed"))
-        )
+        # A killed run that did not get as far as its configuration is begun anew.
+        begun = (folder / "config.json").exists()
+        process = start("train --resume killed --quiet" if begun else f"{fresh} --out killed")
         # Most kills come while it trains or saves, a few while it starts. Less than an epoch from the last to
         # the next, so that it does not end before all of them.
-        done, patience = n_epochs(run), rng.random()
+        done, patience = n_epochs(folder), rng.random()
         if patience < 0.25:
             time.sleep(rng.uniform(0, 1.5))
-        elif done + 1 < int(EPOCHS):
-            wait_for_epochs(run, done + 1, process)
+        elif done + 1 < EPOCHS:
+            wait_for_epochs(folder, done + 1, process)
             time.sleep(rng.uniform(0, 0.03))
         process.kill()
         process.communicate()
-        moments.append(n_epochs(run))
-    assert main(["train", "--resume", "killed", "--quiet"]) == 0
-    assert arrays(run) == arrays(tmp_path / "whole")
-    assert metrics(run) == metrics(tmp_path / "whole")
-    assert not list(run.glob(".*"))
-    return moments
-
-
-def started(run):
-    """Whether a killed run got as far as its configuration; otherwise it is begun anew."""
-    return (run / "config.json").exists()
-
-
-def test_two_kills(tmp_path):
-    assert len(kill_and_resume(tmp_path, 2, seed=1)) == 2
-
-
-@pytest.mark.slow
-def test_twenty_kills(tmp_path):
-    moments = kill_and_resume(tmp_path, 20, seed=7)
-    assert len(moments) == 20
-    assert len(set(moments)) >= 5, "the kills must be spread over the training"
+        moments.append(n_epochs(folder))
+    assert run("train --resume killed --quiet") == 0
+    same_runs(folder, tmp_path / "whole")
     print("epochs finished at each kill:", moments)
+    assert len(set(moments)) >= n_kills // 4, "the kills must be spread over the training"
 
 
 @pytest.fixture(scope="module")
 def folders(tmp_path_factory):
     """A run that was interrupted, in the folder ``run``; the whole one is in the folder ``whole``."""
-    fresh = [*SIZES.split(), "--epochs", "6"]
     save, saved, place = RunFolder.save_epoch, [], tmp_path_factory.mktemp("folders")
 
     def stop(self, *arguments):
@@ -141,45 +120,41 @@ def folders(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(place)
         patch.setattr("minisnn.commands.train._draw", lambda *_: None)
-        assert main(["train", *fresh, "--out", "whole"]) == 0
+        assert run(f"{FRESH} --epochs 6 --out whole") == 0
         patch.setattr(RunFolder, "save_epoch", stop)
-        assert main(["train", *fresh, "--out", "run"]) == 130
+        assert run(f"{FRESH} --epochs 6 --out run") == 130
     return place
 
 
 @pytest.fixture
 def half_done(folders, tmp_path):
+    """The interrupted run; whatever a test does to it, it must survive."""
     shutil.copytree(folders, tmp_path, dirs_exist_ok=True)
-    return tmp_path / "run"
-
-
-def check_that_it_survived(run, error, before):
-    """One line, the previous checkpoint, and the same end once there is room again."""
+    folder, errors = tmp_path / "run", []
+    before = arrays(folder)
+    yield folder, errors
+    (error,) = errors
     assert error.count("\n") == 1, error
     assert "minisnn: error: cannot save epoch 4 in run: " in error
     assert "the epochs before it are safe (go on with: minisnn train --resume run)" in error
-    assert (run / "checkpoint.npz").read_bytes() == before["checkpoint.npz"]
-    assert arrays(run).items() >= before.items()
-    assert not list(run.glob(".*"))
-    assert main(["evaluate", "run"]) == 0
-    assert main(["train", "--resume", "run", "--quiet"]) == 0
-    assert arrays(run) == arrays(run.parent / "whole")
-    assert metrics(run) == metrics(run.parent / "whole")
+    assert (folder / "checkpoint.npz").read_bytes() == before["checkpoint.npz"]
+    assert arrays(folder).items() >= before.items()
+    assert not list(folder.glob(".*"))
+    # The same end once there is room again.
+    assert run("evaluate run") == 0
+    assert run("train --resume run --quiet") == 0
+    same_runs(folder, tmp_path / "whole")
 
 
 @pytest.mark.parametrize("room", ["nothing", "all but the checkpoint"])
 def test_a_full_disk_leaves_the_previous_checkpoint(half_done, room):
     """No file of the child process may grow beyond a size, as on a disk that is full at that moment."""
-    before = arrays(half_done)
-    n_bytes = 100 if room == "nothing" else len(before["checkpoint.npz"]) - 1
-    process = start(
-        "--resume",
-        "run",
-        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (n_bytes, resource.RLIM_INFINITY)),
-    )
-    error = process.communicate(timeout=60)[1]
+    folder, errors = half_done
+    n_bytes = 100 if room == "nothing" else (folder / "checkpoint.npz").stat().st_size - 1
+    limits = n_bytes, resource.RLIM_INFINITY
+    process = start("train --resume run --quiet", lambda: resource.setrlimit(resource.RLIMIT_FSIZE, limits))
+    errors.append(process.communicate(timeout=60)[1])
     assert process.returncode == 2
-    check_that_it_survived(half_done, error, before)
 
 
 @pytest.mark.parametrize(
@@ -189,28 +164,26 @@ def test_a_full_disk_leaves_the_previous_checkpoint(half_done, room):
         ("tempfile.mkstemp", errno.EACCES),
         ("os.fsync", errno.ENOSPC),
         ("os.replace", errno.EDQUOT),
+        ("numpy.lib.format.write_array", errno.ENOSPC),
     ],
 )
 def test_faults_of_the_file_system(half_done, monkeypatch, capsys, call, number):
-    before = arrays(half_done)
-
     def fail(*args, **kwargs):
         raise OSError(number, os.strerror(number), "some/path")
 
     capsys.readouterr()
     with monkeypatch.context() as patch:
         patch.setattr(call, fail)
-        assert main(["train", "--resume", "run", "--quiet"]) == 2
-    error = capsys.readouterr().err
-    assert os.strerror(number) in error
-    check_that_it_survived(half_done, error, before)
+        assert run("train --resume run --quiet") == 2
+    half_done[1].append(capsys.readouterr().err)
+    assert os.strerror(number) in half_done[1][0]
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write to a read-only folder")
 def test_a_read_only_folder(half_done, capsys):
-    before = arrays(half_done)
-    half_done.chmod(0o555)
+    folder, errors = half_done
+    folder.chmod(0o555)
     capsys.readouterr()
-    assert main(["train", "--resume", "run", "--quiet"]) == 2
-    half_done.chmod(0o755)
-    check_that_it_survived(half_done, capsys.readouterr().err, before)
+    assert run("train --resume run --quiet") == 2
+    folder.chmod(0o755)
+    errors.append(capsys.readouterr().err)

@@ -14,7 +14,9 @@ import pytest
 import minisnn
 from minisnn.commands import main as cli
 
-SMALL = "train --train-samples 100 --test-samples 50 --epochs 2 --n-steps 10 --hidden 8 --out run --json result.json"
+SIZES = "--train-samples 100 --test-samples 50 --epochs 2 --n-steps 10 --hidden 8"
+# Streams, homes and rights are the same whoever computes, and NumPy need not load compiled code.
+SMALL = f"train {SIZES} --solver numpy-parallel --out run --json result.json"
 PORT = """
 def forward(spikes, weight, bias, decay, threshold):
     import minisnn
@@ -31,27 +33,23 @@ PYTHON = f"{sys.executable} -m minisnn"
 def shell(tmp_path):
     """Runs a line of bash in a new folder; returns exit codes of its pipeline, and what came on both streams."""
     (tmp_path / "port.py").write_text(PORT)
-    (tmp_path / "matplotlib.py").write_text(
-        "raise ModuleNotFoundError(name='matplotlib')"
-    )  # pictures take long
+    # Pictures take long.
+    (tmp_path / "matplotlib.py").write_text("raise ModuleNotFoundError(name='matplotlib')")
     paths = os.pathsep.join([str(tmp_path), *map(os.path.abspath, sys.path)])
-    environment = os.environ | {"PYTHONPATH": paths, "MPLBACKEND": "Agg"}
 
-    def run(line, **more):
+    def run(line):
         script = f'{line}\necho "${{PIPESTATUS[*]}}" > codes'
+        environment = os.environ | {"PYTHONPATH": paths, "MPLBACKEND": "Agg"}
         done = subprocess.run(
-            ["bash", "-c", script], cwd=tmp_path, env=environment | more, capture_output=True, timeout=300
+            ["bash", "-c", script], cwd=tmp_path, env=environment, capture_output=True, timeout=300
         )
         codes = [int(code) for code in (tmp_path / "codes").read_text().split()]
-        return codes, done.stdout.decode(errors="replace"), done.stderr.decode(errors="replace")
+        out, error = (stream.decode(errors="replace") for stream in (done.stdout, done.stderr))
+        assert "Traceback" not in error
+        assert "Exception ignored" not in error
+        return codes, out, error
 
     return run
-
-
-def check_that_the_run_is_whole(folder, n_epochs=2):
-    assert (folder / "run" / "checkpoint.npz").exists()
-    assert len((folder / "run" / "metrics.jsonl").read_text().splitlines()) == n_epochs
-    assert len(json.loads((folder / "result.json").read_text())["epochs"]) == n_epochs
 
 
 @pytest.mark.parametrize(
@@ -64,23 +62,19 @@ def check_that_the_run_is_whole(folder, n_epochs=2):
 def test_training_goes_on_without_streams(shell, tmp_path, streams, code):
     codes, _, error = shell(f"{PYTHON} {SMALL} {streams}")
     assert codes[0] == code
-    check_that_the_run_is_whole(tmp_path)
-    assert "Traceback" not in error
-    assert "Exception ignored" not in error
+    assert (tmp_path / "run" / "checkpoint.npz").exists()
+    assert (tmp_path / "run" / "metrics.jsonl").read_text().count("\n") == 2
+    assert len(json.loads((tmp_path / "result.json").read_text())["epochs"]) == 2
     assert ("standard output: No space left on device" in error) == (streams == "> /dev/full")
 
 
 @pytest.mark.parametrize(
     ("port", "streams", "code"),
-    [
-        ("forward", ">&-", 0), ("forward", "> /dev/full", 2), ("wrong", "| true", 1), ("wrong", ">&- 2>&-", 1),
-    ],
-)  # fmt: skip
+    [("forward", ">&-", 0), ("forward", "> /dev/full", 2), ("wrong", "| true", 1), ("wrong", ">&- 2>&-", 1)],
+)
 def test_a_verdict_needs_no_streams(shell, port, streams, code):
-    line = f"{PYTHON} check port.py:{port} --examples 3 --dtype float32 {streams}"
-    codes, _, error = shell(line)
+    codes, _, error = shell(f"{PYTHON} check port.py:{port} --examples 3 --dtype float32 {streams}")
     assert codes[0] == code, error
-    assert "Traceback" not in error
 
 
 def test_training_from_python_without_streams(shell):
@@ -96,8 +90,9 @@ def test_training_from_python_without_streams(shell):
 
 def test_a_path_that_the_terminal_cannot_print(shell, tmp_path):
     name = os.fsdecode(b"run-\xff-\xc3\xa9")  # no UTF-8, and then a letter that ASCII has not
-    line = f"LC_ALL=C PYTHONIOENCODING=ascii {PYTHON} {SMALL} --quiet".replace("--out run", f"--out {name}")
-    codes, out, error = shell(line)
+    codes, out, error = shell(
+        f"LC_ALL=C PYTHONIOENCODING=ascii {PYTHON} train {SIZES} --solver numpy-parallel --quiet --out {name}"
+    )
     assert codes == [0], error
     assert "run folder run-\\udcff-\\xe9\n" in out
     assert (tmp_path / name / "checkpoint.npz").exists()
@@ -112,11 +107,11 @@ def test_standard_output_by_its_name(shell, tmp_path):
     assert (tmp_path / "out").read_text() == out
 
 
-def test_an_interruption_while_it_starts(shell, tmp_path):
+def test_an_interruption_while_it_starts(tmp_path):
     """Whatever is being imported or compiled: exit code 130, no traceback."""
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path), "NUMBA_CACHE_DIR": str(tmp_path)}
     process = subprocess.Popen(
-        [sys.executable, "-m", "minisnn", *SMALL.split()], cwd=tmp_path, env=environment,
+        [sys.executable, "-m", "minisnn", "train", *SIZES.split()], cwd=tmp_path, env=environment,
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )  # fmt: skip
@@ -127,6 +122,8 @@ def test_an_interruption_while_it_starts(shell, tmp_path):
     assert error.count("\n") == 1
 
 
+# ---- a user without a name, a home or rights --------------------------------------------------------
+
 NOBODY = [
     "setpriv", "--reuid=12345", "--clear-groups", "--inh-caps=+dac_read_search",
     "--ambient-caps=+dac_read_search", "env", "-i", f"PATH={os.environ['PATH']}", "PYTHONDONTWRITEBYTECODE=1",
@@ -134,32 +131,34 @@ NOBODY = [
 ]  # fmt: skip
 
 
-@pytest.fixture(scope="module")
-def nobody(tmp_path_factory):
-    """Runs the command as a user without a name, a home or rights, from a package that cannot be written."""
-    if shutil.which("setpriv") is None or subprocess.run([*NOBODY, "true"], check=False).returncode:
-        pytest.skip("needs setpriv and the right to become another user")
-    folder = tmp_path_factory.mktemp("nobody")
-    shutil.copytree(
-        Path(minisnn.__file__).parent,
-        folder / "package" / "minisnn",
-        ignore=shutil.ignore_patterns("__pycache__"),
-    )
+def let_others_in(folder):
     for place in (folder, *folder.parents):
         if place.stat().st_uid == os.getuid() and place != Path("/"):
             place.chmod(place.stat().st_mode | 0o055)
+
+
+@pytest.fixture(scope="module")
+def nobody(tmp_path_factory):
+    """Runs Python as that user, on a package that cannot be written, in the folder `open`, which can be."""
+    if shutil.which("setpriv") is None or subprocess.run([*NOBODY, "true"], check=False).returncode:
+        pytest.skip("needs setpriv and the right to become another user")
+    folder = tmp_path_factory.mktemp("nobody")
+    package = Path(minisnn.__file__).parent
+    shutil.copytree(package, folder / "package/minisnn", ignore=shutil.ignore_patterns("__pycache__"))
+    let_others_in(folder)
     (folder / "open").mkdir()
     (folder / "open").chmod(0o777)
-    paths = os.pathsep.join(
-        [str(folder / "package"), *(path for path in sys.path if "site-packages" in path)]
-    )
+    paths = [str(folder / "package"), *(path for path in sys.path if "site-packages" in path)]
+    command = [*NOBODY, f"PYTHONPATH={os.pathsep.join(paths)}", sys.executable]
 
-    def run(*arguments, place="open", program=("-m", "minisnn"), **environment):
-        command = [*NOBODY, f"PYTHONPATH={paths}", *(f"{key}={value}" for key, value in environment.items())]
+    def run(line, place="open", program=("-m", "minisnn")):
         done = subprocess.run(
-            [*command, sys.executable, *program, *arguments], cwd=folder if place is None else folder / place,
-            capture_output=True, text=True, timeout=300, check=False,
-        )  # fmt: skip
+            [*command, *program, *line.split()],
+            cwd=folder / place,
+            capture_output=True,
+            text=True,
+            timeout=300,
+        )
         assert "Traceback" not in done.stderr, done.stderr
         return done
 
@@ -167,7 +166,7 @@ def nobody(tmp_path_factory):
 
 
 def test_the_doctor_always_answers(nobody):
-    done = nobody("doctor", place=None)
+    done = nobody("doctor", place=".")
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("usable for") == 4
     assert "compiled code" in done.stdout
@@ -177,47 +176,41 @@ def test_the_doctor_always_answers(nobody):
 
 def test_names_without_a_place_for_compiled_code(nobody):
     code = "import minisnn; print(minisnn.solvers.names(), minisnn.solvers.why_unavailable('numba-parallel'))"
-    done = nobody(program=("-c", code), place=None)
+    done = nobody("", ".", ("-c", code))
     assert done.stdout.endswith("'numba-sequential', 'numba-parallel'] None\n"), done.stderr
 
 
-def test_training_without_a_home(nobody, tmp_path):
-    done = nobody(*SMALL.split(), "--quiet", "--solver", "numpy-parallel")
+def test_training_without_a_home(nobody):
+    done = nobody(f"{SMALL} --quiet")
     assert done.returncode == 0, done.stderr
     assert "run folder run" in done.stdout
-    done = nobody(*SMALL.replace(" run ", " run2 ").split(), "--quiet", place=None)
+    done = nobody(f"train {SIZES} --out run2 --quiet", place=".")
     assert done.returncode == 2
     assert done.stderr == "minisnn: error: run2: Permission denied\n"
 
 
 @pytest.mark.slow
 def test_compiled_training_without_a_place_for_compiled_code(nobody):
-    done = nobody(*SMALL.replace(" run ", " run3 ").split(), "--quiet")
+    done = nobody(f"train {SIZES} --out run3 --quiet")
     assert done.returncode == 0, done.stderr
 
 
 def test_recordings_without_a_home(nobody, data_dir):
-    arguments = (
-        SMALL.replace(" run ", " run4 ").replace("train ", "train nmnist --data-dir {} ", 1).format(data_dir)
-    )
-    done = nobody(*arguments.split(), "--quiet", "--solver", "numpy-parallel")
+    options = f"--data-dir {data_dir} {SIZES} --out run4 --quiet --solver numpy-parallel"
+    done = nobody(f"train nmnist {options}")
     assert done.returncode == 0, done.stderr
-    done = nobody("train", "mnist", "--download")
+    done = nobody("train mnist --download")
     assert done.returncode == 2
     assert done.stderr.startswith("minisnn: error: no home folder to download mnist to: give --data-dir DIR")
 
 
 def test_what_nobody_may_write_is_known_before(nobody, tmp_path):
-    for path in (tmp_path, *tmp_path.parents):
-        if path.stat().st_uid == os.getuid() and path != Path("/"):
-            path.chmod(path.stat().st_mode | 0o055)
+    let_others_in(tmp_path)
     (tmp_path / "file.json").write_text("kept")
     for name in ("file.json", "new.json"):
-        done = nobody("doctor", "--json", str(tmp_path / name))
-        assert done.returncode == 2
-        assert done.stderr.endswith(": Permission denied\n")
-        assert done.stderr.count("\n") == 1
-        assert done.stdout == ""
+        done = nobody(f"doctor --json {tmp_path / name}")
+        assert (done.returncode, done.stdout) == (2, "")
+        assert re.fullmatch(r".*: Permission denied\n", done.stderr)
     assert (tmp_path / "file.json").read_text() == "kept"
 
 

@@ -12,14 +12,11 @@ import minisnn
 PACKAGE = Path(minisnn.__file__).parent
 # From the ground up; a module may import those before it, and its own package.
 ORDER = [
-    "errors", "streams", "table", "reading", "model", "surrogate", "spikes", "checks", "files", "solvers", "layers",
-    "loss", "parameters", "network", "datasets", "training", "oracle", "bench", "reproduce", "commands",
+    "errors", "streams", "table", "reading", "model", "surrogate", "spikes", "checks", "activity", "files", "solvers",
+    "layers", "loss", "parameters", "network", "datasets", "training", "sklearn", "oracle",
+    "bench", "reproduce", "commands",
 ]  # fmt: skip
-MODULES = [
-    path
-    for path in PACKAGE.rglob("*.py")
-    if path.parts[len(PACKAGE.parts)] not in ("__init__.py", "__main__.py")
-]
+MODULES = [p for p in PACKAGE.rglob("*.py") if p.parent != PACKAGE or p.name[:2] != "__"]
 
 
 def part_of(path):
@@ -62,10 +59,8 @@ def imported_modules(path, modules):
     package = path.relative_to(PACKAGE).parts[:-1]
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.ImportFrom) and node.level:
-            base = (
-                *package[: len(package) + 1 - node.level],
-                *(node.module.split(".") if node.module else ()),
-            )
+            named = node.module.split(".") if node.module else ()
+            base = (*package[: len(package) + 1 - node.level], *named)
             for alias in node.names:
                 yield (*base, alias.name) if (*base, alias.name) in modules else base
 

@@ -22,19 +22,14 @@ def test_strict_namespace_gives_numpys_numbers(dtype, gradient, data):
     expected = parallel.single_spike_forward(spikes, *case.layer[1:], 1.0)
     arrays = [xp.asarray(a) for a in (spikes, *case.layer[1:])]
     trace = parallel.single_spike_forward(*arrays, 1.0)
-    assert np.array_equal(np.asarray(trace.membrane), expected.membrane)
-    assert np.array_equal(np.asarray(trace.spike_times), expected.spike_times)
-    assert np.array_equal(np.asarray(trace.spikes), expected.spikes)
+    for name in ("membrane", "spike_times", "spikes"):
+        assert np.array_equal(np.asarray(getattr(trace, name)), getattr(expected, name))
     grads = [case.grad_spikes, case.grad_membrane]
     want = parallel.single_spike_backward(expected, *grads, 10.0, gradient)
     got = parallel.single_spike_backward(trace, *[xp.asarray(g) for g in grads], 10.0, gradient)
     for name in ("spikes", "weight", "bias", "decay"):
-        np.testing.assert_allclose(
-            np.asarray(getattr(got, name)),
-            getattr(want, name),
-            rtol=1e-4 if dtype == np.float32 else 1e-12,
-            err_msg=name,
-        )
+        rtol = 1e-4 if dtype == np.float32 else 1e-12
+        np.testing.assert_allclose(np.asarray(getattr(got, name)), getattr(want, name), rtol, err_msg=name)
 
 
 @pytest.mark.parametrize("readout", ["max", "sum"])

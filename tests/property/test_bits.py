@@ -8,8 +8,9 @@ from hypothesis import strategies as st
 import minisnn
 from minisnn import Network, NetworkConfig
 from minisnn.solvers.compiled import events as event_products
-from minisnn.solvers.compiled.threads import get_threads, set_threads
+from minisnn.solvers.compiled.threads import set_threads
 from minisnn.solvers.compiled.workspace import Workspace
+from tests.helpers import UnwrittenIsSeen, same_dict
 from tests.strategies import float_cases
 
 
@@ -25,30 +26,11 @@ def network_for(case, **choices):
     return network, rng.integers(0, 3, len(case.spikes))
 
 
-class UnwrittenIsSeen(Workspace):
-    """Hands out every buffer full of NaN, so that a cell nobody writes shows in the result."""
-
-    def part(self, name):
-        return self._parts.setdefault(name, UnwrittenIsSeen())
-
-    def array(self, name, shape, dtype):
-        array = super().array(name, shape, dtype)
-        array.fill(np.nan)
-        return array
-
-
 def assert_same_bits(first, second):
     assert first[0] == second[0]
-    for name, gradient in first[1].items():
-        np.testing.assert_array_equal(second[1][name], gradient, err_msg=name)
+    same_dict(first[1], second[1])
     for one, other in zip(first[2].hidden, second[2].hidden):
         np.testing.assert_array_equal(one.potential, other.potential)
-
-
-@pytest.fixture
-def product():
-    yield event_products.set_product
-    event_products.set_product("auto")
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
@@ -78,21 +60,15 @@ def test_threads_and_workspaces_change_no_bit(solver, kind, data):
     case = data.draw(float_cases(dtype=np.float32))
     network, labels = network_for(case, gradient=data.draw(st.sampled_from(minisnn.model.GRADIENTS)))
     event_products.set_product(kind)
-    workspace = Workspace()
-    before = get_threads()
-    try:
-        results = []
-        for threads in (1, 2, 4):
-            set_threads(threads)
-            results.append(network.loss_and_gradients(case.spikes, labels, solver=solver))
-        # Buffers that hold the rubbish of an earlier, different batch change nothing either.
-        network.loss_and_gradients(1 - case.spikes, labels, solver=solver, workspace=workspace)
-        last = network.loss_and_gradients(case.spikes, labels, solver=solver, workspace=workspace)
-        nan = network.loss_and_gradients(case.spikes, labels, solver=solver, workspace=UnwrittenIsSeen())
-    finally:
-        set_threads(before)
-        event_products.set_product("auto")
-    for other in (*results[1:], last, nan):
+    workspace, results = Workspace(), []
+    for threads in (1, 2, 4):
+        set_threads(threads)
+        results.append(network.loss_and_gradients(case.spikes, labels, solver=solver))
+    # Buffers that hold the rubbish of an earlier, different batch change nothing either.
+    network.loss_and_gradients(1 - case.spikes, labels, solver=solver, workspace=workspace)
+    for used in (workspace, UnwrittenIsSeen()):
+        results.append(network.loss_and_gradients(case.spikes, labels, solver=solver, workspace=used))
+    for other in results[1:]:
         assert_same_bits(results[0], other)
 
 
@@ -104,12 +80,9 @@ def test_event_and_dense_products_agree(kind, data):
     network, labels = network_for(case, readout=data.draw(st.sampled_from(["max", "sum"])))
     expected = network.loss_and_gradients(case.spikes, labels, solver="numpy-sequential")
     event_products.set_product(kind)
-    try:
-        for solver in ("numba-parallel", "numba-sequential"):
-            got = network.loss_and_gradients(case.spikes, labels, solver=solver)
-            assert abs(got[0] - expected[0]) <= 1e-9 * max(1, abs(expected[0]))
-            for name, gradient in expected[1].items():
-                scale = np.abs(gradient).max() + 1e-30
-                np.testing.assert_allclose(got[1][name] / scale, gradient / scale, atol=1e-8, err_msg=name)
-    finally:
-        event_products.set_product("auto")
+    for solver in ("numba-parallel", "numba-sequential"):
+        got = network.loss_and_gradients(case.spikes, labels, solver=solver)
+        assert abs(got[0] - expected[0]) <= 1e-9 * max(1, abs(expected[0]))
+        for name, gradient in expected[1].items():
+            scale = np.abs(gradient).max() + 1e-30
+            np.testing.assert_allclose(got[1][name] / scale, gradient / scale, atol=1e-8, err_msg=name)

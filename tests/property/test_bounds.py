@@ -40,13 +40,8 @@ def test_single_spike_solvers_pass_the_oracle(solver):
 @pytest.mark.parametrize("solver", MULTI_SOLVERS)
 @pytest.mark.parametrize("gradient", ["through-reset", "detached-reset"])
 def test_multi_spike_solvers_pass_the_oracle(solver, gradient):
-    report = oracle.check(
-        forward_of(solver, "multi-spike"),
-        backward_of(solver, "multi-spike"),
-        neuron="multi-spike",
-        gradient=gradient,
-        examples=20,
-    )
+    run = forward_of(solver, "multi-spike"), backward_of(solver, "multi-spike")
+    report = oracle.check(*run, neuron="multi-spike", gradient=gradient, examples=20)
     assert report.passed, str(report)
 
 

@@ -16,23 +16,17 @@ from minisnn.model import ReadoutTrace
 from minisnn.network import Activity
 from minisnn.training.optimiser import Adam
 from tests.disguises import INTEGER_DTYPES, RASTER_DTYPES, disguises
+from tests.helpers import same, same_dict
 from tests.strategies import exact_cases
 
 LAYERS = [(neuron, solver) for neuron in solvers.NEURONS for solver in solvers.names(neuron)]
 NAMES = ("spikes", "weight", "bias", "decay")
+FORWARD = ("spikes", "membrane", "spike_times")
 
 
 def functions(neuron):
     name = neuron.replace("-", "_")
     return getattr(minisnn, f"{name}_forward"), getattr(minisnn, f"{name}_backward")
-
-
-def same(first, second, names):
-    for name in names:
-        one, other = np.asarray(getattr(first, name)), np.asarray(getattr(second, name))
-        assert one.dtype == other.dtype, name
-        assert one.dtype.isnative, name
-        assert np.array_equal(one, other), name
 
 
 @pytest.mark.parametrize(("neuron", "solver"), LAYERS)
@@ -45,21 +39,17 @@ def test_layers(neuron, solver, data, dtype):
     gradients = [data.draw(disguises())(array) for array in (case.grad_spikes, case.grad_membrane)]
     plain = forward(*case.layer, solver=solver)
     trace = forward(*(array for array, _ in dressed), solver=solver)
-    same(plain, trace, ("spikes", "membrane", "spike_times"))
+    same(plain, trace, FORWARD)
     # Exact input: the definition's bits, whoever computed them.
-    same(forward(*case.layer, solver="numpy-sequential"), trace, ("spikes", "membrane", "spike_times"))
+    same(forward(*case.layer, solver="numpy-sequential"), trace, FORWARD)
     expected = backward(plain, case.grad_spikes, grad_membrane=case.grad_membrane, solver=solver)
     (grad_spikes, _), (grad_membrane, _) = gradients
     same(expected, backward(trace, grad_spikes, grad_membrane=grad_membrane, solver=solver), NAMES)
     # A trace that somebody else made, of the same numbers.
-    potential, times = (
-        data.draw(disguises())(plain.potential),
-        data.draw(disguises(("i4", "i8")))(plain.spike_times),
-    )
-    foreign = Trace(
-        *(array for array, _ in dressed), 1.0, potential[0], neuron,
-        times[0] if neuron == "single-spike" else None,
-    )  # fmt: skip
+    potential = data.draw(disguises())(plain.potential)
+    times = data.draw(disguises(("i4", "i8")))(plain.spike_times)
+    first = times[0] if neuron == "single-spike" else None
+    foreign = Trace(*(array for array, _ in dressed), 1.0, potential[0], neuron, first)
     same(expected, backward(foreign, grad_spikes, grad_membrane=grad_membrane, solver=solver), NAMES)
     assert all(unchanged() for _, unchanged in [*dressed, *gradients, potential, times])
 
@@ -96,19 +86,17 @@ def test_networks(data, network):
     activity = network.forward(events.to_raster(), solver=solver)
     there = other.forward(spikes, solver=solver)
     assert np.array_equal(activity.logits, there.logits)
-    grad = (
-        np.linspace(-1, 1, activity.logits.size).reshape(activity.logits.shape).astype(network.config.dtype)
-    )
+    logits = activity.logits
+    grad = np.linspace(-1, 1, logits.size, dtype=logits.dtype).reshape(logits.shape)
     dressed_grad = data.draw(disguises())(grad)
     expected = network.backward(activity, grad, solver=solver)
     for made in (there, _foreign(data, activity)):
-        gradients = other.backward(made, dressed_grad[0], solver=solver)
-        assert all(np.array_equal(expected[name], gradients[name]) for name in expected)
+        same_dict(other.backward(made, dressed_grad[0], solver=solver), expected)
     for step in ("loss_and_gradients", "training_step"):
         one = getattr(network, step)(events.to_raster(), labels, solver=solver)
         two = getattr(other, step)(spikes, y, solver=solver)
         assert one[0] == two[0], step
-        assert all(np.array_equal(one[1][name], two[1][name]) for name in one[1]), step
+        same_dict(one[1], two[1])
     # An update by gradients in any clothes, once each of the two has been assigned parameters anew.
     for net in (network, other):
         for name, (array, _) in dressed.items():
@@ -116,8 +104,7 @@ def test_networks(data, network):
     for net, clothes in ((network, False), (other, True)):
         optimiser = Adam(net.own_parameters(), net.learns, solvers.get(solver, net.config.neuron))
         optimiser.step({k: data.draw(disguises())(v)[0] if clothes else v for k, v in expected.items()}, 0.01)
-    for name, array in network.parameters.items():
-        assert np.array_equal(array, other.parameters[name])
+    same_dict(network.parameters, other.parameters)
     assert all(unchanged() for _, unchanged in (raster, dressed_labels, dressed_grad, *dressed.values()))
 
 
@@ -127,15 +114,12 @@ def _foreign(data, activity):
     def dress(array):
         return data.draw(disguises())(array)[0]
 
-    hidden = [
-        dataclasses.replace(t, weight=dress(t.weight), bias=dress(t.bias), potential=dress(t.potential))
-        for t in activity.hidden
-    ]
+    parts = ("weight", "bias", "potential")
+    hidden = [dataclasses.replace(t, **{n: dress(getattr(t, n)) for n in parts}) for t in activity.hidden]
     readout = activity.readout
     values = {name: dress(getattr(readout, name)) for name in ("weight", "bias", "decay", "membrane")}
-    return Activity(
-        hidden, ReadoutTrace(readout.input, readout=readout.readout, logit_scale=1.0, logits=0, **values)
-    )
+    rest = {"readout": readout.readout, "logit_scale": 1.0, "logits": 0}
+    return Activity(hidden, ReadoutTrace(readout.input, **rest, **values))
 
 
 @pytest.mark.parametrize("how", ["init", "assigned", "replaced", "unpickled", "copied"])

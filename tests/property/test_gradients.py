@@ -46,22 +46,15 @@ def test_multi_spike_layer(solver, detach_reset):
 @pytest.mark.parametrize("learn_decay", [False, True])
 @pytest.mark.parametrize("solver", SOLVERS)
 def test_two_hidden_layers_with_readout_and_loss(solver, gradient, readout, learn_decay):
-    config = NetworkConfig(
-        (5, 7, 6, 3),
-        gradient=gradient,
-        readout=readout,
-        dtype="float64",
-        learn_decay=learn_decay,
-        logit_scale=0.5,
-    )
-    check_network(config, solver)
+    options = {"gradient": gradient, "readout": readout, "learn_decay": learn_decay, "logit_scale": 0.5}
+    check_network(NetworkConfig((5, 7, 6, 3), dtype="float64", **options), solver)
 
 
 @pytest.mark.parametrize("detach_reset", [False, True])
 @pytest.mark.parametrize("solver", MULTI_SOLVERS)
 def test_conventional_network(solver, detach_reset):
-    config = NetworkConfig((5, 7, 6, 3), neuron="multi-spike", dtype="float64", detach_reset=detach_reset)
-    check_network(config, solver)
+    options = {"neuron": "multi-spike", "detach_reset": detach_reset}
+    check_network(NetworkConfig((5, 7, 6, 3), dtype="float64", **options), solver)
 
 
 def check_network(config, solver):

@@ -12,7 +12,7 @@ from minisnn.solvers.compiled import events as event_products
 from minisnn.solvers.compiled import tiles
 from minisnn.solvers.compiled.upstream import FEW
 from minisnn.solvers.numba_parallel import ReadoutGradients
-from tests.property.test_bits import UnwrittenIsSeen
+from tests.helpers import UnwrittenIsSeen
 
 SOURCES = ("given", "few outputs", "many outputs", "readout max", "readout sum", "none")
 
@@ -20,8 +20,6 @@ SOURCES = ("given", "few outputs", "many outputs", "readout max", "readout sum",
 @pytest.fixture(autouse=True)
 def products_of_blas():
     event_products.set_product("dense")
-    yield
-    event_products.set_product("auto")
 
 
 def upstream(source, rng, shape, dtype):

@@ -1,7 +1,5 @@
 """Augmented images: every change is one of those named, seeded, and for training alone."""
 
-import gzip
-
 import numpy as np
 import pytest
 from hypothesis import given
@@ -9,11 +7,10 @@ from hypothesis import strategies as st
 
 from minisnn import SpikeEvents, datasets
 from minisnn.datasets.camera import CameraSamples, shift_events
-from minisnn.datasets.idx import FILES
 from minisnn.datasets.images import AUGMENTATIONS, ImageSamples, augment_images
 from minisnn.errors import InputError
-from tests.unit.test_datasets import idx_bytes
-from tests.unit.test_recordings import write_nmnist
+from tests.data_files import write_images, write_nmnist
+from tests.helpers import one_line
 
 
 def random_images(n=40, height=6, width=5):
@@ -98,32 +95,28 @@ def test_samples_are_augmented_only_with_random_numbers():
 
 
 def test_load_dataset_augments_the_training_part_alone(tmp_path):
-    images, labels = random_images(12, 28, 28), np.arange(12) % 10
-    for names in FILES.values():
-        for name, array in zip(names, (images, labels)):
-            (tmp_path / f"{name}.gz").write_bytes(gzip.compress(idx_bytes(array)))
+    write_images(tmp_path)
     data = datasets.load_dataset("mnist", tmp_path, augment=["shift"])
-    everything = np.arange(12)
-    plain = data.test.batch(everything).first_spike_times()
-    assert np.array_equal(data.test.batch(everything, np.random.default_rng(0)).first_spike_times(), plain)
-    assert np.array_equal(data.train.batch(everything).first_spike_times(), plain)
-    assert not np.array_equal(
-        data.train.batch(everything, np.random.default_rng(0)).first_spike_times(), plain
-    )
+    for part, augmented in ((data.train, True), (data.test, False)):
+        plain, drawn = (part.batch(np.arange(5), rng).to_raster() for rng in (None, np.random.default_rng(0)))
+        assert np.array_equal(plain, drawn) != augmented
+    unaugmented = datasets.load_dataset("mnist", tmp_path).train.batch(np.arange(12))
+    assert np.array_equal(data.train.batch(np.arange(12)).indices, unaugmented.indices)
 
 
-def test_wrong_images_and_augmentations():
-    labels = np.zeros(40, np.int64)
-    for call, message in [
-        (lambda: ImageSamples(random_images().reshape(40, -1), labels, 5), "images must be uint8 of shape"),
-        (lambda: ImageSamples(random_images().astype(float), labels, 5), "got float64 of shape"),
-        (lambda: ImageSamples(random_images(), labels[1:], 5), "labels must be 40 integers"),
-        (lambda: ImageSamples(random_images(), labels, 5, augment=["flap"]), "did you mean 'flip'"),
-        (lambda: ImageSamples(random_images(), labels, 0), "n_steps must be a whole number"),
-        (lambda: datasets.load_dataset("yin-yang", augment=["flip"]), "augment has no meaning for yin-yang"),
-    ]:
-        with pytest.raises(InputError, match=message):
-            call()
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"images": random_images().reshape(40, -1)}, "images must be uint8 of shape"),
+        ({"images": random_images().astype(float)}, "got float64 of shape"),
+        ({"labels": np.zeros(39, int)}, "labels must be 40 integers"),
+        ({"augment": ["flap"]}, "did you mean 'flip'"),
+        ({"n_steps": 0}, "n_steps must be a whole number"),
+    ],
+)
+def test_wrong_images_and_augmentations(change, message):
+    with one_line(InputError, message):
+        ImageSamples(**{"images": random_images(), "labels": np.zeros(40, int), "n_steps": 5} | change)
 
 
 @given(seed=st.integers(0, 2**32 - 1), polarities=st.sampled_from([1, 2]), counts=st.booleans())
@@ -154,7 +147,7 @@ def test_recordings_are_moved_only_with_random_numbers(tmp_path):
     assert not np.array_equal(first, expected)
     assert np.array_equal(data.train.labels, plain.train.labels)
     assert len(data.train) == 12
-    with pytest.raises(InputError, match="augment other than shift has no meaning for nmnist"):
+    with one_line(InputError, "augment other than shift has no meaning for nmnist"):
         datasets.load_dataset("nmnist", tmp_path, augment=["flip"])
-    with pytest.raises(InputError, match="a sensor of 5 x 5 pixels has a multiple of 25 inputs, got 1156"):
+    with one_line(InputError, "a sensor of 5 x 5 pixels has a multiple of 25 inputs, got 1156"):
         CameraSamples(plain.train, 5, 5)

@@ -2,6 +2,7 @@
 
 import errno
 import os
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -37,7 +38,7 @@ def files(folder, kind):
     return sorted(folder.rglob(f"*.{kind}"))
 
 
-def flip(content, share):
+def flip(share, content):
     changed = bytearray(content)
     changed[int(share * (len(content) - 1))] ^= 1
     return bytes(changed)
@@ -51,9 +52,7 @@ DAMAGES = {
     "zeros": lambda content: bytes(len(content)),
     "a hole": lambda content: content[:400] + bytes(len(content) - 400),
     "a pickle of something else": lambda content: b"\x80\x04N.",
-    **{
-        f"a bit at {share}": lambda content, share=share: flip(content, share) for share in (0.3, 0.6, 0.9, 1)
-    },
+    **{f"a bit at {share}": partial(flip, share) for share in (0.3, 0.6, 0.9, 1)},
 }
 
 

@@ -7,17 +7,15 @@ import minisnn
 from minisnn import Network, NetworkConfig, SpikeEvents
 from minisnn.errors import DataError, InputError
 from minisnn.loss import softmax_cross_entropy, softmax_cross_entropy_backward
+from tests.helpers import bits, one_line, same_dict
 
 CONFIG = NetworkConfig((4, 6, 5, 3))
 
 
 def test_names_shapes_and_counts():
     network = Network.random(CONFIG, seed=1)
-    assert list(network.parameters) == [
-        f"{layer}.{part}"
-        for layer in ("hidden1", "hidden2", "readout")
-        for part in ("weight", "bias", "decay")
-    ]
+    layers, parts = ("hidden1", "hidden2", "readout"), ("weight", "bias", "decay")
+    assert list(network.parameters) == [f"{layer}.{part}" for layer in layers for part in parts]
     assert {name: a.shape for name, a in network.parameters.items()} == CONFIG.shapes()
     assert network.n_parameters == (4 * 6 + 12) + (6 * 5 + 10) + (5 * 3 + 6)
     assert np.abs(network.parameters["hidden1.weight"]).max() <= 0.5
@@ -27,9 +25,9 @@ def test_names_shapes_and_counts():
 
 
 def test_one_seed_one_network():
-    one, same, other = (Network.random(CONFIG, seed=s).parameters for s in (1, 1, 2))
-    assert all(np.array_equal(one[name], same[name]) for name in one)
-    assert not np.array_equal(one["hidden1.weight"], other["hidden1.weight"])
+    one, same, other = (Network.random(CONFIG, seed=s) for s in (1, 1, 2))
+    assert bits(one) == bits(same)
+    assert bits(one)["hidden1.weight"] != bits(other)["hidden1.weight"]
 
 
 @pytest.mark.parametrize("neuron", ["single-spike", "multi-spike"])
@@ -38,96 +36,75 @@ def test_round_trip_through_a_file(tmp_path, neuron):
     network.save(tmp_path / "network.npz")
     loaded = Network.load(tmp_path / "network.npz")
     assert loaded.config == network.config
-    for name, array in network.parameters.items():
-        assert np.array_equal(array, loaded.parameters[name])
-        assert array.dtype == loaded.parameters[name].dtype
+    same_dict(loaded.parameters, network.parameters)
     network.save(tmp_path / "again.npz")
     assert (tmp_path / "again.npz").read_bytes() == (tmp_path / "network.npz").read_bytes()
 
 
 def test_damaged_files(tmp_path):
     path = tmp_path / "network.npz"
+
+    def complains(message):
+        with one_line(DataError, f"{path}.*{message}"):
+            Network.load(path)
+
+    complains("does not exist")
     Network.random(CONFIG).save(path)
     content = path.read_bytes()
-    arrays = Network.random(CONFIG).to_arrays()
-
-    def complaint():
-        with pytest.raises(DataError) as caught:
-            Network.load(path)
-        assert str(path) in str(caught.value)
-        assert "\n" not in str(caught.value)
-        return str(caught.value)
-
-    for length in (0, 10, len(content) // 2, len(content) - 30):
-        path.write_bytes(content[:length])
-        assert "not a readable .npz file" in complaint()
-    path.write_bytes(b"something else entirely")
-    assert "not a readable .npz file" in complaint()
-    np.savez(path, **{k: v for k, v in arrays.items() if k != "config"})
-    assert "'config' is missing" in complaint()
-    np.savez(path, **(arrays | {"config": np.array("{]")}))
-    assert "no valid minisnn network" in complaint()
-    np.savez(path, **(arrays | {"parameters/readout.bias": np.zeros(9, np.float32)}))
-    assert "readout.bias must be float32 of shape (3,)" in complaint()
-    np.savez(path, **(arrays | {"parameters/readout.bias": np.full(3, np.nan, np.float32)}))
-    assert "readout.bias must be finite" in complaint()
-    np.savez(path, **(arrays | {"parameters/hidden1.decay": np.full(6, 2, np.float32)}))
-    assert "decay must lie in [0, 1]" in complaint()
-    np.savez(path, **(arrays | {"parameters/extra": np.zeros(1)}))
-    assert "missing or unknown: extra" in complaint()
+    lengths = 0, 10, len(content) // 2, len(content) - 30
+    for damaged in (*(content[:length] for length in lengths), b"something else entirely"):
+        path.write_bytes(damaged)
+        complains("not a readable .npz file")
     with open(path, "wb") as file:
         np.save(file, np.zeros(3))
-    assert "single array" in complaint()
-    path.unlink()
-    assert "does not exist" in complaint()
-
-
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        ({"sizes": (4, 3)}, "sizes must be at least"),
-        ({"sizes": (4, 0, 3)}, "whole numbers >= 1"),
-        ({"neuron": "single"}, "unknown neuron 'single'"),
-        ({"readout": "mean"}, "unknown readout"),
-        ({"gradient": "gate"}, "did you mean 'gated'"),
-        ({"dtype": "float16"}, "unknown dtype"),
-        ({"surrogate_scale": -1}, "surrogate_scale"),
-        ({"logit_scale": 0}, "logit_scale must be a finite number > 0"),
-        ({"hidden_decay": 1.2}, "hidden_decay must be a finite number >= 0 and <= 1"),
-    ],
-)
-def test_wrong_configurations(change, message):
-    with pytest.raises(InputError, match=message):
-        NetworkConfig(**({"sizes": (4, 6, 3)} | change))
-
-
-def test_wrong_input_and_labels():
-    network = Network.random(CONFIG)
-    good = np.zeros((2, 5, 4))
-    for spikes, labels, message in [
-        (np.zeros((2, 5, 7)), [0, 1], r"shape \(batch, time, 4\), got \(2, 5, 7\)"),
-        (good + 2, [0, 1], "0 or 1"),
-        (good, [0, 3], r"labels must lie in 0 ... 2, got 0 ... 3"),
-        (good, [0.5, 1], "labels must be 2 integers"),
-        (good, [0], "labels must be 2 integers"),
+    complains("single array")
+    arrays = Network.random(CONFIG).to_arrays()
+    for name, value, message in [
+        ("config", None, "'config' is missing"),
+        ("config", np.array("{]"), "no valid minisnn network"),
+        ("parameters/readout.bias", np.zeros(9, "f4"), r"readout.bias must be float32 of shape \(3,\)"),
+        ("parameters/readout.bias", np.full(3, np.nan, "f4"), "readout.bias must be finite"),
+        ("parameters/hidden1.decay", np.full(6, 2, "f4"), r"decay must lie in \[0, 1\]"),
+        ("parameters/extra", np.zeros(1), "missing or unknown: extra"),
     ]:
-        with pytest.raises(InputError, match=message):
-            network.loss_and_gradients(spikes, np.array(labels))
+        np.savez(path, **{k: v for k, v in (arrays | {name: value}).items() if v is not None})
+        complains(message)
 
 
-def test_overflow_in_a_network():
+@pytest.mark.parametrize("call", ["loss_and_gradients", "training_step"])
+@pytest.mark.parametrize(
+    ("spikes", "labels", "message"),
+    [
+        (np.zeros((2, 5, 7)), [0, 1], r"spikes must have shape \(batch, time, 4\).*, got \(2, 5, 7\)"),
+        (SpikeEvents.from_spike_times(np.zeros((2, 5), int), 5), [0, 1], r"must have shape \(batch, time, 4\)"),
+        (np.full((2, 5, 4), 2), [0, 1], "0 or 1"),
+        (np.zeros((2, 5, 4)), [0, 3], r"labels must lie in 0 \.\.\. 2, got 0 \.\.\. 3"),
+        (np.zeros((2, 5, 4)), [0.5, 1], "labels must be 2 integers"),
+        (np.zeros((2, 5, 4)), [0], "labels must be 2 integers"),
+    ],
+)  # fmt: skip
+def test_wrong_input_and_labels(call, spikes, labels, message):
+    with one_line(InputError, message):
+        getattr(Network.random(CONFIG), call)(spikes, np.array(labels))
+
+
+@pytest.mark.parametrize("call", ["forward", "predict", "training_step"])
+def test_what_does_not_fit_is_refused_and_overflows_are_seen(call):
     network = Network.random(CONFIG)
     network.parameters["hidden1.weight"][:] = 3e38
-    with np.errstate(all="ignore"), pytest.raises(OverflowError, match="range of float32"):
-        network.forward(np.ones((1, 5, 4)))
+    events = SpikeEvents.from_spike_times(np.zeros((2, 4), np.int32), 4)
+    labels = [np.array([0, 1])] if call == "training_step" else []
+    with np.errstate(all="ignore"), one_line(OverflowError, "left the range of float32"):
+        getattr(network, call)(events, *labels)
+    with one_line(InputError, "spikes must have shape"):
+        getattr(Network.random(CONFIG), call)(np.ones((2, 4, 7)), *labels)
 
 
 @pytest.mark.parametrize("neuron", ["single-spike", "multi-spike"])
 def test_solvers_agree_on_loss_and_every_gradient(neuron):
     rng = np.random.default_rng(3)
-    network = Network.random(
-        NetworkConfig((4, 40, 30, 3), neuron=neuron, dtype="float64", hidden_gain=3.0), seed=4
-    )
+    config = NetworkConfig((4, 40, 30, 3), neuron=neuron, dtype="float64", hidden_gain=3.0)
+    network = Network.random(config, seed=4)
     network.parameters["hidden2.weight"][...] *= 4
     spikes, labels = SpikeEvents.from_raster(rng.random((6, 20, 4)) < 0.3), rng.integers(0, 3, 6)
     runs = [network.loss_and_gradients(spikes, labels, solver=name) for name in minisnn.solvers.names(neuron)]
@@ -143,13 +120,11 @@ def test_solvers_agree_on_loss_and_every_gradient(neuron):
 def test_wide_layers_project_in_blocks_of_waiting_neurons(gradient):
     """Wide enough for the compiled solver's own way to form the gradient of a gated hidden layer."""
     rng = np.random.default_rng(5)
-    network = Network.random(
-        NetworkConfig((10, 300, 150, 3), gradient=gradient, dtype="float64", hidden_gain=4.0)
-    )
-    spikes, labels = rng.random((3, 40, 10)) < 0.2, rng.integers(0, 3, 3)
+    config = NetworkConfig((10, 300, 150, 3), gradient=gradient, dtype="float64", hidden_gain=4.0)
+    batch = rng.random((3, 40, 10)) < 0.2, rng.integers(0, 3, 3)
+    network = Network.random(config)
     expected, got = (
-        network.loss_and_gradients(spikes, labels, solver=name)[1]
-        for name in ("numpy-parallel", "numba-parallel")
+        network.loss_and_gradients(*batch, solver=name)[1] for name in ("numpy-parallel", "numba-parallel")
     )
     for name, value in expected.items():
         np.testing.assert_allclose(got[name], value, rtol=1e-7, atol=1e-9 * np.abs(value).max(), err_msg=name)

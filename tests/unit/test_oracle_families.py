@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 
 from minisnn.oracle import check, families
+from minisnn.oracle.batteries import random_case
 from minisnn.oracle.bounds import exact_in_any_order
+from minisnn.oracle.cases import reduce_case
 from minisnn.oracle.judge import Judge
 from tests import honest_ports as ports
 
@@ -123,6 +125,22 @@ def test_a_mistake_that_only_a_family_shows(family, port, only):
     assert f"only the family {family!r} shows it" in str(report)
     assert str(report).startswith(f"FAIL: single-spike, float32, forward: {finding.diagnosis.text}")
     assert time.monotonic() - started < 20
+
+
+def test_a_large_case_is_halved_until_it_is_small():
+    case, tried = (
+        random_case("large", "single-spike", "float32", np.random.default_rng(0), (64, 5000, 3, 9)),
+        [],
+    )
+
+    def fails(candidate):
+        tried.append(candidate)
+        batch, n_steps, n_out = candidate.shape
+        return batch > 32 and n_steps > 2047 and n_out > 1
+
+    small = reduce_case(case, fails, lambda: len(tried) < 50)
+    assert small.spikes.shape == (33, 2048, 1)
+    assert small.weight.shape == (1, 2)
 
 
 # ---- the report ---------------------------------------------------------------------------------------

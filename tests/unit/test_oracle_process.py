@@ -78,6 +78,12 @@ IMPORTS = {
 }
 
 
+@pytest.fixture(autouse=True)
+def few_cases(monkeypatch):
+    """Golden, edge and drawn cases will do: what is tested here is not the arithmetic."""
+    monkeypatch.setattr("minisnn.oracle.families.FAMILIES", {})
+
+
 def _report(tmp_path, body, before="", **options):
     (tmp_path / "port.py").write_text(before + HEAD + BODY.format(body))
     options = {"dtype": "float32", "examples": 3, "timeout": 1.0, "first_timeout": 4.0} | options

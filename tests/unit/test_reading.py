@@ -5,9 +5,10 @@ import enum
 import numpy as np
 import pytest
 
-from minisnn.checks import checked_count
 from minisnn.errors import InputError
-from minisnn.reading import checked_flag, read_array
+from minisnn.reading import checked_count, checked_flag, checked_float, checked_name, read_array
+from tests.disguises import Tensor
+from tests.helpers import one_line
 
 
 class Three(enum.IntEnum):
@@ -16,102 +17,12 @@ class Three(enum.IntEnum):
 
 @pytest.mark.parametrize(
     "three",
-    [
-        3,
-        Three.THREE,
-        np.uint64(3),
-        np.int8(3),
-        np.array(3),
-        np.array([3]),
-        np.array([[3]], dtype=">i2"),
-    ],
+    [3, Three.THREE, np.uint64(3), np.int8(3), np.array(3), np.array([3]), np.array([[3]], ">i2")],
     ids=repr,
 )
 def test_a_count_becomes_a_python_int(three):
     count = checked_count("epochs", three, low=3, high=3)
-    assert type(count) is int
-    assert count == 3
-
-
-@pytest.mark.parametrize(
-    "wrong",
-    [
-        True,
-        np.True_,
-        3.0,
-        np.float32(3),
-        np.array(3.0),
-        2,
-        4,
-        -1,
-        2**70,
-        None,
-        "3",
-        [3],
-        (3,),
-        3j,
-        np.array([3, 3]),
-        np.array([]),
-        np.arange(2000),
-        np.array(["a\nb"]),
-        np.array(np.nan),
-        np.datetime64(3, "s"),
-        np.ma.array([3], mask=[False]),
-    ],
-    ids=repr,
-)
-def test_what_is_no_count_is_refused_in_one_line(wrong):
-    with pytest.raises(InputError, match="^epochs must ") as caught:
-        checked_count("epochs", wrong, low=3, high=3)
-    assert "\n" not in str(caught.value)
-
-
-def test_a_count_has_no_largest_value_of_a_machine_word():
-    assert checked_count("seed", 2**70) == 2**70
-    assert checked_count("seed", np.uint64(2**64 - 1)) == 2**64 - 1
-
-
-class Tensor:
-    """Stands for a tensor that requires gradients, on a device: NumPy takes it only after both are undone."""
-
-    def __init__(self, values, state=("detach", "cpu")):
-        self.values, self.state = values, state
-
-    @property
-    def dtype(self):
-        return self.values.dtype
-
-    def detach(self):
-        return Tensor(self.values, tuple(s for s in self.state if s != "detach"))
-
-    def cpu(self):
-        return Tensor(self.values, tuple(s for s in self.state if s != "cpu"))
-
-    def __array__(self, dtype=None, copy=None):
-        if self.state:
-            raise TypeError(f"use {self.state[0]} first")
-        return self.values
-
-
-def test_a_tensor_is_fetched():
-    np.testing.assert_array_equal(read_array("labels", Tensor(np.array([1, 2]))), [1, 2])
-    assert checked_count("epochs", Tensor(np.array(3))) == 3
-
-
-class Refusing:
-    def __array__(self, dtype=None, copy=None):
-        raise RuntimeError("not on\nthis device")
-
-
-@pytest.mark.parametrize(
-    "wrong",
-    [[[1], [1, 2]], np.ma.array([1, 2]), [1, np.ma.masked], ([np.ma.array([1])], [[2]]), Refusing()],
-    ids=["ragged", "masked", "masked value", "masked row", "refusing"],
-)
-def test_what_is_no_array_is_refused_in_one_line(wrong):
-    with pytest.raises(InputError, match="^labels must ") as caught:
-        read_array("labels", wrong)
-    assert "\n" not in str(caught.value)
+    assert (type(count), count) == (int, 3)
 
 
 @pytest.mark.parametrize("value", [True, 1, np.True_, np.uint8(1), np.array(True), np.array([1])], ids=repr)
@@ -120,10 +31,37 @@ def test_a_flag_becomes_a_python_bool(value):
     assert checked_flag("counts", value == 2) is False
 
 
+def test_other_values():
+    assert checked_count("seed", 2**70) == 2**70  # no largest value of a machine word
+    assert checked_count("seed", np.uint64(2**64 - 1)) == 2**64 - 1
+    assert checked_float("x", np.array([[0.5]])) == 0.5
+    assert checked_name("x", np.array("max"), ("max",)) == "max"
+    assert checked_count("epochs", Tensor(np.array(3))) == 3
+    np.testing.assert_array_equal(read_array("labels", Tensor(np.array([1, 2]))), [1, 2])
+
+
+class Refusing:
+    def __array__(self, dtype=None, copy=None):
+        raise RuntimeError("not on\nthis device")
+
+
+NO_COUNTS = [
+    True, np.True_, 3.0, np.float32(3), np.array(3.0), 2, 4, -1, 2**70, None, "3", [3], (3,), 3j, np.array([3, 3]),
+    np.array([]), np.arange(2000), np.array(["a\nb"]), np.array(np.nan), np.datetime64(3, "s"),
+    np.ma.array([3], mask=[False]),
+]  # fmt: skip
+NO_FLAGS = ["no", "", None, 2, 1.0, np.nan, [True, False], np.ma.array([True])]
+NO_ARRAYS = [[[1], [1, 2]], np.ma.array([1, 2]), [1, np.ma.masked], ([np.ma.array([1])], [[2]]), Refusing()]
+
+
 @pytest.mark.parametrize(
-    "wrong", ["no", "", None, 2, 1.0, np.nan, [True, False], np.ma.array([True])], ids=repr
+    ("read", "wrong"),
+    [
+        *((lambda wrong: checked_count("it", wrong, low=3, high=3), wrong) for wrong in NO_COUNTS),
+        *((lambda wrong: checked_flag("it", wrong), wrong) for wrong in NO_FLAGS),
+        *((lambda wrong: read_array("it", wrong), wrong) for wrong in NO_ARRAYS),
+    ],
 )
-def test_what_is_no_flag_is_refused_in_one_line(wrong):
-    with pytest.raises(InputError, match="^counts must ") as caught:
-        checked_flag("counts", wrong)
-    assert "\n" not in str(caught.value)
+def test_what_is_none_is_refused_in_one_line(read, wrong):
+    with one_line(InputError, "^it must "):
+        read(wrong)

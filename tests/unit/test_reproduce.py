@@ -3,7 +3,6 @@
 import dataclasses
 import math
 
-import numpy as np
 import pytest
 
 from minisnn.reproduce import comparison
@@ -12,54 +11,47 @@ from minisnn.reproduce.published import PUBLISHED, Published
 from minisnn.reproduce.report import table
 from minisnn.training.recipes import RECIPES, Recipe, published_recipes
 from minisnn.training.runs import RunFolder
+from tests.helpers import same_dict
 
 SETS = ("yin-yang", "mnist", "fashion-mnist", "nmnist", "shd")
 
 
+HIDDEN = {
+    "v1": {"fashion-mnist": 200, "nmnist": 200, "shd": 200},
+    "v2": {"yin-yang": 120, "mnist": 800, "fashion-mnist": 1000, "nmnist": 300, "shd": 300},
+}
+RULES = {  # gradient, surrogate_scale, readout, learn_decay; schedule; lr, lr of SHD
+    "v1": ("gated", 100, "max", False, "constant", 2e-4, 1e-3),
+    "v2": ("straight-through", 10, "sum", True, "milestones", 1e-3, 2e-4),
+}
+
+
 def test_the_recipes_of_the_paper():
-    hidden = {(name, v): r.hidden[0] for name in SETS for v, r in published_recipes(name).items()}
-    assert hidden == {
-        ("fashion-mnist", "v1"): 200,
-        ("nmnist", "v1"): 200,
-        ("shd", "v1"): 200,
-        ("yin-yang", "v2"): 120,
-        ("mnist", "v2"): 800,
-        ("fashion-mnist", "v2"): 1000,
-        ("nmnist", "v2"): 300,
-        ("shd", "v2"): 300,
-    }
-    assert set(hidden) == set(PUBLISHED)
-    for name in SETS:
-        for version, recipe in published_recipes(name).items():
-            experiment = experiment_of(name, recipe, "single-spike", Budget())
-            network, training = experiment.network, experiment.training
-            first = version == "v1"
-            assert network.gradient == ("gated" if first else "straight-through")
-            assert network.surrogate_scale == (100 if first else 10)
-            assert network.readout == ("max" if first else "sum")
-            assert network.learn_decay is not first
-            assert network.logit_scale == 1
-            assert training.schedule == ("constant" if first else "milestones")
-            assert training.batch_size == 128
-            step = 2 if name == "shd" else 1
-            assert network.hidden_decay == pytest.approx(math.exp(-step / 10))
-            assert network.readout_decay == pytest.approx(math.exp(-step / 20))
-            assert network.hidden_gain == (4 if name == "yin-yang" else 1)
-            assert training.lr == (
-                (1e-3 if name == "shd" else 2e-4) if first else (2e-4 if name == "shd" else 1e-3)
-            )
-            if name in ("nmnist", "shd"):
-                assert experiment.data == {"counts": True, "binning": "round"}
     assert set(RECIPES) == set(SETS)
+    found = {(name, v): r.hidden[0] for name in SETS for v, r in published_recipes(name).items()}
+    assert found == {(name, v): n for v, sizes in HIDDEN.items() for name, n in sizes.items()}
+    assert set(found) == set(PUBLISHED)
+    for name, version in found:
+        experiment = experiment_of(name, published_recipes(name)[version], "single-spike", Budget())
+        network, training = experiment.network, experiment.training
+        *rule, schedule, lr, lr_of_shd = RULES[version]
+        assert [network.gradient, network.surrogate_scale, network.readout, network.learn_decay] == rule
+        assert network.logit_scale == 1
+        assert (training.schedule, training.batch_size) == (schedule, 128)
+        assert training.lr == (lr_of_shd if name == "shd" else lr)
+        step = 2 if name == "shd" else 1
+        assert network.hidden_decay == pytest.approx(math.exp(-step / 10))
+        assert network.readout_decay == pytest.approx(math.exp(-step / 20))
+        assert network.hidden_gain == (4 if name == "yin-yang" else 1)
+        if name in ("nmnist", "shd"):
+            assert experiment.data == {"counts": True, "binning": "round"}
 
 
 def test_both_networks_get_the_same_but_for_the_neuron():
     budget = Budget(seeds=2, epochs=5, train_samples=100, hidden=9)
-    single, multi = (
-        experiment_of("fashion-mnist", RECIPES["fashion-mnist"], neuron, budget)
-        for neuron in ("single-spike", "multi-spike")
-    )
-    assert (single.network.neuron, multi.network.neuron) == ("single-spike", "multi-spike")
+    neurons, recipe = ("single-spike", "multi-spike"), RECIPES["fashion-mnist"]
+    single, multi = (experiment_of("fashion-mnist", recipe, neuron, budget) for neuron in neurons)
+    assert (single.network.neuron, multi.network.neuron) == neurons
     assert dataclasses.replace(single.network, neuron="multi-spike") == multi.network
     assert single.network.sizes == (1, 9, 1)
     assert dataclasses.replace(single.training, solver=multi.training.solver) == multi.training
@@ -70,29 +62,19 @@ def test_both_networks_get_the_same_but_for_the_neuron():
 
 
 def runs(accuracies, spikes, validation=None):
-    return [
-        {
-            "test_accuracy": a,
-            "validation_accuracy": validation,
-            "spikes_per_sample": s,
-            "seconds_per_epoch": 1.0,
-            "epochs": [{}] * 7,
-        }
-        for a, s in zip(accuracies, spikes)
-    ]
+    common = {"validation_accuracy": validation, "seconds_per_epoch": 1.0, "epochs": [{}] * 7}
+    return [{"test_accuracy": a, "spikes_per_sample": s} | common for a, s in zip(accuracies, spikes)]
+
+
+def outcomes(single, multi):
+    return {"single-spike": runs(*single), "multi-spike": runs(*multi)}
 
 
 COMPARISON = Comparison(
-    "fashion-mnist",
-    "v1",
-    Published(81.0, 85.0, 83.0, 3.9),
-    (784, 200, 10),
-    60000,
-    10000,
-    0,
-    {"single-spike": runs([0.80, 0.82], [10.0, 20.0]), "multi-spike": runs([0.85, 0.85], [100.0, 50.0])},
+    "fashion-mnist", "v1", Published(81.0, 85.0, 83.0, 3.9), (784, 200, 10), 60000, 10000, 0,
+    outcomes(([0.80, 0.82], [10.0, 20.0]), ([0.85, 0.85], [100.0, 50.0])),
     Speed((5.0, 4.0, 9.0), (50.0, 49.0, 60.0), (10.0, 9.0, 12.0)),
-)
+)  # fmt: skip
 
 
 def test_the_table_by_hand():
@@ -122,14 +104,8 @@ def test_the_result_as_json():
 
 
 def test_folds_count_on_the_folds():
-    folded = dataclasses.replace(
-        COMPARISON,
-        folds=5,
-        outcomes={
-            "single-spike": runs([0.5], [1.0], validation=0.7),
-            "multi-spike": runs([0.5], [0.0], validation=0.9),
-        },
-    )
+    folded = outcomes(([0.5], [1.0], 0.7), ([0.5], [0.0], 0.9))
+    folded = dataclasses.replace(COMPARISON, folds=5, outcomes=folded)
     text = table([folded])
     assert "accuracy on 5 folds of 60000 training samples" in text
     assert "70.00" in text
@@ -138,16 +114,7 @@ def test_folds_count_on_the_folds():
     assert folded.to_json()["fewer_spikes"] is None
 
 
-def test_validation_samples_are_never_more_than_a_tenth(tmp_path):
-    recipe = Recipe((5,), training={"epochs": 1}, validation=5000)
-    budget = Budget(train_samples=60, test_samples=10)
-    done = compare("yin-yang", "best", recipe, budget, tmp_path, quiet=True)
-    config = RunFolder.open(tmp_path / "best-single-spike").config()
-    assert config["split"] == {"validation": 6}
-    assert done.outcomes["single-spike"][0]["validation_accuracy"] is not None
-
-
-def test_what_is_timed_is_what_was_trained(tmp_path, monkeypatch):
+def test_what_is_timed_is_what_was_trained_and_validation_takes_a_tenth(tmp_path, monkeypatch):
     timed = {}
 
     class Watched(comparison.StepRunner):
@@ -156,14 +123,16 @@ def test_what_is_timed_is_what_was_trained(tmp_path, monkeypatch):
             super().__init__(way, network, *rest)
 
     monkeypatch.setattr(comparison, "StepRunner", Watched)
-    recipe = Recipe((5,), training={"epochs": 1})
+    recipe = Recipe((5,), training={"epochs": 1}, validation=5000)
     done = compare(
         "yin-yang", "best", recipe, Budget(train_samples=60, test_samples=10), tmp_path, quiet=True
     )
     assert len(timed) == 3
     for (neuron, _), parameters in timed.items():
-        trained = RunFolder.open(done.outcomes[neuron][0]["run_dir"]).network().parameters
-        assert all(np.array_equal(parameters[name], trained[name]) for name in trained)
+        (outcome,) = done.outcomes[neuron]
+        same_dict(parameters, RunFolder.open(outcome["run_dir"]).network().parameters)
+        assert outcome["validation_accuracy"] is not None
+    assert RunFolder.open(tmp_path / "best-single-spike").config()["split"] == {"validation": 6}
 
 
 def test_more_spikes_than_conventional_are_drawn_below_the_line():
@@ -171,8 +140,7 @@ def test_more_spikes_than_conventional_are_drawn_below_the_line():
     from minisnn.reproduce.pictures import draw_bars
 
     worse = dataclasses.replace(
-        COMPARISON,
-        outcomes={"single-spike": runs([0.5], [30.0]), "multi-spike": runs([0.5], [20.0])},
+        COMPARISON, outcomes={"single-spike": runs([0.5], [30.0]), "multi-spike": runs([0.5], [20.0])}
     )
     saved = draw_bars([COMPARISON, worse]).axes[2]
     heights = [bar.get_height() for bar in saved.patches]

@@ -1,5 +1,7 @@
 """Validation splits and folds: every sample in one place, classes in proportion, one seed one split."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -8,6 +10,7 @@ from hypothesis import strategies as st
 from minisnn import SpikeEvents
 from minisnn.datasets.samples import Dataset, EventSamples, Subset, folds, split
 from minisnn.errors import InputError
+from tests.helpers import one_line
 
 
 def dataset(labels):
@@ -48,7 +51,7 @@ def test_every_sample_validates_in_exactly_one_fold(labels, draw, seed):
     smallest = min(labels.count(c) for c in set(labels))
     data = dataset(labels)
     if smallest < 2:
-        with pytest.raises(InputError, match=f"at most {smallest} "):
+        with one_line(InputError, f"at most {smallest} "):
             folds(data, 2, seed)
         return
     k = draw.draw(st.integers(2, smallest))
@@ -86,26 +89,20 @@ def test_training_samples_are_augmented_and_validation_samples_are_not():
     assert parts.validation.batch(np.array([1])) == ([parts.validation.indices[1]], None)
 
 
-@pytest.mark.parametrize("n", [0, -1, 8, 2.5, None])
-def test_too_many_or_too_few_validation_samples(n):
-    with pytest.raises(InputError, match=r"must number 1 \.\.\. 7 of the 8 for training, got"):
-        split(dataset([0, 1] * 4), n)
+PAIRS = dataset([0, 1] * 4)
 
 
-@pytest.mark.parametrize("k", [1, 0, 3, 2.0])
-def test_folds_that_do_not_fit(k):
-    with pytest.raises(InputError, match=r"at most 2 \(class 1 has 2 training samples\), got"):
-        folds(dataset([0, 0, 0, 1, 1]), k)
-
-
-def test_what_is_split_is_not_split_again():
-    data = split(dataset([0, 1] * 4), 2)
-    for again in (split, folds):
-        with pytest.raises(InputError, match="own has a validation part already"):
-            again(data, 2)
-
-
-@pytest.mark.parametrize("indices", [[], [[0]], [0.5], [-1], [0, 4]])
-def test_a_subset_has_samples(indices):
-    with pytest.raises(InputError, match="indices must"):
-        Subset(dataset([0, 1, 0, 1]).train, np.array(indices))
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        *((partial(split, PAIRS, n), r"must number 1 \.\.\. 7 of the 8 for training, got")
+          for n in (0, -1, 8, 2.5, None)),
+        *((partial(folds, dataset([0, 0, 0, 1, 1]), k), r"at most 2 \(class 1 has 2 training samples\), got")
+          for k in (1, 0, 3, 2.0)),
+        *((partial(again, split(PAIRS, 2), 2), "own has a validation part already") for again in (split, folds)),
+        *((partial(Subset, PAIRS.train, np.array(some)), "indices must") for some in ([], [[0]], [0.5], [-1], [0, 8])),
+    ],
+)  # fmt: skip
+def test_what_does_not_fit(call, message):
+    with one_line(InputError, message):
+        call()

@@ -16,14 +16,9 @@ from minisnn.errors import InputError
 from minisnn.solvers.compiled import events as event_products
 from minisnn.solvers.compiled import threads
 from minisnn.solvers.compiled.workspace import Workspace, buffer
+from tests.helpers import one_line
 
-
-@pytest.fixture(autouse=True)
-def keep_settings():
-    before = threads.get_threads(), event_products.get_product()
-    yield
-    threads.set_threads(before[0])
-    event_products.set_product(before[1])
+FEW, MANY = pytest.mark.parametrize("n", [1, 3]), pytest.mark.parametrize("n", [1, 2, 4, 9])
 
 
 @pytest.mark.parametrize("batch", [0, 1, 2, 3, 4, 5, 17, 128])
@@ -38,7 +33,7 @@ def test_shares_get_smaller_so_that_threads_end_together():
     assert [last - first for first, last in threads.shares(128)] == [32, 32, 20, 20, 12, 12]
 
 
-@pytest.mark.parametrize("n", [1, 2, 4, 9])
+@MANY
 def test_every_share_runs_once(n):
     threads.set_threads(n)
     seen, names = [], set()
@@ -52,49 +47,87 @@ def test_every_share_runs_once(n):
     assert len(names) <= n
 
 
-@pytest.mark.parametrize("n", [1, 3])
+@FEW
+def test_every_thread_has_a_room_of_its_own(n):
+    threads.set_threads(n)
+    made, used = {}, []
+
+    def room(worker):
+        made[worker] = threading.get_ident()
+        return worker
+
+    def task(worker, k, first, last):
+        assert made[worker] == threading.get_ident()
+        used.append(k)
+
+    threads.run_shares_in_rooms(task, 10, room)
+    assert sorted(used) == list(range(len(threads.shares(10))))
+    assert sorted(made) == list(range(n))
+    assert made[0] == threading.get_ident()
+
+
+@FEW
 def test_an_error_in_a_share_comes_out(n):
     threads.set_threads(n)
 
     def task(k, first, last):
         raise RuntimeError(f"share {k}")
 
-    with pytest.raises(RuntimeError, match="share"):
+    with one_line(RuntimeError, "share"):
         threads.run_shares(task, 10)
 
 
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
-@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded")
-def test_a_fork_starts_its_own_workers():
-    threads.set_threads(2)
-    threads.run_shares(lambda *_: None, 8)
-    child = os.fork()
-    if child == 0:
-        seen = []
-        threads.run_shares(lambda k, *_: seen.append(k), 8)
-        os._exit(0 if len(seen) == len(threads.shares(8)) else 1)
-    assert os.waitpid(child, 0)[1] == 0
+def test_an_error_waits_for_the_other_shares():
+    """Nobody writes to an array any more once the call is over."""
+    threads.set_threads(4)
+    caller, running = threading.get_ident(), []
+
+    def task(k, first, last):
+        if threading.get_ident() == caller:
+            while not running:
+                time.sleep(0.001)
+            raise RuntimeError("own share")
+        running.append(k)
+        time.sleep(0.1)
+        running.remove(k)
+
+    with one_line(RuntimeError, "own share"):
+        threads.run_shares(task, 32)
+    assert running == []
 
 
 def test_wrong_settings():
     for n in (np.int64(3), np.array([3])):
         threads.set_threads(n)
-        assert type(threads.get_threads()) is int
-        assert threads.get_threads() == 3
+        assert (type(threads.get_threads()), threads.get_threads()) == (int, 3)
     for n in (0, -1, 1.5, "two", True, None):
-        with pytest.raises(InputError, match="threads must be a whole number >= 1"):
+        with one_line(InputError, "threads must be a whole number >= 1"):
             threads.set_threads(n)
-    with pytest.raises(InputError, match="unknown product 'event' .did you mean 'events'"):
+    with one_line(InputError, "unknown product 'event' .did you mean 'events'"):
         event_products.set_product("event")
 
 
-def test_blas_is_held_to_one_thread():
-    import threadpoolctl
+def test_processes_of_joblib_start_with_the_threads_they_were_given(monkeypatch):
+    monkeypatch.delenv("NUMBA_NUM_THREADS", raising=False)
+    cores = threads._cores()
+    for asked, expected in (("1", 1), ("100000", cores), ("0", cores), ("many", cores), ("", cores)):
+        monkeypatch.setenv("NUMBA_NUM_THREADS", asked)
+        assert threads._cores() == expected
 
-    with threads.one_blas_thread():
-        assert all(
-            pool["num_threads"] == 1 for pool in threadpoolctl.threadpool_info() if pool["user_api"] == "blas"
-        )
+
+def test_workspaces_hand_out_the_same_buffer():
+    workspace = Workspace()
+    part, other = workspace.part("a"), workspace.part("b")
+    first = part.array("x", (4, 5), np.float32)
+    assert workspace.part("a").array("x", (4, 5), np.float32) is first
+    smaller = part.array("x", (2, 5), np.float32)
+    assert np.shares_memory(first, smaller)
+    assert not np.shares_memory(first, part.array("x", (9, 5), np.float64))
+    assert not np.shares_memory(other.array("x", (4, 5), np.float32), smaller)
+    assert buffer(None, "x", (2, 3), np.float64).shape == (2, 3)
+
+
+# ---- threads of BLAS --------------------------------------------------------------------------------
 
 
 def blas_threads():
@@ -116,16 +149,15 @@ def test_blas_gets_its_threads_back_from_calls_of_several_threads(two_blas_threa
     """Each in turn the first in and the last out: a saved number is that of another who is inside."""
     rng = np.random.default_rng(0)
     n_samples = 6 if numba.config.DISABLE_JIT else 64  # as Python it takes its time
-    x, w, z = rng.random((n_samples, 60, 40)) < 0.6, np.ones((40, 50), "f4"), np.zeros(50, "f4")
+    layer = rng.random((n_samples, 60, 40)) < 0.6, np.ones((40, 50), "f4"), np.zeros(50, "f4"), 0.9
 
     def call(_):
-        return minisnn.single_spike_forward(x, w, z, 0.9, solver="numba-parallel").spike_times
+        return minisnn.single_spike_forward(*layer, solver="numba-parallel").spike_times
 
     expected = call(0)
     for _ in range(10):
         with ThreadPoolExecutor(4) as pool:
-            for times in pool.map(call, range(24)):
-                assert np.array_equal(times, expected)
+            assert all(np.array_equal(times, expected) for times in pool.map(call, range(24)))
         assert blas_threads() == two_blas_threads
 
 
@@ -150,102 +182,66 @@ def test_blas_gets_its_threads_back_after_an_error_in_a_nested_block(two_blas_th
 
 
 def test_a_number_of_blas_threads_that_somebody_sets_meanwhile_is_theirs(two_blas_threads):
-    library = threads._libraries()[0]
     with threads.one_blas_thread():
-        library.set_num_threads(3)
+        threads._libraries()[0].set_num_threads(3)
     assert blas_threads() == [3, *two_blas_threads[1:]]
 
 
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
-@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded")
-def test_a_fork_while_another_thread_is_inside(two_blas_threads):
-    """The child has no such thread: its BLAS is free, and the forking thread's own block counts on."""
-    inside, leave = threading.Event(), threading.Event()
-
-    def stay():
-        with threads.one_blas_thread():
-            inside.set()
-            leave.wait(60)
-
-    other = threading.Thread(target=stay)
-    other.start()
-    inside.wait(60)
-    codes = []
-    for own_block in (False, True):
-        with threads.one_blas_thread() if own_block else contextlib.nullcontext():
-            child = os.fork()
-            if child == 0:
-                right = set(blas_threads()) == ({1} if own_block else {2})
-                with threads.one_blas_thread():
-                    right &= set(blas_threads()) == {1}
-                if own_block:
-                    threads._BLAS.leave()
-                os._exit(0 if right and blas_threads() == two_blas_threads else 1)
-            codes.append(os.waitpid(child, 0)[1])
-    leave.set()
-    other.join()
-    assert codes == [0, 0]
-    assert blas_threads() == two_blas_threads
+# ---- forks ------------------------------------------------------------------------------------------
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 @pytest.mark.filterwarnings("ignore:This process .* is multi-threaded")
-def test_a_fork_while_the_workers_are_locked():
-    threads.set_threads(2)
-    with threads._POOL.lock:
+class TestForks:
+    @staticmethod
+    def code(child_does):
+        """Exit code of a fork that ends well if the function returns True, in time."""
         child = os.fork()
         if child == 0:
-            signal.alarm(20)  # it would wait for ever
-            threads.run_shares(lambda *_: None, 8)
-            os._exit(0)
-    assert os.waitpid(child, 0)[1] == 0
+            signal.alarm(20)  # it might wait for ever
+            os._exit(0 if child_does() else 1)
+        return os.waitpid(child, 0)[1]
 
+    @staticmethod
+    def all_shares_run():
+        seen = []
+        threads.run_shares(lambda k, *_: seen.append(k), 8)
+        return len(seen) == len(threads.shares(8))
 
-def test_an_error_waits_for_the_other_shares():
-    """Nobody writes to an array any more once the call is over."""
-    threads.set_threads(4)
-    caller, running = threading.get_ident(), []
+    def test_a_fork_starts_its_own_workers(self):
+        threads.set_threads(2)
+        assert self.all_shares_run()
+        assert self.code(self.all_shares_run) == 0
 
-    def task(k, first, last):
-        if threading.get_ident() == caller:
-            while not running:
-                time.sleep(0.001)
-            raise RuntimeError("own share")
-        running.append(k)
-        time.sleep(0.1)
-        running.remove(k)
+    def test_a_fork_while_the_workers_are_locked(self):
+        threads.set_threads(2)
+        with threads._POOL.lock:
+            assert self.code(self.all_shares_run) == 0
 
-    with pytest.raises(RuntimeError, match="own share"):
-        threads.run_shares(task, 32)
-    assert running == []
+    def test_a_fork_while_another_thread_is_inside(self, two_blas_threads):
+        """The child has no such thread: its BLAS is free, and the forking thread's own block counts on."""
+        inside, leave = threading.Event(), threading.Event()
 
+        def stay():
+            with threads.one_blas_thread():
+                inside.set()
+                leave.wait(60)
 
-def test_workspaces_hand_out_the_same_buffer():
-    workspace = Workspace()
-    first = workspace.part("a").array("x", (4, 5), np.float32)
-    assert workspace.part("a").array("x", (4, 5), np.float32) is first
-    smaller = workspace.part("a").array("x", (2, 5), np.float32)
-    assert np.shares_memory(first, smaller)
-    larger = workspace.part("a").array("x", (9, 5), np.float64)
-    assert not np.shares_memory(first, larger)
-    assert not np.shares_memory(workspace.part("b").array("x", (4, 5), np.float32), smaller)
-    assert buffer(None, "x", (2, 3), np.float64).shape == (2, 3)
+        def right(own_block):
+            seen = set(blas_threads()) == ({1} if own_block else {2})
+            with threads.one_blas_thread():
+                seen &= set(blas_threads()) == {1}
+            if own_block:
+                threads._BLAS.leave()
+            return seen and blas_threads() == two_blas_threads
 
-
-@pytest.mark.parametrize("n", [1, 4])
-def test_every_thread_has_a_room_of_its_own(n):
-    threads.set_threads(n)
-    made, used = {}, []
-
-    def room(worker):
-        made[worker] = threading.get_ident()
-        return worker
-
-    def task(worker, k, first, last):
-        assert made[worker] == threading.get_ident()
-        used.append(k)
-
-    threads.run_shares_in_rooms(task, 10, room)
-    assert sorted(used) == list(range(len(threads.shares(10))))
-    assert sorted(made) == list(range(n))
-    assert made[0] == threading.get_ident()
+        other = threading.Thread(target=stay)
+        other.start()
+        inside.wait(60)
+        free = self.code(lambda: right(False))
+        with threads.one_blas_thread():
+            held = self.code(lambda: right(True))
+        leave.set()
+        other.join()
+        assert (free, held) == (0, 0)
+        assert blas_threads() == two_blas_threads

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from minisnn.datasets import threshold_crossings
 from minisnn.errors import InputError
+from tests.helpers import one_line
 
 
 def listed(events):
@@ -27,45 +28,37 @@ def plain(series, thresholds):
     return sorted(found)
 
 
-def test_up_and_down_by_hand():
-    events = threshold_crossings(np.array([[[0.0], [1.5], [2.5], [0.5], [0.5]]]), [1, 2])
-    assert events.shape == (1, 5, 4)
-    assert listed(events) == [(0, 1, 0), (0, 2, 2), (0, 3, 1), (0, 3, 3)]
-
-
-def test_a_value_equal_to_the_threshold_is_not_above_it():
-    assert listed(threshold_crossings([[[0], [1], [2], [1], [0]]], [1])) == [(0, 2, 0), (0, 3, 1)]
-
-
-def test_nothing_fires_in_the_first_step_nor_where_nothing_changes():
-    assert threshold_crossings([[[5]], [[0]]], [1]).n_events == 0
-    assert threshold_crossings(np.full((2, 7, 3), 4), [1, 9]).n_events == 0
-
-
-def test_thresholds_of_every_channel():
-    series = np.array([[[0, 0], [10, 10]], [[10, 0], [0, 0]]], dtype=np.uint8)
-    events = threshold_crossings(series, [[-1, 5], [8, 12]])
-    assert listed(events) == [(0, 1, 2), (0, 1, 4), (1, 1, 3)]
-
-
-def test_the_series_is_left_as_it_was():
-    series, thresholds = np.array([[[0.0], [2.0]]]), np.array([1.0])
-    series.setflags(write=False)
+@pytest.mark.parametrize(
+    ("series", "thresholds", "expected"),
+    [
+        ([[[0.0], [1.5], [2.5], [0.5], [0.5]]], [1, 2], [(0, 1, 0), (0, 2, 2), (0, 3, 1), (0, 3, 3)]),
+        # A value equal to the threshold is not above it.
+        ([[[0], [1], [2], [1], [0]]], [1], [(0, 2, 0), (0, 3, 1)]),
+        # Nothing fires in the first step, nor where nothing changes.
+        ([[[5]], [[0]]], [1], []),
+        (np.full((2, 7, 3), 4), [1, 9], []),
+        # Thresholds of every channel.
+        ([[[0, 0], [10, 10]], [[10, 0], [0, 0]]], [[-1, 5], [8, 12]], [(0, 1, 2), (0, 1, 4), (1, 1, 3)]),
+    ],
+)
+def test_by_hand(series, thresholds, expected):
+    series, thresholds = np.array(series), np.array(thresholds)
+    series.setflags(write=False)  # they are left as they were
     thresholds.setflags(write=False)
-    assert threshold_crossings(series, thresholds).n_events == 1
+    events = threshold_crossings(series, thresholds)
+    assert events.shape == (*series.shape[:2], 2 * series.shape[2] * thresholds.shape[-1])
+    assert listed(events) == expected
 
 
 @given(st.data())
 def test_like_the_loop(data):
     batch, n_steps, channels, k = (data.draw(st.integers(1, n)) for n in (3, 6, 3, 3))
-    cells = st.lists(
-        st.integers(-3, 3), min_size=batch * n_steps * channels, max_size=batch * n_steps * channels
-    )
+    size = batch * n_steps * channels
+    cells = st.lists(st.integers(-3, 3), min_size=size, max_size=size)
     series = np.array(data.draw(cells)).reshape(batch, n_steps, channels)
     levels = st.lists(st.sampled_from([-3, -1, -0.5, 0, 1, 2.5]), min_size=k, max_size=k)
-    thresholds = data.draw(
-        st.one_of(levels, st.lists(levels, min_size=channels, max_size=channels)), label="thresholds"
-    )
+    of_each = st.lists(levels, min_size=channels, max_size=channels)
+    thresholds = data.draw(levels | of_each, label="thresholds")
     of_channels = thresholds if isinstance(thresholds[0], list) else [thresholds] * channels
     events = threshold_crossings(series, thresholds)
     assert events.shape == (batch, n_steps, 2 * channels * k)
@@ -95,6 +88,5 @@ def test_like_the_loop(data):
     ],
 )
 def test_what_is_refused(series, thresholds, message):
-    with pytest.raises(InputError, match=message) as error:
+    with one_line(InputError, message):
         threshold_crossings(series, thresholds)
-    assert "\n" not in str(error.value)

@@ -1,58 +1,60 @@
 """The best epoch is chosen on validation samples alone, ends up in the network, and survives interruptions."""
 
+import json
 import os
 from dataclasses import asdict, replace
+from functools import partial
 
 import numpy as np
 import pytest
 
-from minisnn import Network, NetworkConfig, datasets
+from minisnn import Network, NetworkConfig
 from minisnn.datasets.samples import Subset, split
 from minisnn.errors import DataError, InputError
 from minisnn.training import TrainingConfig, chosen_epoch, evaluate, train
+from minisnn.training.experiment import Experiment
 from minisnn.training.runs import RunFolder
+from tests.helpers import RUN_ENTRIES, bits, one_line
 
 NETWORK = NetworkConfig((4, 12, 3), hidden_gain=4.0)
 # The accuracy rises and falls again, so that there are several best epochs on the way, and the last is none.
 CONFIG = TrainingConfig(epochs=8, batch_size=32, lr=0.01, schedule="constant")
-ENTRIES = {"dataset": "yin-yang", "data": {}, "product": "auto", "training": {}, "network": {}}
 
 
 @pytest.fixture(scope="module")
-def data():
-    whole = datasets.load_dataset("yin-yang", n_steps=20, train_samples=300, test_samples=100)
-    return split(whole, 60, seed=3)
+def parted(data):
+    return split(data, 60, seed=3)
 
 
-def bits(network):
-    return {name: array.tobytes() for name, array in network.parameters.items()}
+@pytest.fixture
+def run(tmp_path):
+    return RunFolder.create(RUN_ENTRIES, tmp_path / "run")
 
 
-def timeless(history):
-    return [asdict(metrics) | {"seconds": 0} for metrics in history]
+def start(seed=1, sizes=(4, 12, 3)):
+    return Network.random(replace(NETWORK, sizes=sizes), seed)
 
 
-def contents(folder):
-    return {p.name: p.read_bytes() for p in folder.iterdir() if p.suffix == ".npz"}
+def files(run):
+    return {p.name: p.read_bytes() for p in run.path.iterdir() if p.suffix == ".npz"}
 
 
-def test_the_network_ends_with_the_first_best_epoch(data, tmp_path):
-    network, run = Network.random(NETWORK, seed=1), RunFolder.create(ENTRIES, tmp_path / "run")
-    after = []
-    history = train(network, data, CONFIG, run=run, on_epoch=lambda _: after.append(bits(network)))
+def test_the_network_ends_with_the_first_best_epoch(parted, run):
+    network, after = start(), []
+    history = train(network, parted, CONFIG, run=run, on_epoch=lambda _: after.append(bits(network)))
     accuracies = [metrics.validation_accuracy for metrics in history]
     best = chosen_epoch(history)
     assert 1 < best.epoch == accuracies.index(max(accuracies)) + 1 < CONFIG.epochs
     assert bits(network) == after[best.epoch - 1] == bits(run.network())
-    assert evaluate(network, data.validation).accuracy == best.validation_accuracy
-    assert evaluate(network, data.test).accuracy == best.test_accuracy
-    assert set(contents(run.path)) == {"checkpoint.npz", f"best-{best.epoch}.npz"}
+    assert evaluate(network, parted.validation).accuracy == best.validation_accuracy
+    assert evaluate(network, parted.test).accuracy == best.test_accuracy
+    assert set(files(run)) == {"checkpoint.npz", f"best-{best.epoch}.npz"}
     assert run.chosen_epoch() == best.epoch
     assert bits(Network.load(run.path / f"best-{best.epoch}.npz")) == bits(network)
 
 
-def test_of_equals_the_first_is_chosen(data):
-    (metrics,) = train(Network.random(NETWORK, seed=1), data, replace(CONFIG, epochs=1))
+def test_of_equals_the_first_is_chosen(parted):
+    (metrics,) = train(start(), parted, replace(CONFIG, epochs=1))
     history = [
         replace(metrics, epoch=k + 1, validation_accuracy=a) for k, a in enumerate((0.5, 0.7, 0.6, 0.7))
     ]
@@ -61,73 +63,74 @@ def test_of_equals_the_first_is_chosen(data):
     assert chosen_epoch(unvalidated).epoch == 4
 
 
-def test_the_test_samples_have_no_say(data):
+def test_the_test_samples_have_no_say(parted):
     results = []
-    for test in (data.test, Subset(data.train, np.arange(40))):
-        network = Network.random(NETWORK, seed=1)
-        history = train(network, replace(data, test=test), CONFIG)
+    for test in (parted.test, Subset(parted.train, np.arange(40))):
+        network = start()
+        history = train(network, replace(parted, test=test), CONFIG)
         results.append((bits(network), chosen_epoch(history).epoch))
         assert history[0].validation_accuracy is not None
     assert results[0] == results[1]
 
 
-def test_without_validation_the_last_epoch_counts(data, tmp_path):
-    network, run = Network.random(NETWORK, seed=1), RunFolder.create(ENTRIES, tmp_path / "run")
-    after = []
-    plain = replace(data, validation=None)
-    history = train(network, plain, CONFIG, run=run, on_epoch=lambda _: after.append(bits(network)))
+def test_without_validation_the_last_epoch_counts(data, parted, run):
+    network, after = start(), []
+    history = train(network, data, CONFIG, run=run, on_epoch=lambda _: after.append(bits(network)))
     assert bits(network) == after[-1] == bits(run.network())
     assert [metrics.validation_accuracy for metrics in history] == [None] * CONFIG.epochs
-    assert set(contents(run.path)) == {"checkpoint.npz"}
-    with pytest.raises(InputError, match="goes on with a validation part if it began with one"):
-        train(network, data, replace(CONFIG, epochs=9), run=run)
+    assert set(files(run)) == {"checkpoint.npz"}
+    with one_line(InputError, "goes on with a validation part if it began with one"):
+        train(network, parted, replace(CONFIG, epochs=9), run=run)
 
 
-class StopError(Exception):
-    pass
+# ---- interruptions ----------------------------------------------------------------------------------
 
 
-def interrupted(data, folder, epochs):
-    """Train into a folder, stopping after each of these epochs; returns what the last training returned."""
-    run = RunFolder.create(ENTRIES, folder)
-
-    def stop(metrics):
-        if metrics.epoch in epochs:
-            raise StopError
-
-    for _ in epochs:
-        with pytest.raises(StopError):
-            train(Network.random(NETWORK, seed=1), data, CONFIG, run=run, on_epoch=stop)
-    network = Network.random(NETWORK, seed=50)
-    return network, train(network, data, CONFIG, run=run)
+def timeless(history):
+    return [asdict(metrics) | {"seconds": 0} for metrics in history]
 
 
 @pytest.fixture(scope="module")
-def whole(data, tmp_path_factory):
-    """An uninterrupted training: its metrics, its files, and the chosen network as of every epoch."""
-    run = RunFolder.create(ENTRIES, tmp_path_factory.mktemp("runs") / "whole")
-    states = []
-    network = Network.random(NETWORK, seed=1)
-    history = train(network, data, CONFIG, run=run, on_epoch=lambda _: states.append(bits(run.network())))
-    assert bits(network) == states[-1]
-    return timeless(history), contents(run.path), states
+def whole(data, parted, tmp_path_factory):
+    """Uninterrupted trainings with validation and without: metrics, files, the chosen network of every epoch."""
+    made = {}
+    for validated, part in ((True, parted), (False, data)):
+        run = RunFolder.create(RUN_ENTRIES, tmp_path_factory.mktemp("runs") / "whole")
+        network, states = start(), []
+        keep = lambda _, run=run, states=states: states.append(bits(run.network()))  # noqa: E731
+        history = train(network, part, CONFIG, run=run, on_epoch=keep)
+        assert bits(network) == states[-1]
+        made[validated] = part, timeless(history), files(run), states
+    return made
 
 
+@pytest.mark.parametrize("validated", [True, False])
 @pytest.mark.parametrize("epochs", [(1,), (8,), (1, 2, 3, 4, 5, 6, 7, 8)])
-def test_an_interrupted_training_ends_in_the_same_bits(data, whole, tmp_path, epochs):
-    history, files, states = whole
-    network, again = interrupted(data, tmp_path / "part", epochs)
-    assert bits(network) == states[-1]
-    assert timeless(again) == history
-    assert contents(tmp_path / "part") == files
+def test_an_interrupted_training_ends_in_the_same_bits(whole, run, epochs, validated):
+    part, history, right, states = whole[validated]
+
+    def stop(metrics):
+        if metrics.epoch in epochs:
+            raise KeyboardInterrupt
+
+    for _ in epochs:
+        with pytest.raises(KeyboardInterrupt):
+            train(start(), part, CONFIG, run=run, on_epoch=stop)
+    resumed = start(seed=99)
+    assert timeless(train(resumed, part, CONFIG, run=RunFolder.open(run.path))) == history
+    assert bits(resumed) == states[-1]
+    assert files(run) == right
+    # A finished run has nothing left to do, and metrics that ran ahead of the checkpoint are dropped.
+    ahead = run.path / "metrics.jsonl"
+    last = json.loads(ahead.read_text().splitlines()[-1])
+    ahead.write_text(ahead.read_text() + json.dumps(last | {"epoch": 9}) + "\n")
+    assert timeless(train(resumed, part, CONFIG, run=run)) == history
 
 
 @pytest.mark.parametrize("failing", ["best-", "metrics.jsonl", "checkpoint.npz"])
-def test_a_fault_between_two_files_leaves_what_the_checkpoint_names(
-    data, whole, tmp_path, monkeypatch, failing
-):
+def test_a_fault_between_two_files_leaves_what_the_checkpoint_names(whole, run, monkeypatch, failing):
     """Whichever of the files of an epoch could not be written, the run is that of the epochs before."""
-    history, files, states = whole
+    parted, history, right, states = whole[True]
     # The epoch to fail is better than all before it, so that it writes every kind of file.
     accuracies = [metrics["validation_accuracy"] for metrics in history]
     done, failed, replaced = [], accuracies.index(max(accuracies)), os.replace
@@ -138,37 +141,77 @@ def test_a_fault_between_two_files_leaves_what_the_checkpoint_names(
             raise OSError(28, "No space left on device")
         replaced(source, target)
 
-    run = RunFolder.create(ENTRIES, tmp_path / "run")
+    message = (
+        f"^cannot save epoch {failed + 1} in {run.path}: No space .* device; the epochs before it are safe"
+    )
     with monkeypatch.context() as patch:
         patch.setattr("os.replace", full)
-        with pytest.raises(OSError, match="No space left on device; the epochs before it are safe") as caught:
-            train(Network.random(NETWORK, seed=1), data, CONFIG, run=run, on_epoch=done.append)
-    assert str(caught.value).startswith(f"cannot save epoch {failed + 1} in {run.path}: ")
+        with one_line(OSError, message):
+            train(start(), parted, CONFIG, run=run, on_epoch=done.append)
     assert run.finished_epochs() == failed
     assert bits(run.network()) == states[failed - 1]
     assert not list(run.path.glob(".*.part"))
-    network = Network.random(NETWORK, seed=1)
-    train(network, data, CONFIG, run=run)
+    network = start()
+    train(network, parted, CONFIG, run=run)
     assert bits(network) == states[-1]
-    assert contents(run.path) == files
+    assert files(run) == right
 
 
-def test_a_best_file_that_is_not_of_this_run(data, tmp_path):
-    run = RunFolder.create(ENTRIES, tmp_path / "run")
-    network = Network.random(NETWORK, seed=1)
-    best = chosen_epoch(train(network, data, CONFIG, run=run)).epoch
+# ---- run folders ------------------------------------------------------------------------------------
+
+
+def test_run_folders(tmp_path, monkeypatch, data):
+    monkeypatch.chdir(tmp_path)
+    first, second = (RunFolder.create(RUN_ENTRIES, dataset="yin-yang").path for _ in range(2))
+    assert first != second
+    with one_line(InputError, "exists already"):
+        RunFolder.create(RUN_ENTRIES, first)
+    with one_line(DataError, "no run folder: it has no config.json"):
+        RunFolder.open(tmp_path)
+    run, network = RunFolder.open(first), start()
+    with one_line(DataError, "no finished epoch"):
+        run.network()
+    train(network, data, replace(CONFIG, epochs=1), run=run)
+    assert bits(run.network()) == bits(network)
+
+    def refused(message, network=network):
+        with one_line(DataError, message):
+            train(network, data, replace(CONFIG, epochs=2), run=run)
+
+    refused("is of another network", start(sizes=(4, 13, 3)))
+    for text, message in (("{}\n", "metrics.jsonl is damaged"), ("", "must have 1 lines, got 0")):
+        (first / "metrics.jsonl").write_text(text)
+        refused(message)
+    network.save(first / "checkpoint.npz")
+    refused("no training checkpoint")
+    network_of_colour = RUN_ENTRIES | {"network": {"sizes": [4, 5, 3], "colour": "red"}}
+    for text, message in (
+        ("{", "not valid JSON"),
+        ('{"dataset": 1}', "must hold dataset, data, product, training, network; missing: data, product"),
+        (json.dumps(network_of_colour), "not of this version of minisnn: .*colour"),
+    ):
+        (first / "config.json").write_text(text)
+        with one_line(DataError, message):
+            Experiment.from_json(RunFolder.open(first).config(), first)
+
+
+def test_a_best_file_that_is_not_of_this_run(parted, run):
+    network = start()
+    best = chosen_epoch(train(network, parted, CONFIG, run=run)).epoch
     path = run.path / f"best-{best}.npz"
     good = path.read_bytes()
-    Network.random(NetworkConfig((4, 13, 3)), seed=1).save(path)
-    with pytest.raises(DataError, match=rf"best-{best}.npz does not belong to this run"):
-        run.network()
+
+    def refused(message):
+        for call in (run.network, partial(train, network, parted, CONFIG, run=run)):
+            with one_line(DataError, rf"best-{best}\.npz {message}"):
+                call()
+
+    start(sizes=(4, 13, 3)).save(path)
+    refused("does not belong to this run")
     network.save(path)
-    with pytest.raises(DataError, match=rf"best-{best}.npz is no training checkpoint: entry epoch"):
-        run.network()
+    refused("is no training checkpoint: entry epoch")
     for damaged in (b"", good[:-30], b"PK" + good[5:], np.random.default_rng(0).bytes(500)):
         path.write_bytes(damaged)
-        with pytest.raises(DataError, match=rf"best-{best}.npz is not a readable .npz file"):
-            train(network, data, CONFIG, run=run)
+        refused("is not a readable .npz file")
     path.unlink()
-    with pytest.raises(DataError, match=rf"best-{best}.npz does not exist"):
-        train(network, data, CONFIG, run=run)
+    refused("does not exist")

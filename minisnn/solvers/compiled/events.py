@@ -16,10 +16,10 @@ from ...errors import unknown_name
 from ...model import Trace
 from ...spikes import SpikeEvents
 from .jit import inlined, kernel
-from .lanes import LANES, ROWS_COPIED, copy_in, copy_out, full, load, n_blocks, pack, store
+from .lanes import LANES, ROWS_COPIED, copy_out, load, n_blocks, pack, store
 from .products import Spikes
 from .records import Events, Floats, Ints32, Ints64, Scratch
-from .threads import run_rows, run_shares, shares
+from .threads import run_rows, run_shares
 from .workspace import Workspace, buffer
 
 PRODUCTS = ("auto", "events", "dense")
@@ -245,69 +245,6 @@ def add_sample_gradient(grad_weight: Floats, scratch: Scratch, events: Events, b
 
 
 @kernel
-def _matmul(
-    out: Floats, events: Events, weight: Floats, sample: Floats, group: int, first: int, last: int
-) -> None:
-    n_steps, indptr, indices = len(sample), events.indptr, events.indices
-    for start in range(first, last, group):
-        for k in range(len(weight)):
-            for b in range(start, min(start + group, last)):
-                for t in range(n_steps):
-                    total = full(sample.dtype.type(0))
-                    for e in range(indptr[b * n_steps + t], indptr[b * n_steps + t + 1]):
-                        total = total + load(weight[k], indices[e])
-                    store(sample, t, total)
-                copy_out(out[b], sample, k)
-
-
-def event_matmul(events: SpikeEvents, weight: Floats, out: Floats) -> Floats:
-    """``x @ weight`` from events, into `out` (B, T, n_out)."""
-    blocks, group = weight_blocks(weight, None), group_size(len(weight), events.n_steps)
-    incoming = Events(events.indptr, events.indices)
-
-    def task(_: int, first: int, last: int) -> None:
-        sample = buffer(None, "sample", (events.n_steps, LANES), weight.dtype)
-        _matmul(out, incoming, blocks, sample, group, first, last)
-
-    run_shares(task, len(events))
-    return out
-
-
-@kernel
-def _matmul_transposed(
-    grad_weight: Floats, grad: Floats, events: Events, scratch: Scratch, first: int, last: int
-) -> None:
-    n_steps, group = len(scratch.rows), len(scratch.ends)
-    for start in range(first, last, group):
-        stop = min(start + group, last)
-        mine = of_samples(events, start, stop, n_steps)
-        for b in range(stop - start):
-            group_by_input(mine, b, n_steps, scratch, grad_weight.shape[1])
-        for k in range(len(grad_weight)):
-            if start == first:  # here, while it is in cache
-                grad_weight[k] = 0
-            for b in range(stop - start):
-                copy_in(scratch.rows, grad[start + b], k)
-                add_sample_gradient(grad_weight[k], scratch, mine, b)
-
-
-def event_matmul_transposed(events: SpikeEvents, grad: Floats) -> Floats:
-    """``sum_b x[b]^T @ grad[b]`` from events, (n_in, n_out): a partial sum per share, added in order."""
-    n_in, n_out, n_steps = events.n_neurons, grad.shape[2], events.n_steps
-    partial = buffer(None, "partial", (len(shares(len(events))), n_blocks(n_out), n_in, LANES), grad.dtype)
-    incoming, group = Events(events.indptr, events.indices), group_size(n_in, n_steps)
-    longest = most_events(incoming, n_steps)
-
-    def task(k: int, first: int, last: int) -> None:
-        sample = buffer(None, "sample", (n_steps, LANES), grad.dtype)
-        scratch = group_scratch(sample, sample[:0], group, n_in, longest)
-        _matmul_transposed(partial[k], grad, incoming, scratch, first, last)
-
-    run_shares(task, len(events))
-    return add_partials(partial, n_out, None)
-
-
-@kernel
 def _add_partials(total: Floats, partial: Floats, first: int, last: int) -> None:
     """Rows `first` to `last` of `total` (R, N) from those of all shares (S, K, R, LANES), the first overwritten."""
     for start in range(first, last, ROWS_COPIED):
@@ -338,6 +275,9 @@ def weight_blocks(weight: Floats, workspace: Workspace | None, name: str = "weig
     return blocks
 
 
-def group_scratch(rows: Floats, on_membrane: Floats, group: int, n_in: int, longest: int) -> Scratch:
+def group_scratch(
+    workspace: Workspace | None, dtype: Any, n_steps: int, group: int, n_in: int, longest: int
+) -> Scratch:
     """Room for the backward pass of a group of samples with up to `longest` events each."""
+    rows, on_membrane = buffer(workspace, "blocks", (2, n_steps, LANES), dtype)
     return Scratch(rows, on_membrane, np.empty((group, n_in), np.int32), np.empty((group, longest), np.int32))

@@ -30,7 +30,7 @@ from llvmlite import ir
 from numba import types
 from numba.core import cgutils
 from numba.core.datamodel import models
-from numba.extending import intrinsic, lower_builtin, overload, register_model, type_callable
+from numba.extending import lower_builtin, register_model, type_callable
 from numpy.typing import NDArray
 
 from .jit import inlined, kernel
@@ -174,43 +174,11 @@ def _address(context: Any, builder: Any, kind: Any, block: Any, row: Any, vector
     return builder.inttoptr(place, vector.as_pointer())
 
 
-@intrinsic
-def _load(typing_context, block, row):
-    result = Lanes(block.dtype)
-
-    def generate(context, builder, signature, arguments):
-        kind, (block, row) = signature.args[0], arguments
-        address = _address(context, builder, kind, block, row, context.get_value_type(result))
-        return builder.load(address, align=kind.dtype.bitwidth // 8)
-
-    return result(block, types.intp), generate
-
-
-@intrinsic
-def _store(typing_context, block, row, value):
-    def generate(context, builder, signature, arguments):
-        kind, (block, row, value) = signature.args[0], arguments
-        address = _address(context, builder, kind, block, row, value.type)
-        builder.store(value, address, align=kind.dtype.bitwidth // 8)
-        return context.get_dummy_value()
-
-    return types.void(block, types.intp, value), generate
-
-
-@intrinsic
-def _full(typing_context, number):
-    def generate(context, builder, signature, arguments):
-        return _spread(builder, arguments[0])
-
-    return Lanes(number)(number), generate
-
-
-@intrinsic
-def _where(typing_context, mask, value, other):
-    def generate(context, builder, signature, arguments):
-        return builder.select(*arguments)
-
-    return value(mask, value, other), generate
+def _teach(function: Any, typer: Any, generate: Any, *signatures: Any) -> None:
+    """Give Numba the type of what `function` returns, and its code for arguments of the types in `signatures`."""
+    type_callable(function)(lambda context: typer)
+    for signature in signatures:
+        lower_builtin(function, *signature)(generate)
 
 
 def _is_matrix(array: Any) -> bool:
@@ -218,33 +186,48 @@ def _is_matrix(array: Any) -> bool:
     return isinstance(array, types.Array) and array.ndim == 2 and array.layout in "CA"
 
 
-@overload(load)
-def _compiled_load(block, row):
-    return (lambda block, row: _load(block, row)) if _is_matrix(block) else None
+def _load_type(block, row):
+    return Lanes(block.dtype)(block, types.intp) if _is_matrix(block) else None
 
 
-@overload(store)
-def _compiled_store(block, row, value):
-    if not _is_matrix(block) or value != Lanes(block.dtype):
-        return None
-    return lambda block, row, value: _store(block, row, value)
+def _load(context, builder, signature, arguments):
+    kind, (block, row) = signature.args[0], arguments
+    address = _address(context, builder, kind, block, row, context.get_value_type(signature.return_type))
+    return builder.load(address, align=kind.dtype.bitwidth // 8)
 
 
-@overload(full)
-def _compiled_full(number):
-    return lambda number: _full(number)
+def _store_type(block, row, value):
+    fits = _is_matrix(block) and value == Lanes(block.dtype)
+    return types.void(block, types.intp, value) if fits else None
 
 
-@overload(where)
-def _compiled_where(mask, value, other):
-    if mask != Lanes(types.boolean) or value != other:
-        return None
-    return lambda mask, value, other: _where(mask, value, other)
+def _store(context, builder, signature, arguments):
+    kind, (block, row, value) = signature.args[0], arguments
+    address = _address(context, builder, kind, block, row, value.type)
+    builder.store(value, address, align=kind.dtype.bitwidth // 8)
+    return context.get_dummy_value()
 
 
-_NUMBERS = (types.Float, types.Integer)
-_ARITHMETIC = {operator.add: "fadd", operator.sub: "fsub", operator.mul: "fmul", operator.truediv: "fdiv"}
-_COMPARISONS = {operator.gt: ">", operator.lt: "<", operator.eq: "=="}
+def _full_type(number):
+    return Lanes(number)
+
+
+def _full(context, builder, signature, arguments):
+    return _spread(builder, *arguments)
+
+
+def _where_type(mask, value, other):
+    return value if mask == Lanes(types.boolean) and value == other else None
+
+
+def _where(context, builder, signature, arguments):
+    return builder.select(*arguments)
+
+
+_teach(load, _load_type, _load, (types.Array, types.Integer))
+_teach(store, _store_type, _store, (types.Array, types.Integer, Lanes))
+_teach(full, _full_type, _full, (types.Number,))
+_teach(where, _where_type, _where, (Lanes, Lanes, Lanes))
 
 
 def _operand_dtype(left: Any, right: Any) -> Any:
@@ -255,78 +238,62 @@ def _operand_dtype(left: Any, right: Any) -> Any:
     return kinds.pop() if len(kinds) == 1 else None
 
 
-def _both(builder: Any, signature: Any, arguments: Any) -> Any:
-    return (
-        value if isinstance(kind, Lanes) else _spread(builder, value)
-        for kind, value in zip(signature.args, arguments)
-    )
+def _arithmetic_type(left, right):
+    dtype = _operand_dtype(left, right)
+    return None if dtype is None else Lanes(dtype)
 
 
-def _register_arithmetic(function: Any, instruction: str) -> None:
-    @type_callable(function)
-    def _typed(context):
-        def typer(left, right):
-            dtype = _operand_dtype(left, right)
-            return None if dtype is None else Lanes(dtype)
-
-        return typer
-
-    def generate(context, builder, signature, arguments):
-        return getattr(builder, instruction)(*_both(builder, signature, arguments))
-
-    for left, right in ((Lanes, Lanes), (Lanes, types.Float), (types.Float, Lanes)):
-        lower_builtin(function, left, right)(generate)
+def _comparison_type(left, right):
+    return None if _operand_dtype(left, right) is None else Lanes(types.boolean)
 
 
-def _register_comparison(function: Any, symbol: str) -> None:
-    @type_callable(function)
-    def _typed(context):
-        def typer(left, right):
-            return None if _operand_dtype(left, right) is None else Lanes(types.boolean)
+def _on_both(generate: Any) -> Any:
+    """Code of an operator; a number beside lanes is spread first."""
 
-        return typer
+    def with_lanes(context, builder, signature, arguments):
+        typed = zip(signature.args, arguments)
+        return generate(
+            builder, *(v if isinstance(kind, Lanes) else _spread(builder, v) for kind, v in typed)
+        )
 
-    def generate(context, builder, signature, arguments):
-        left, right = _both(builder, signature, arguments)
+    return with_lanes
+
+
+def _compare(symbol: str) -> Any:
+    def generate(builder, left, right):
         if isinstance(left.type.element, ir.IntType):
             return builder.icmp_signed(symbol, left, right)
         return builder.fcmp_ordered(symbol, left, right)
 
-    for left, right in ((Lanes, Lanes), (Lanes, types.Number), (types.Number, Lanes)):
-        lower_builtin(function, left, right)(generate)
+    return generate
 
 
-for _function, _instruction in _ARITHMETIC.items():
-    _register_arithmetic(_function, _instruction)
-for _function, _symbol in _COMPARISONS.items():
-    _register_comparison(_function, _symbol)
+def _with_number(number: Any) -> tuple[Any, ...]:
+    return (Lanes, Lanes), (Lanes, number), (number, Lanes)
 
 
-@type_callable(abs)
-def _typed_abs(context):
-    return lambda value: value if isinstance(value, Lanes) else None
+_ARITHMETIC = {operator.add: "fadd", operator.sub: "fsub", operator.mul: "fmul", operator.truediv: "fdiv"}
+for _function, _name in _ARITHMETIC.items():
+    _teach(_function, _arithmetic_type, _on_both(getattr(ir.IRBuilder, _name)), *_with_number(types.Float))
+for _function, _name in {operator.gt: ">", operator.lt: "<", operator.eq: "=="}.items():
+    _teach(_function, _comparison_type, _on_both(_compare(_name)), *_with_number(types.Number))
 
 
-def _call(builder: Any, name: str, value: Any, kind: Any) -> Any:
-    """Call LLVM's function `name` of one vector."""
-    function_type = ir.FunctionType(value.type, [value.type])
-    full_name = f"llvm.{name}.v{LANES}f{kind.dtype.bitwidth}"
-    return builder.call(cgutils.get_or_insert_function(builder.module, function_type, full_name), [value])
+def _unary_type(value):
+    return value if isinstance(value, Lanes) else None
 
 
-@lower_builtin(abs, Lanes)
-def _abs(context, builder, signature, arguments):
-    return _call(builder, "fabs", arguments[0], signature.args[0])
+def _llvm(name: str) -> Any:
+    """Code that calls LLVM's function `name` of one vector."""
 
-
-@intrinsic
-def _root(typing_context, value):
     def generate(context, builder, signature, arguments):
-        return _call(builder, "sqrt", arguments[0], signature.args[0])
+        vector = arguments[0].type
+        full_name = f"llvm.{name}.v{LANES}f{signature.args[0].dtype.bitwidth}"
+        called = cgutils.get_or_insert_function(builder.module, ir.FunctionType(vector, [vector]), full_name)
+        return builder.call(called, arguments)
 
-    return value(value), generate
+    return generate
 
 
-@overload(root)
-def _compiled_root(value):
-    return (lambda value: _root(value)) if isinstance(value, Lanes) else None
+_teach(abs, _unary_type, _llvm("fabs"), (Lanes,))
+_teach(root, _unary_type, _llvm("sqrt"), (Lanes,))

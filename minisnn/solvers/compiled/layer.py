@@ -1,8 +1,8 @@
-"""A layer, a few samples: all loops over blocks and samples stand here.
+"""A layer, some samples: all loops over blocks and samples stand here.
 
-`step` calls these for one group of samples after the other, layer by layer; the shares below do the same for one layer
-and a whole batch. The first index of every array is the sample, that of arrays in blocks the next: potentials are
-(G, K, T, LANES). A block of the weights serves all samples of a group while it is in cache.
+`numba_parallel` calls these for a share of a batch, `step` for one group of samples after the other, layer by layer.
+The first index of every array is the sample, that of arrays in blocks the next: potentials are (B, K, T, LANES). A
+block of the weights serves all samples of a group while it is in cache.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from .events import add_sample_gradient, group_by_input, of_samples, weight_blocks
-from .jit import inlined, kernel
+from .jit import kernel
 from .lanes import LANES, columns, copy_in, copy_out, n_blocks
 from .passes import BIAS, DECAY, STATE, backward_pass, forward_pass, readout_backward_pass, readout_pass
 from .products import summed_like
@@ -47,7 +47,6 @@ def partial_gradients(n_shares: int, weight: Floats, workspace: Workspace | None
     return Gradient(buffer(workspace, name, shape, weight.dtype), sums)
 
 
-@inlined
 def of_share(partial: Gradient, share: int) -> Gradient:
     """The gradients of one share."""
     return Gradient(partial.weight[share], partial.sums[share])
@@ -59,12 +58,22 @@ def sums_of_shares(partial: Gradient, decay: Floats, n_out: int) -> tuple[Floats
 
 
 @kernel
-def forward_layer(potential: Floats, times: Ints32, events: Events, layer: Layer, theta: Any) -> None:
-    """`forward_pass` for a few samples; `times` is (G, K * LANES)."""
+def forward_layer(
+    potential: Floats,
+    times: Ints32,
+    events: Events,
+    layer: Layer,
+    theta: Any,
+    group: int,
+    first: int,
+    last: int,
+) -> None:
+    """`forward_pass` for samples `first` to `last`; `times` is (B, K * LANES)."""
     span = Span(0, potential.shape[2], np.empty((STATE, LANES), potential.dtype))
-    for k in range(len(layer.weight)):
-        for b in range(len(potential)):
-            forward_pass(potential[b, k], times, b, span, events, layer, k, theta)
+    for start in range(first, last, group):
+        for k in range(len(layer.weight)):
+            for b in range(start, min(start + group, last)):
+                forward_pass(potential[b, k], times, b, span, events, layer, k, theta)
 
 
 @kernel
@@ -79,40 +88,59 @@ def backward_layer(
     current: Floats,
     scratch: Scratch,
     is_first: bool,
+    first: int,
+    last: int,
 ) -> None:
-    """`backward_pass` and Eq. 10 for a few samples; gI is kept if `current` (G, T, N) has samples.
+    """`backward_pass` and Eq. 10 for samples `first` to `last`; gI is kept if `current` (B, T, N) has samples.
 
-    The gradient by the weight begins at zero for the first samples of a share (`is_first`).
+    The gradient by the weight begins at zero if these are the first samples of their share (`is_first`).
     """
-    n_steps, n_in = potential.shape[2], gradient.weight.shape[1]
+    n_steps, n_in, group = potential.shape[2], gradient.weight.shape[1], len(scratch.ends)
     span = Span(0, n_steps, np.empty((STATE, LANES), potential.dtype))
-    for b in range(len(potential)):
-        group_by_input(events, b, n_steps, scratch, n_in)
-    begin_group(upstream)
     source, weight, rows = upstream.onward.source, upstream.onward.weight, scratch.rows
-    grad = upstream.projected if source == BY_BLAS else upstream.grad
-    for k in range(len(gradient.weight)):
-        if is_first:  # here, while it is in cache
-            gradient.weight[k] = 0
-        for b in range(len(potential)):
-            if source == PROJECTED:
-                projection_rows(rows, grad[b], columns(weight, k))
-            elif source == RECURSION:
-                recursion_rows(rows, upstream, b, k, span)
-            else:
-                copy_in(rows, grad[b], k)
-            on_membrane = membrane_rows(scratch.on_membrane, upstream.grad_membrane, b, k)
-            backward_pass(rows, on_membrane, potential[b, k], times, b, span, layer, k, rule, gradient)
-            add_sample_gradient(gradient.weight[k], scratch, events, b)
-            if len(current) > 0:
-                copy_out(current[b], rows, k)
+    for start in range(first, last, group):
+        n = min(group, last - start)
+        mine, arriving = (
+            of_samples(events, start, start + n, n_steps),
+            upstream_of(upstream, start, start + n),
+        )
+        for b in range(n):
+            group_by_input(mine, b, n_steps, scratch, n_in)
+        begin_group(arriving)
+        grad = arriving.projected if source == BY_BLAS else arriving.grad
+        for k in range(len(gradient.weight)):
+            if is_first and start == first:  # here, while it is in cache
+                gradient.weight[k] = 0
+            for b in range(n):
+                if source == PROJECTED:
+                    projection_rows(rows, grad[b], columns(weight, k))
+                elif source == RECURSION:
+                    recursion_rows(rows, arriving, b, k, span)
+                else:
+                    copy_in(rows, grad[b], k)
+                on_membrane = membrane_rows(scratch.on_membrane, arriving.grad_membrane, b, k)
+                backward_pass(
+                    rows,
+                    on_membrane,
+                    potential[start + b, k],
+                    times,
+                    start + b,
+                    span,
+                    layer,
+                    k,
+                    rule,
+                    gradient,
+                )
+                add_sample_gradient(gradient.weight[k], scratch, mine, b)
+                if len(current) > 0:
+                    copy_out(current[start + b], rows, k)
 
 
 @kernel
 def forward_readout(
     membrane: Floats, value: Floats, peak_times: Ints32, events: Events, layer: Layer, use_max: bool
 ) -> None:
-    """`readout_pass` for a few samples; `value` and `peak_times` are (G, K * LANES)."""
+    """`readout_pass` for some samples; `value` and `peak_times` are (B, K * LANES)."""
     for k in range(len(layer.weight)):
         for b in range(len(membrane)):
             readout_pass(membrane[b, k], value, peak_times, b, use_max, events, layer, k)
@@ -130,89 +158,26 @@ def backward_readout(
     scratch: Scratch,
     use_max: bool,
     is_first: bool,
-) -> None:
-    """`readout_backward_pass` and Eq. 10 for a few samples, as `backward_layer`; without events BLAS does Eq. 10."""
-    n_steps, by_events = membrane.shape[2], len(events.indptr) > 0
-    if by_events:
-        for b in range(len(membrane)):
-            group_by_input(events, b, n_steps, scratch, gradient.weight.shape[1])
-    for k in range(len(gradient.weight)):
-        if is_first:
-            gradient.weight[k] = 0
-        for b in range(len(membrane)):
-            readout_backward_pass(
-                scratch.rows, grad_value, peak_times, b, use_max, membrane[b, k], layer, k, gradient
-            )
-            if by_events:
-                add_sample_gradient(gradient.weight[k], scratch, events, b)
-            if len(current) > 0:
-                copy_out(current[b], scratch.rows, k)
-
-
-@kernel
-def forward_share(
-    potential: Floats,
-    times: Ints32,
-    events: Events,
-    layer: Layer,
-    theta: Any,
-    group: int,
     first: int,
     last: int,
 ) -> None:
-    """`forward_layer` for samples `first` to `last` of a batch."""
+    """`readout_backward_pass` and Eq. 10, as `backward_layer`; without events BLAS does Eq. 10."""
+    n_steps, n_in, group = membrane.shape[2], gradient.weight.shape[1], len(scratch.ends)
+    by_events = len(events.indptr) > 0
     for start in range(first, last, group):
-        stop = min(start + group, last)
-        mine = of_samples(events, start, stop, potential.shape[2])
-        forward_layer(potential[start:stop], times[start:stop], mine, layer, theta)
-
-
-@kernel
-def backward_share(
-    potential: Floats,
-    times: Ints32,
-    events: Events,
-    layer: Layer,
-    rule: Rule,
-    upstream: Upstream,
-    gradient: Gradient,
-    current: Floats,
-    scratch: Scratch,
-    share: int,
-    first: int,
-    last: int,
-) -> None:
-    """`backward_layer` for samples `first` to `last`, a share of a batch."""
-    group, mine = len(scratch.ends), of_share(gradient, share)
-    for start in range(first, last, group):
-        stop = min(start + group, last)
-        backward_layer(
-            potential[start:stop], times[start:stop], of_samples(events, start, stop, potential.shape[2]), layer,
-            rule, upstream_of(upstream, start, stop), mine, current[start:stop], scratch, start == first,
-        )  # fmt: skip
-
-
-@kernel
-def backward_readout_share(
-    membrane: Floats,
-    grad_value: Floats,
-    peak_times: Ints32,
-    events: Events,
-    layer: Layer,
-    gradient: Gradient,
-    current: Floats,
-    scratch: Scratch,
-    use_max: bool,
-    share: int,
-    first: int,
-    last: int,
-) -> None:
-    """`backward_readout` for samples `first` to `last`, a share of a batch."""
-    group, mine = len(scratch.ends), of_share(gradient, share)
-    for start in range(first, last, group):
-        stop = min(start + group, last)
-        backward_readout(
-            membrane[start:stop], grad_value[start:stop], peak_times[start:stop],
-            of_samples(events, start, stop, membrane.shape[2]), layer, mine, current[start:stop], scratch,
-            use_max, start == first,
-        )  # fmt: skip
+        n = min(group, last - start)
+        mine = of_samples(events, start, start + n, n_steps)
+        if by_events:
+            for b in range(n):
+                group_by_input(mine, b, n_steps, scratch, n_in)
+        for k in range(len(gradient.weight)):
+            if is_first and start == first:
+                gradient.weight[k] = 0
+            for b in range(n):
+                readout_backward_pass(
+                    scratch.rows, grad_value, peak_times, start + b, use_max, membrane[start + b, k], layer, k, gradient
+                )  # fmt: skip
+                if by_events:
+                    add_sample_gradient(gradient.weight[k], scratch, mine, b)
+                if len(current) > 0:
+                    copy_out(current[start + b], scratch.rows, k)

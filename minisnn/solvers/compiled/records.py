@@ -40,13 +40,6 @@ class Rule(NamedTuple):
     gated: bool  # choice of g' (Eq. 6)
 
 
-class SampleSums(NamedTuple):
-    """Sums over time of every sample, of which the batch's gradients by bias and decay are made."""
-
-    bias: Floats  # (B, N)
-    decay: Floats  # (B, N)
-
-
 class Span(NamedTuple):
     """The steps that a pass takes, from `start` on, and what it carries from some steps to the next."""
 
@@ -100,13 +93,6 @@ class Network(NamedTuple):
     n_steps: int
     rule: Rule
     use_max: bool  # the readout takes the maximum over time, otherwise the sum (Eq. 17)
-
-
-class Loss(NamedTuple):
-    """The loss of a batch, and how the readout makes its logits."""
-
-    labels: Ints64  # (B,)
-    batch: Any  # B, in the dtype of the logits
     logit_scale: Any
 
 
@@ -126,4 +112,16 @@ class Room(NamedTuple):
 
     potentials: tuple[Floats, ...]  # (G, K, T, LANES) of every layer, the readout last
     currents: tuple[Floats, ...]  # (G, T, N) gI of every layer, if the layer before takes all of it at once
-    rows: Floats  # (T, LANES), see `Scratch`
+    between: (
+        Events  # spikes of the hidden layers, a row for each: (depth, G * T + 1), (depth, G * most neurons)
+    )
+    reached: Bools  # (G, T), see `Upstream`
+
+
+class Learning(NamedTuple):
+    """What a training step takes beyond the forward pass."""
+
+    labels: Ints64  # (B,)
+    batch: Any  # B, in the dtype of the logits
+    gradients: tuple[Gradient, ...]  # of every layer, the readout last
+    scratch: Scratch

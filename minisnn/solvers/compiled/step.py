@@ -11,12 +11,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ...activity import Outcome
+from ...checks import check_overflow
+from ...model import Gradients
 from .events import add_partials, events_of_times, group_scratch, group_size, most_events, of_samples, prepare
 from .jit import inlined, kernel
 from .lanes import LANES, columns, load, n_blocks, store, unpadded
@@ -31,48 +33,12 @@ from .layer import (
     sums_of_shares,
 )
 from .products import Spikes
-from .records import (
-    Events,
-    Floats,
-    Gradient,
-    Loss,
-    Network,
-    Results,
-    Room,
-    Rule,
-    Scratch,
-    Upstream,
-)
+from .records import Events, Floats, Learning, Network, Results, Room, Rule, Scratch, Upstream
 from .threads import one_blas_thread, run_shares_in_rooms, shares
 from .upstream import BY_BLAS, PROJECTED, RECURSION, onward_of
 from .workspace import Workspace
 
 Parameters = tuple[Floats, Floats, Floats]  # weight (n_in, n_out), bias (n_out,), decay scalar or (n_out,)
-
-
-@dataclass(frozen=True, eq=False)
-class Step:
-    """What a pass through a network leaves behind.
-
-    Parameters
-    ----------
-    logits : (B, n_classes)
-        Of Eq. 17.
-    spike_times : tuple of (B, N) int32
-        Of every hidden layer; ``n_steps`` is never.
-    last_potential : tuple of (B, N)
-        Potential of every hidden layer and, last, of the readout in the last step, which tells of an overflow.
-    loss : float, optional
-        Mean cross-entropy, in nats, after a training step.
-    gradients : list of (weight, bias, decay), optional
-        Of every layer, the readout last, after a training step.
-    """
-
-    logits: Floats
-    spike_times: tuple[NDArray[np.int32], ...]
-    last_potential: tuple[Floats, ...]
-    loss: float | None = None
-    gradients: Sequence[Parameters] = ()
 
 
 @inlined
@@ -91,31 +57,32 @@ def _between(events: Events, k: int) -> Events:
 
 @kernel
 def _forward_group(
-    incoming: Events, network: Network, results: Results, room: Room, between: Events, start: int, stop: int
+    incoming: Events, network: Network, results: Results, room: Room, start: int, stop: int
 ) -> None:
-    """Forward for samples `start` to `stop`; potentials stay in `room`, spikes in `between`."""
-    depth, n_steps = len(network.sizes) - 1, network.n_steps
+    """Forward for samples `start` to `stop`; potentials and spikes stay in `room`."""
+    depth, n_steps, n = len(network.sizes) - 1, network.n_steps, stop - start
     for k in range(depth):
-        potential, times = room.potentials[k][: stop - start], results.times[k][start:stop]
-        signal = incoming if k == 0 else _between(between, k - 1)
-        forward_layer(potential, times, signal, network.layers[k], network.rule.theta)
-        events_of_times(_between(between, k), times, network.sizes[k], n_steps)
+        potential, times = room.potentials[k][:n], results.times[k][start:stop]
+        signal = incoming if k == 0 else _between(room.between, k - 1)
+        forward_layer(potential, times, signal, network.layers[k], network.rule.theta, n, 0, n)
+        events_of_times(_between(room.between, k), times, network.sizes[k], n_steps)
         _keep_last(results.last[k][start:stop], potential)
-    membrane, signal = room.potentials[depth][: stop - start], _between(between, depth - 1)
+    membrane, signal = room.potentials[depth][:n], _between(room.between, depth - 1)
     logits, peaks = results.logits[start:stop], results.peaks[start:stop]
     forward_readout(membrane, logits, peaks, signal, network.layers[depth], network.use_max)
+    logits *= network.logit_scale
     _keep_last(results.last[depth][start:stop], membrane)
 
 
 @kernel
-def _loss_and_gradient(results: Results, loss: Loss, b: int, n_classes: int) -> None:
+def _loss_and_gradient(network: Network, results: Results, learning: Learning, b: int) -> None:
     """Cross-entropy of sample `b`, and the gradient of the batch's mean by the readout's value.
 
-    That is ``(p - onehot(label)) / B``, scaled. The logits come as the readout's value.
+    That is ``(p - onehot(label)) / B``, scaled.
     """
-    logits, grad, label = results.logits[b], results.grad_logits[b], loss.labels[b]
+    n_classes, label = network.sizes[-1], learning.labels[b]
+    logits, grad = results.logits[b], results.grad_logits[b]
     total = grad.dtype.type(0)
-    logits *= loss.logit_scale
     peak = logits[0]
     for o in range(n_classes):
         peak = max(peak, logits[o])
@@ -126,77 +93,70 @@ def _loss_and_gradient(results: Results, loss: Loss, b: int, n_classes: int) -> 
         share = grad[o] / total
         if o == label:
             share -= grad.dtype.type(1)
-        grad[o] = loss.logit_scale * (share / loss.batch)
+        grad[o] = network.logit_scale * (share / learning.batch)
     results.losses[b] = np.log(total) - (logits[label] - peak)
 
 
 @kernel
-def _room_between(network: Network, group: int) -> Events:
-    """Room for the spikes of all hidden layers."""
-    depth, widest = len(network.sizes) - 1, 0
-    for k in range(depth):
-        widest = max(widest, network.sizes[k])
-    indptr = np.empty((depth, group * network.n_steps + 1), np.int64)
-    return Events(indptr, np.empty((depth, group * widest), np.int32))
-
-
-@kernel
-def _predict_share(
-    events: Events, network: Network, results: Results, room: Room, first: int, last: int
+def _backward_group(
+    incoming: Events,
+    network: Network,
+    results: Results,
+    room: Room,
+    learning: Learning,
+    start: int,
+    stop: int,
+    is_first: bool,
 ) -> None:
-    """Forward for samples `first` to `last`."""
-    group = len(room.potentials[0])
-    between = _room_between(network, group)
-    for start in range(first, last, group):
-        stop = min(start + group, last)
-        incoming = of_samples(events, start, stop, network.n_steps)
-        _forward_group(incoming, network, results, room, between, start, stop)
+    """Loss and backward for samples `start` to `stop`, as `_forward_group` left them."""
+    depth, n, gradients, scratch = len(network.sizes) - 1, stop - start, learning.gradients, learning.scratch
+    for b in range(start, stop):
+        _loss_and_gradient(network, results, learning, b)
+    grad_value, peaks = results.grad_logits[start:stop], results.peaks[start:stop]
+    backward_readout(
+        room.potentials[depth], grad_value, peaks, _between(room.between, depth - 1), network.layers[depth],
+        gradients[depth], room.currents[depth], scratch, network.use_max, is_first, 0, n,
+    )  # fmt: skip
+    used = peaks if network.use_max else peaks[:0]
+    for k in range(depth - 1, -1, -1):
+        current = room.currents[k]
+        upstream = Upstream(
+            network.onwards[k], room.currents[k + 1], current, grad_value, used, room.reached, None
+        )
+        backward_layer(
+            room.potentials[k], results.times[k][start:stop],
+            incoming if k == 0 else _between(room.between, k - 1), network.layers[k], network.rule, upstream,
+            gradients[k], current if k > 0 else current[:0], scratch, is_first, 0, n,
+        )  # fmt: skip
 
 
 @kernel
-def _step_share(
+def _share(
     events: Events,
     network: Network,
-    loss: Loss,
     results: Results,
-    gradients: tuple[Gradient, ...],
     room: Room,
-    scratch: Scratch,
-    share: int,
+    learning: Learning | None,
     first: int,
     last: int,
 ) -> None:
-    """Forward, loss and backward for samples `first` to `last`, a share of the batch."""
-    depth, group = len(network.sizes) - 1, len(room.potentials[0])
-    between = _room_between(network, group)
-    reached = np.empty((group, network.n_steps), np.bool_)
+    """Forward and, if there is anything to learn, loss and backward for samples `first` to `last` of the batch."""
+    group = len(room.potentials[0])
     for start in range(first, last, group):
         stop = min(start + group, last)
-        n, is_first = stop - start, start == first
         incoming = of_samples(events, start, stop, network.n_steps)
-        _forward_group(incoming, network, results, room, between, start, stop)
-        for b in range(start, stop):
-            _loss_and_gradient(results, loss, b, network.sizes[depth])
-        grad_value, peaks = results.grad_logits[start:stop], results.peaks[start:stop]
-        backward_readout(
-            room.potentials[depth][:n], grad_value, peaks, _between(between, depth - 1), network.layers[depth],
-            of_share(gradients[depth], share), room.currents[depth], scratch, network.use_max, is_first,
-        )  # fmt: skip
-        used = peaks if network.use_max else peaks[:0]
-        for k in range(depth - 1, -1, -1):
-            current = room.currents[k][:n]
-            upstream = Upstream(
-                network.onwards[k], room.currents[k + 1][:n], current, grad_value, used, reached, None
-            )
-            backward_layer(
-                room.potentials[k][:n], results.times[k][start:stop],
-                incoming if k == 0 else _between(between, k - 1), network.layers[k], network.rule, upstream,
-                of_share(gradients[k], share), current if k > 0 else current[:0], scratch, is_first,
-            )  # fmt: skip
+        _forward_group(incoming, network, results, room, start, stop)
+        if learning is not None:
+            _backward_group(incoming, network, results, room, learning, start, stop, start == first)
 
 
 def _network(
-    layers: Sequence[Parameters], n_steps: int, rule: Rule, readout: str, workspace: Workspace | None
+    layers: Sequence[Parameters],
+    n_steps: int,
+    rule: Rule,
+    readout: str,
+    logit_scale: Any,
+    workspace: Workspace,
 ) -> Network:
     """The network as kernels take it."""
     blocks = tuple(parameters_of(*parameters, workspace, f"weight{k}") for k, parameters in enumerate(layers))
@@ -207,7 +167,7 @@ def _network(
         recursion = decay[()] if recursive else decay.dtype.type(0)
         onwards.append(onward_of(RECURSION if recursive else PROJECTED, weight.T, recursion))
     sizes = tuple(weight.shape[1] for weight, _, _ in layers)
-    return Network(blocks, tuple(onwards), sizes, n_steps, rule, readout == "max")
+    return Network(blocks, tuple(onwards), sizes, n_steps, rule, readout == "max", logit_scale)
 
 
 def _results(network: Network, batch: int, dtype: np.dtype[Any]) -> Results:
@@ -217,7 +177,7 @@ def _results(network: Network, batch: int, dtype: np.dtype[Any]) -> Results:
     return Results(
         tuple(np.empty((batch, width), np.int32) for width in widths[:-1]),
         tuple(np.empty((batch, width), dtype) for width in widths),
-        np.empty(batch, dtype),
+        np.zeros(batch, dtype),
         logits,
         grad_logits,
         np.empty((batch, widths[-1]), np.int32),
@@ -239,55 +199,17 @@ def _room(workspace: Workspace, worker: int, network: Network, group: int, dtype
             mine.array(f"current{k}", (group if keep else 0, n_steps, n), dtype)
             for k, (keep, n) in enumerate(zip(kept, sizes))
         ),
-        mine.array("rows", (n_steps, LANES), dtype),
+        Events(
+            np.empty((len(sizes) - 1, group * n_steps + 1), np.int64),
+            np.empty((len(sizes) - 1, group * max(sizes[:-1])), np.int32),
+        ),
+        np.empty((group, n_steps), np.bool_),
     )
 
 
-def _step(network: Network, results: Results, loss: float | None, gradients: Sequence[Parameters]) -> Step:
-    sizes = network.sizes
-    return Step(
-        unpadded(results.logits, sizes[-1]),
-        tuple(unpadded(times, n) for times, n in zip(results.times, sizes)),
-        tuple(last[:, :n] for last, n in zip(results.last, sizes)),
-        loss,
-        gradients,
-    )
-
-
-def predict(
+def run_network(
     spikes: Spikes,
-    layers: Sequence[Parameters],
-    *,
-    threshold: float,
-    readout: str,
-    logit_scale: float,
-    workspace: Workspace | None = None,
-) -> Step | None:
-    """Forward through a single-spike network: no potential is kept.
-
-    Parameters, returns and None as for `training_step`, without loss and gradients.
-    """
-    signal, incoming = prepare(spikes)
-    if len(incoming.indptr) == 0:
-        return None
-    (batch, n_steps, _), dtype = signal.shape, layers[0][0].dtype
-    workspace = workspace or Workspace()
-    rule = Rule(dtype.type(threshold), dtype.type(0), False)
-    network = _network(layers, n_steps, rule, readout, workspace)
-    results = _results(network, batch, dtype)
-    group = group_size(max(len(weight) for weight, _, _ in layers), n_steps)
-
-    def task(room: Room, _: int, first: int, last: int) -> None:
-        _predict_share(incoming, network, results, room, first, last)
-
-    run_shares_in_rooms(task, batch, lambda worker: _room(workspace, worker, network, group, dtype))
-    np.multiply(results.logits, dtype.type(logit_scale), out=results.logits)
-    return _step(network, results, None, ())
-
-
-def training_step(
-    spikes: Spikes,
-    labels: NDArray[np.int64],
+    labels: NDArray[np.int64] | None,
     layers: Sequence[Parameters],
     *,
     threshold: float,
@@ -296,14 +218,14 @@ def training_step(
     readout: str,
     logit_scale: float,
     workspace: Workspace | None = None,
-) -> Step | None:
-    """Forward, mean cross-entropy and backward of a single-spike network.
+) -> tuple[Outcome, float, list[Gradients]] | None:
+    """Forward through a single-spike network and, given labels, mean cross-entropy and backward.
 
     Parameters
     ----------
     spikes : (B, T, n_in) raster or SpikeEvents
         Input spikes.
-    labels : (B,) int64
+    labels : (B,) int64, optional
         Classes.
     layers : sequence of (weight, bias, decay)
         Hidden layers in order, the readout last.
@@ -314,8 +236,18 @@ def training_step(
 
     Returns
     -------
-    step : Step or None
-        None if the input is so dense that BLAS should take it, all steps of all samples at once.
+    outcome : Outcome
+    loss : float
+        In nats; 0 without labels.
+    gradients : list of Gradients
+        Of every layer, by its parameters; none without labels.
+
+    None in place of all if the input is so dense that BLAS should take it, all steps of all samples at once.
+
+    Raises
+    ------
+    OverflowError
+        If a potential or a logit leaves the range of the dtype.
     """
     signal, incoming = prepare(spikes)
     if len(incoming.indptr) == 0:
@@ -323,28 +255,37 @@ def training_step(
     (batch, n_steps, _), dtype = signal.shape, layers[0][0].dtype
     workspace = workspace or Workspace()
     rule = Rule(dtype.type(threshold), dtype.type(surrogate_scale), gradient == "gated")
-    network = _network(layers, n_steps, rule, readout, workspace)
-    loss = Loss(labels, dtype.type(batch), dtype.type(logit_scale))
+    network = _network(layers, n_steps, rule, readout, dtype.type(logit_scale), workspace)
     results, widest = _results(network, batch, dtype), max(len(weight) for weight, _, _ in layers)
     group, longest = group_size(widest, n_steps), max(most_events(incoming, n_steps), *network.sizes)
-    n_shares = len(shares(batch))
-    partial = tuple(
-        partial_gradients(n_shares, weight, workspace, f"grad_weight{k}")
-        for k, (weight, _, _) in enumerate(layers)
+    partial = (
+        ()
+        if labels is None
+        else tuple(
+            partial_gradients(len(shares(batch)), weight, workspace, f"grad_weight{k}")
+            for k, (weight, _, _) in enumerate(layers)
+        )
     )
 
     def room(worker: int) -> tuple[Room, Scratch]:
         room = _room(workspace, worker, network, group, dtype)
-        return room, group_scratch(room.rows, room.rows[:0], group, widest, longest)
+        mine = workspace.part(f"thread {worker}")
+        return room, group_scratch(mine, dtype, n_steps, group, widest, longest)
 
-    def task(room: tuple[Room, Scratch], share: int, first: int, last: int) -> None:
-        _step_share(incoming, network, loss, results, partial, *room, share, first, last)
+    def task(mine: tuple[Room, Scratch], share: int, first: int, last: int) -> None:
+        room, scratch = mine
+        gradients = tuple(of_share(sums, share) for sums in partial)
+        learning = None if labels is None else Learning(labels, dtype.type(batch), gradients, scratch)
+        _share(incoming, network, results, room, learning, first, last)
 
-    by_blas = any(onward.source == BY_BLAS for onward in network.onwards)
+    by_blas = labels is not None and any(onward.source == BY_BLAS for onward in network.onwards)
     with one_blas_thread() if by_blas else nullcontext():
         run_shares_in_rooms(task, batch, room)
+    check_overflow(results.last, results.logits)
     gradients = [
-        (add_partials(sums.weight, n, workspace, f"total{k}"), *sums_of_shares(sums, decay, n))
+        Gradients(add_partials(sums.weight, n, workspace, f"total{k}"), *sums_of_shares(sums, decay, n))
         for k, (sums, n, (_, _, decay)) in enumerate(zip(partial, network.sizes, layers))
     ]
-    return _step(network, results, float(results.losses.mean()), gradients)
+    times = tuple(unpadded(times, n) for times, n in zip(results.times, network.sizes))
+    outcome = Outcome(unpadded(results.logits, network.sizes[-1]), times, n_steps)
+    return outcome, float(results.losses.mean()), gradients

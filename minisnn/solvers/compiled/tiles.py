@@ -13,7 +13,6 @@ import numpy as np
 
 from .jit import inlined, kernel
 from .lanes import LANES, columns, copy_in, copy_out, n_blocks
-from .layer import of_share
 from .passes import STATE, backward_pass, forward_pass
 from .records import Events, Floats, Gradient, Ints32, Layer, Rule, Span, Upstream
 from .upstream import BY_BLAS, PROJECTED, RECURSION, begin_group, projection_rows, recursion_rows, upstream_of
@@ -90,12 +89,10 @@ def backward_tiles(
     gradient: Gradient,
     current: Floats,
     tiles: Tiles,
-    share: int,
     first: int,
     last: int,
 ) -> None:
-    """`backward_pass` for samples `first` to `last`, a share of a batch; gI into `current` (B, T, N)."""
-    total = of_share(gradient, share)
+    """`backward_pass` for samples `first` to `last`; gI into `current` (B, T, N)."""
     source, weight = upstream.onward.source, upstream.onward.weight
     n_steps, height = potential.shape[1], tiles.padding.shape[1]
     for b in range(first, last):
@@ -115,6 +112,6 @@ def backward_tiles(
                     recursion_rows(rows, mine, 0, k, span)
                 else:
                     copy_in(rows, grad[start:stop], k)
-                backward_pass(rows, on_membrane, tile, times, b, span, layer, k, rule, total)
+                backward_pass(rows, on_membrane, tile, times, b, span, layer, k, rule, gradient)
                 if (k + 1) * LANES > potential.shape[2]:
                     copy_out(current[b, start:stop], rows, k)

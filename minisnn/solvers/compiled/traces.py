@@ -14,12 +14,10 @@ from .records import Floats
 from .threads import run_shares
 from .workspace import buffer
 
-Made = TypeVar("Made", bound=Trace | ReadoutTrace)
-
 
 def in_blocks(trace: Trace | ReadoutTrace) -> Floats:
     """The potential of a trace in blocks: where it is, or packed if the trace comes from another solver."""
-    if isinstance(trace, (BlockTrace, BlockReadoutTrace)) and "blocks" in vars(trace):
+    if isinstance(trace, _InBlocks) and "blocks" in vars(trace):
         return trace.blocks
     return packed(trace.potential if isinstance(trace, Trace) else trace.membrane)
 
@@ -37,69 +35,56 @@ def packed(potential: Floats) -> Floats:
     return blocks
 
 
-def unpacked(blocks: Floats, n: int) -> Floats:
-    """A potential (B, T, N) from its blocks."""
-    batch, _, n_steps, _ = blocks.shape
-    potential = np.empty((batch, n_steps, n), blocks.dtype)
-
-    def task(_: int, first: int, last: int) -> None:
-        for b in range(first, last):
-            unpack(potential[b], blocks[b], 0, n_steps)
-
-    run_shares(task, batch)
-    return potential
+Made = TypeVar("Made", bound="_InBlocks")
 
 
-def last_step(blocks: Floats, n: int) -> Floats:
-    """The potential (B, N) in the last step."""
-    return blocks[:, :, -1].reshape(len(blocks), -1)[:, :n]
-
-
-def _with_blocks(kind: type[Made], array: str, values: tuple[Any, ...]) -> Made:
-    """A trace of that kind from the values of its fields, with blocks in place of `array`."""
-    trace = object.__new__(kind)
-    names = ("blocks" if field.name == array else field.name for field in fields(kind))
-    vars(trace).update(zip(names, values))
-    return trace
-
-
-class BlockTrace(Trace):
-    """A `Trace` with its potential in `blocks`; one that is built from its fields has an array as usual."""
+class _InBlocks:
+    """A trace with its potential in `blocks`; one that is built from its fields has an array as usual."""
 
     blocks: Floats
+    weight: Any
 
     @classmethod
-    def of(cls, *values: Any) -> BlockTrace:
-        """Build one from the fields of a `Trace`, with blocks for `potential`."""
-        return _with_blocks(cls, "potential", values)
+    def of(cls: type[Made], *values: Any) -> Made:
+        """Build one from the fields of the trace, with blocks for the potential."""
+        trace = object.__new__(cls)
+        names = [field.name for field in fields(cls)]  # type: ignore[arg-type]
+        names = ["blocks" if name in ("potential", "membrane") else name for name in names]
+        vars(trace).update(zip(names, values))
+        return trace
 
-    @cached_property
-    def potential(self) -> Floats:
-        """(B, T, N), formed when first asked for."""
-        return unpacked(self.blocks, self.shape[2])
+    def unpacked(self) -> Floats:
+        """The potential (B, T, N)."""
+        batch, _, n_steps, _ = self.blocks.shape
+        potential = np.empty((batch, n_steps, self.weight.shape[1]), self.blocks.dtype)
+
+        def task(_: int, first: int, last: int) -> None:
+            for b in range(first, last):
+                unpack(potential[b], self.blocks[b], 0, n_steps)
+
+        run_shares(task, batch)
+        return potential
 
     @property
     def last_potential(self) -> Floats:
         """(B, N) potential in the last step."""
-        return last_step(in_blocks(self), self.shape[2])
+        last = in_blocks(self)[:, :, -1]  # type: ignore[arg-type]
+        return last.reshape(len(last), -1)[:, : self.weight.shape[1]]
 
 
-class BlockReadoutTrace(ReadoutTrace):
-    """A `ReadoutTrace` with its potential in `blocks`."""
+class BlockTrace(_InBlocks, Trace):
+    """A `Trace` in blocks."""
 
-    blocks: Floats
+    @cached_property
+    def potential(self) -> Floats:
+        """(B, T, N), formed when first asked for."""
+        return self.unpacked()
 
-    @classmethod
-    def of(cls, *values: Any) -> BlockReadoutTrace:
-        """Build one from the fields of a `ReadoutTrace`, with blocks for `membrane`."""
-        return _with_blocks(cls, "membrane", values)
+
+class BlockReadoutTrace(_InBlocks, ReadoutTrace):
+    """A `ReadoutTrace` in blocks."""
 
     @cached_property
     def membrane(self) -> Floats:
         """(B, T, n_out), formed when first asked for."""
-        return unpacked(self.blocks, self.weight.shape[1])
-
-    @property
-    def last_potential(self) -> Floats:
-        """(B, n_out) potential in the last step."""
-        return last_step(in_blocks(self), self.weight.shape[1])
+        return self.unpacked()

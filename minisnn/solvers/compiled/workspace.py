@@ -49,6 +49,11 @@ class Workspace:
         return array
 
 
+def part(workspace: Workspace | None, name: str) -> Workspace | None:
+    """The workspace of one layer, or of one thread; none of none."""
+    return None if workspace is None else workspace.part(name)
+
+
 def buffer(workspace: Workspace | None, name: str, shape: tuple[int, ...], dtype: DTypeLike) -> NDArray[Any]:
     """Return an uninitialised array: from the workspace where there is one, freshly allocated otherwise."""
     return (Workspace() if workspace is None else workspace).array(name, shape, dtype)

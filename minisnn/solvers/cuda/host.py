@@ -1,7 +1,8 @@
 """Host side of the fused GPU solver: shapes, buffers and launches, for any NumPy-like namespace.
 
 `FusedSolver` gets the namespace and the function that launches a kernel. `minisnn.solvers.cupy_parallel` gives
-CuPy; a test gives NumPy and the same kernels compiled as C++, and so tests this file's index arithmetic too.
+CuPy; a test gives a stand-in for it and the same kernels compiled as C++, and so tests this file's index
+arithmetic too.
 """
 
 from __future__ import annotations

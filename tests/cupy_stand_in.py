@@ -1,20 +1,67 @@
-"""A stand-in for CuPy on the CPU: NumPy's functions, this folder's kernels, and CuPy's refusals.
+"""A stand-in for CuPy on the CPU: NumPy's functions, the kernels, and CuPy's refusals.
 
+The kernels are compiled as C++ and run thread by thread.
 Its arrays are a type of their own. Mixing them with NumPy arrays is a TypeError, as it is in CuPy, so that a
 missing transfer is seen without a GPU; what is left uninitialised is NaN. It cannot notice `np.asarray` of one.
 """
 
 import ctypes
+import re
+import shutil
+import subprocess
 import sys
+import tempfile
 import types
 from contextlib import contextmanager
+from functools import cache
 from importlib.machinery import ModuleSpec
+from pathlib import Path
 
 import array_api_compat
 import numpy as np
 
 from minisnn.solvers.cuda import kernels
-from tests.cuda_shim import solver as shim
+
+SHIM = """
+#include <cmath>
+using std::sqrt;
+#define __global__
+static struct { long long x; } blockIdx, blockDim, threadIdx;
+"""
+
+COMPILER = shutil.which("g++")
+
+
+def with_loops(source):
+    """Every kernel and, after it, ``run_<kernel>``, which runs it for every block and thread."""
+    wrappers = []
+    for name, parameters in re.findall(r'extern "C" __global__ void (\w+)\(([^)]*)\)', source):
+        arguments = ", ".join(re.findall(r"(\w+)\s*(?:,|$)", parameters.strip()))
+        wrappers.append(
+            f'extern "C" void run_{name}(long long blocks, long long threads, {parameters}) {{\n'
+            "  blockDim.x = threads;\n"
+            "  for (blockIdx.x = 0; blockIdx.x < blocks; ++blockIdx.x)\n"
+            f"    for (threadIdx.x = 0; threadIdx.x < threads; ++threadIdx.x) {name}({arguments});\n}}\n"
+        )
+    return SHIM + source + "".join(wrappers)
+
+
+@cache
+def library(dtype):
+    with tempfile.TemporaryDirectory() as folder:
+        code, built = Path(folder, "kernels.cpp"), Path(folder, "kernels.so")
+        code.write_text(with_loops(kernels.source(dtype)))
+        flags = ["-O1", "-ffp-contract=off", "-Wall", "-Wno-unknown-pragmas", "-shared", "-fPIC"]
+        subprocess.run([COMPILER, *flags, str(code), "-o", str(built)], check=True)
+        return ctypes.CDLL(str(built))
+
+
+def c_argument(value):
+    if isinstance(value, np.ndarray):
+        assert value.flags.c_contiguous
+        return ctypes.c_void_p(value.ctypes.data)
+    kinds = {np.float32: ctypes.c_float, np.float64: ctypes.c_double, np.int64: ctypes.c_longlong}
+    return kinds.get(type(value), ctypes.c_int)(value)
 
 
 def lower(value):
@@ -66,7 +113,7 @@ class Kernel:
         for argument in arguments:
             assert isinstance(argument, (DeviceArray, np.int32, np.int64, np.float32, np.float64)), argument
         sizes = ctypes.c_longlong(grid[0]), ctypes.c_longlong(block[0])
-        getattr(shim.library(self.dtype), f"run_{self.name}")(*sizes, *map(shim.c_argument, arguments))
+        getattr(library(self.dtype), f"run_{self.name}")(*sizes, *map(c_argument, arguments))
 
 
 class RawModule:

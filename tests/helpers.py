@@ -1,0 +1,72 @@
+"""Steps that many tests take."""
+
+import importlib.util
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from minisnn.commands.main import main
+from minisnn.solvers.compiled.workspace import Workspace
+
+RUN_ENTRIES = {"dataset": "yin-yang", "data": {}, "product": "auto", "training": {}, "network": {}}
+EXAMPLES = Path(__file__).parents[1] / "examples"
+
+
+@contextmanager
+def one_line(error, message=""):
+    """The block raises `error` with a message of one line, in which the pattern `message` is found."""
+    with pytest.raises(error, match=message or None) as caught:
+        yield caught
+    text = str(caught.value)
+    del caught  # whose traceback refers to this frame: sockets and files in it are closed at once
+    assert "\n" not in text
+
+
+def same(one, other, names):
+    """Both have the same bits, native dtype and shape in each of these attributes."""
+    for name in names:
+        a, b = np.asarray(getattr(one, name)), np.asarray(getattr(other, name))
+        np.testing.assert_array_equal(a, b, err_msg=name, strict=True)
+        assert a.dtype.isnative
+
+
+def same_dict(one, other):
+    """Both hold the same arrays, bit by bit, under the same names."""
+    assert one.keys() == other.keys()
+    for name, array in one.items():
+        np.testing.assert_array_equal(array, other[name], err_msg=name, strict=True)
+
+
+def bits(network):
+    return {name: array.tobytes() for name, array in network.parameters.items()}
+
+
+def is_picture(path):
+    return path.read_bytes().startswith(b"\x89PNG")
+
+
+def example(name):
+    """The module of one of the examples."""
+    spec = importlib.util.spec_from_file_location(name, EXAMPLES / f"{name}.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+class UnwrittenIsSeen(Workspace):
+    """Hands out every buffer full of NaN, so that a cell nobody writes shows in the result."""
+
+    def part(self, name):
+        return self._parts.setdefault(name, UnwrittenIsSeen())
+
+    def array(self, name, shape, dtype):
+        array = super().array(name, shape, dtype)
+        array.fill(np.nan)
+        return array
+
+
+def run(line, *more):
+    """Exit code of the command with the words of a line, and more words."""
+    return main([*line.split(), *more])
