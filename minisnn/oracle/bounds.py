@@ -340,7 +340,7 @@ def sums_are_exact(
     q = np.max([_fractional_bits(part) + 0 * bias for part in (weight, bias, threshold)], axis=0)
     unit = q + np.maximum(_fractional_bits(decay), 0) * (n_steps - 1)
     with np.errstate(divide="ignore"):
-        bits = unit + np.log2(absolute.max(axis=(0, 1))) + 1
+        bits = unit + np.log2(absolute.max(axis=(0, 1)) + abs(threshold)) + 1  # the last reset too
     return np.asarray((bits <= info.nmant + 1) & (unit <= -info.minexp))
 
 

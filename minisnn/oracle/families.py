@@ -53,156 +53,39 @@ POWERS = (-100, -60, -30, -14, 10)
 SURROGATE_SCALES = (10.0, 0.0, 0.3, 1e-3, 12345.678, 2.0**20, 2.5, 100.0)
 
 
-def sizes(neuron: str, dtype: str, rng: np.random.Generator, judge: Judge) -> Iterator[Case]:
-    """One axis after the other beyond what hardware and data types hold."""
-    for shape in SIZES:
-        rate = 1.0 if shape == (257, 257, 1, 1) else 0.4 if shape[2] > 1000 else 0.08
-        gain = 0.1 if rate == 1.0 else 0.6
-        case = random_case(
-            f"size-{shape}", neuron, dtype, rng, shape, rate=rate, gain=gain, decay=(0.6, 0.98)
-        )
-        yield case
-        yield exact_twin(case)
+Draw = Callable[..., Case]  # `random_case` of a name and a shape, for one neuron, dtype and seed
 
 
-def late(neuron: str, dtype: str, rng: np.random.Generator, judge: Judge) -> Iterator[Case]:
-    """First spikes in each boundary step, in every step, and crossings in every step thereafter."""
-    for decay in (0.9, 1.0):
-        for steps, length in ((LATE, 4097), ((32767 + int(decay),), 32769)):
-            case = _empty(
-                f"late-{length}", neuron, dtype, (len(steps) + (length < 5000), length, 1, 1), decay
-            )
-            case.spikes[np.arange(len(steps)), steps] = 1
-            case.weight[:] = 1.3 if decay < 1 else 1.5
-            case.bias[:] = 0.001 if decay < 1 else 0.0
-            yield case
-    every = _empty("every-step", neuron, dtype, (1, 257, 257, 257), 0.9)
-    every.spikes[0] = np.eye(257)
-    every.weight[:] = 1.5 * np.eye(257) + 0.03 * rng.normal(size=(257, 257))
-    yield every
-    yield exact_twin(every)
-    # Above threshold in every step; and so that a double running sum of crossings is 2^16 + 1 in step 1087.
-    steady = _empty("stays-above", neuron, dtype, (1, 2100, 2, 8), 0.0)
-    steady.spikes[0, :, 0] = 1
-    steady.spikes[0, [0, *range(34, 97)], 1] = 1
-    steady.weight[:] = [[1.5, 1.25, 0, 0, 1.1, -0.5, 0.5, 0], [0, 0, 1.5, 1.3, -0.5, 2, 0.25, 9]]
-    yield steady
-    yield replace(steady, decay=np.arange(8, dtype=dtype) % 2)
+def _both(case: Case) -> tuple[Case, Case]:
+    return case, exact_twin(case)
 
 
-def memory(neuron: str, dtype: str, rng: np.random.Generator, judge: Judge) -> Iterator[Case]:
-    """One event, remembered by each decay, and a second one that crosses only if the first is."""
-    for shape in ((129, 64, 4, 8), (1, 2100, 2, 8)):
-        for decays in (DECAYS, (0, 1, 1, 0, 1, 0, 1, 1)):
-            case = _empty(f"memory-{shape[1]}", neuron, dtype, shape, 0.0)
-            case.decay[:] = decays
-            samples = np.arange(shape[0])
-            case.spikes[samples, samples % 32, 0] = case.spikes[:, -2, 1] = 1
-            case.weight[:] = 0.0
-            case.weight[:2] = 0.75
-            yield case
-
-
-def scales(neuron: str, dtype: str, rng: np.random.Generator, judge: Judge) -> Iterator[Case]:
-    """Weights, biases and thresholds times powers of two; and neurons of very different scale side by side."""
-    for power in POWERS:
-        case = random_case(f"scale-2^{power}", neuron, dtype, rng, SMALL[0], gain=1.2)
-        for each in (case, exact_twin(case)):
-            yield _scaled(each, power, 2.0**power)
-    mixed = random_case("scales-mixed", neuron, dtype, rng, SMALL[0], gain=1.2)
-    for each in (mixed, exact_twin(mixed)):
-        for threshold in (1.0, 2.0**-60):
-            yield _scaled(each, np.array([0, -100, 10, -60, -21]), threshold)
-
-
-def sharp(neuron: str, dtype: str, rng: np.random.Generator, judge: Judge) -> Iterator[Case]:
-    """Thresholds just beyond the bound above or below a neuron's largest potential."""
-    kind = np.dtype(dtype).type
-    for shape in (SMALL[0], SMALL[4], (1, 2100, 2, 8)):
-        case = random_case(f"sharp-{shape[1]}", neuron, dtype, rng, shape, gain=1.0, decay=(0.5, 0.999))
-        for each in (case, exact_twin(case)):
-            # As long as nobody spikes, the layers agree: where a potential is largest, both are as sharp.
-            silent = replace(each, neuron="single-spike")
-            potential, bound = judge.reference(silent).potential, judge.potential_bound(silent)
-            for n in range(0, shape[3], 1 + shape[1] // 1000):
-                step = int(potential[0, :, n].argmax())
-                top, error = float(potential[0, step, n]), float(bound[0, step, n])
-                for side in (-1, 1):
-                    theta = kind(top + side * 1.01 * error)
-                    yield replace(each, threshold=float(np.nextafter(theta, kind(side * np.inf))))
-                if not error:
-                    yield replace(each, threshold=top)
-
-
-def values(neuron: str, dtype: str, rng: np.random.Generator, judge: Judge) -> Iterator[Case]:
+def values(draw: Draw, judge: Judge) -> Iterator[Case]:
     """Thresholds of 0 and below, inhibition, a bias that crosses after the last event, -0.0, subnormal weights."""
     for threshold in (0.0, -0.25, -2.0):
-        case = random_case(f"threshold {threshold}", neuron, dtype, rng, SMALL[4], gain=1.2, bias=0.4)
-        for each in (case, exact_twin(case)):
-            yield replace(each, threshold=threshold)
-    inhibited = random_case("inhibited", neuron, dtype, rng, SMALL[4], gain=1.2)
-    held = replace(inhibited, weight=-np.abs(inhibited.weight), bias=np.full_like(inhibited.bias, 1.25))
-    last = replace(
-        inhibited,
-        weight=inhibited.weight / 4,
-        bias=np.asarray([0.25, 0.15, 0.125, 0.5], dtype),
-        id="bias after the last event",
-    )
-    last = replace(
-        last, spikes=last.spikes * (np.arange(12) < 3)[:, None], decay=np.asarray([1, 0.98, 1, 0.7], dtype)
-    )
-    zeros = replace(
-        inhibited, weight=-0 * inhibited.weight, bias=-0 * inhibited.bias, threshold=0.0, id="-0.0"
-    )
-    for each in (held, last, zeros):
-        yield each
-        yield exact_twin(each)
-    for each in (inhibited, exact_twin(inhibited)):
-        yield replace(_scaled(each, np.finfo(dtype).minexp - 16, 1.0), id="subnormal")
+        for case in _both(draw(f"threshold {threshold}", SMALL[4], gain=1.2, bias=0.4)):
+            yield replace(case, threshold=threshold)
+    case = draw("inhibited", SMALL[4], gain=1.2)
+    kind, nothing = case.dtype.type, np.zeros_like(case.bias)
+    held = replace(case, weight=-np.abs(case.weight), bias=nothing + kind(1.25))
+    yield from _both(held)
+    yield from _both(replace(held, bias=-np.abs(case.bias), threshold=-0.75, id="all negative"))
+    yield from _both(replace(case, weight=-0 * case.weight, bias=-nothing, threshold=0.0, id="-0.0"))
+    last = draw("bias after the last event", SMALL[4], gain=0.3, bias=0.0)
+    last.spikes[:, 3:], last.bias[:], last.decay[:] = 0, [0.25, 0.15, 0.125, 0.5], [1, 0.98, 1, 0.7]
+    yield from _both(last)
+    for each in _both(case):
+        yield replace(_scaled(each, np.finfo(case.dtype).minexp - 16, 1.0), id="subnormal")
 
 
-def calls(neuron: str, dtype: str, rng: np.random.Generator, judge: Judge) -> Iterator[Case]:
-    """A call, others of equal shapes with one argument different, each followed by the first again; small and large."""
-    other = random_case("call-b", neuron, dtype, rng, SMALL[0], gain=1.2, bias=0.3, decay=(0.1, 0.9))
-    other = replace(other, threshold=0.75)
-    general = random_case("call-a", neuron, dtype, rng, SMALL[0], gain=1.2)
-    large = random_case("call-large", neuron, dtype, rng, SIZES[4], rate=0.1)
-    for case in (general, exact_twin(general)):
-        for name in ("spikes", "weight", "bias", "decay", "threshold"):
-            yield case
-            changed: Any = {name: getattr(other, name)}
-            yield replace(case, **changed, id=f"call-a with another {name}")
-        yield case
-        yield large
-        yield case
-    for _ in range(9):  # with the second call of each: twenty
-        yield large
-
-
-Make = Callable[[str, str, np.random.Generator, Judge], Iterator[Case]]
-# In the order in which they are tried, each with what to look for if it alone fails.
-FAMILIES: dict[str, tuple[Make, str]] = {
-    "values": (values, "signs: a threshold of 0 or below, -0.0, an early end after the last event"),
-    "scales": (
-        scales,
-        "a number that is small or large beside 1: an absolute tolerance, a clamp, an underflow",
-    ),
-    "memory": (memory, "powers of the decay over many steps: where they end, how they are formed"),
-    "sharp": (sharp, "potentials less precise than the dtype, or a comparison in another dtype"),
-    "sizes": (sizes, "a size: the rest of a tile, a buffer of fixed length, a counter or index of few bits"),
-    "late": (late, "a late step or many crossings: a counter or a time of few bits"),
-    "calls": (
-        calls,
-        "something kept from an earlier call: a state, a buffer, an argument taken for a constant",
-    ),
-}
-
-
-def _empty(name: str, neuron: str, dtype: str, shape: tuple[int, int, int, int], decay: float) -> Case:
-    """A case without input, to be filled in."""
-    batch, n_steps, n_in, n_out = shape
-    spikes, weight = np.zeros((batch, n_steps, n_in), dtype), np.zeros((n_in, n_out), dtype)
-    return Case(name, neuron, spikes, weight, np.zeros(n_out, dtype), np.full(n_out, decay, dtype))
+def scales(draw: Draw, judge: Judge) -> Iterator[Case]:
+    """Weights, biases and thresholds times powers of two; and neurons of very different scale side by side."""
+    for power in POWERS:
+        for case in _both(draw(f"scale-2^{power}", SMALL[0], gain=1.2)):
+            yield _scaled(case, power, 2.0**power)
+    for case in _both(draw("scales-mixed", SMALL[0], gain=1.2)):
+        for threshold in (1.0, 2.0**-60):
+            yield _scaled(case, np.array([0, -100, 10, -60, -21]), threshold)
 
 
 def _scaled(case: Case, powers: Any, threshold: float) -> Case:
@@ -210,6 +93,116 @@ def _scaled(case: Case, powers: Any, threshold: float) -> Case:
     factor = np.exp2(np.asarray(powers, np.float64)).astype(case.dtype)
     theta = case.threshold * threshold
     return replace(case, weight=case.weight * factor, bias=case.bias * factor, threshold=theta)
+
+
+def memory(draw: Draw, judge: Judge) -> Iterator[Case]:
+    """One event, remembered by each decay, and a second one that crosses only if the first is."""
+    for shape in ((129, 64, 4, 8), (1, 2100, 2, 8)):
+        for decays in (DECAYS, (0, 1, 1, 0, 1, 0, 1, 1)):
+            case = draw(f"memory-{shape[1]}", shape, rate=0.0, bias=0.0)
+            samples = np.arange(shape[0])
+            case.spikes[samples, samples % 32, 0] = case.spikes[:, -2, 1] = 1
+            case.decay[:], case.weight[:2], case.weight[2:] = decays, 0.75, 0.0
+            yield case
+
+
+def sharp(draw: Draw, judge: Judge) -> Iterator[Case]:
+    """Thresholds just beyond the bound above or below a neuron's largest potential."""
+    for shape in (SMALL[0], SMALL[4], (1, 2100, 2, 8)):
+        for case in _both(draw(f"sharp-{shape[1]}", shape, gain=1.0, decay=(0.5, 0.999))):
+            # As long as nobody spikes, the layers agree: where a potential is largest, both are as sharp.
+            silent, kind = replace(case, neuron="single-spike"), case.dtype.type
+            potential, bound = judge.reference(silent).potential, judge.potential_bound(silent)
+            for n in range(0, shape[3], 1 + shape[1] // 300):
+                step = int(potential[0, :, n].argmax())
+                top, error = float(potential[0, step, n]), float(bound[0, step, n])
+                for side in (-1, 1):
+                    theta = kind(top + side * 1.01 * error)
+                    yield replace(case, threshold=float(np.nextafter(theta, kind(side * np.inf))))
+                if not error:
+                    yield replace(case, threshold=top)
+
+
+def sizes(draw: Draw, judge: Judge) -> Iterator[Case]:
+    """One axis after the other beyond what hardware and data types hold."""
+    for shape in SIZES:
+        rate, gain = (1.0, 0.1) if shape == (257, 257, 1, 1) else (0.4 if shape[2] > 1000 else 0.08, 0.6)
+        yield from _both(draw(f"size-{shape}", shape, rate=rate, gain=gain, decay=(0.6, 0.98)))
+
+
+def late(draw: Draw, judge: Judge) -> Iterator[Case]:
+    """First spikes in every step and in each boundary step; crossings in every step thereafter."""
+    every = draw("every-step", (1, 257, 257, 257), rate=0.0, gain=0.03, bias=0.0, decay=0.9)
+    every.spikes[0] = np.eye(257)
+    every.weight[:] += 1.5 * every.spikes[0]
+    yield from _both(every)
+    # Above threshold in every step; and so that a double running sum of crossings is 2^16 + 1 in step 1087.
+    steady = draw("stays-above", (1, 2100, 2, 8), rate=0.0, bias=0.0, decay=0.0)
+    steady.spikes[0, :, 0] = steady.spikes[0, [0, *range(34, 97)], 1] = 1
+    steady.weight[:] = [[1.5, 1.25, 0, 0, 1.1, -0.5, 0.5, 0], [0, 0, 1.5, 1.3, -0.5, 2, 0.25, 9]]
+    yield steady
+    yield replace(steady, decay=np.arange(8, dtype=steady.dtype) % 2)
+    # The longest come last: where 4097 steps take long, 32769 are left out.
+    for batch, length, ends in ((12, 4097, (LATE, LATE)), (1, 32769, ((32768,), (32767,)))):
+        for steps, (decay, weight, bias) in zip(ends, ((1.0, 1.5, 0.0), (0.9, 1.3, 0.001))):
+            case = draw(f"late-{length}", (batch, length, 1, 1), rate=0.0, decay=decay)
+            case.spikes[np.arange(len(steps)), steps] = (
+                1  # a sample each; the twelfth of 4097 steps is silent
+            )
+            case.weight[:], case.bias[:] = weight, bias
+            yield case
+
+
+def calls(draw: Draw, judge: Judge) -> Iterator[Case]:
+    """A call, others of equal shapes with one argument different, each followed by the first again; small and large."""
+    large = draw("call-large", SIZES[4], rate=0.1)
+    for case in _both(draw("call-a", SMALL[0], gain=1.2)):
+        for name in ("spikes", "weight", "bias", "decay", "threshold"):
+            for other in _others(getattr(case, name)):
+                yield case
+                changed: Any = {name: other}
+                yield replace(case, **changed, id=f"call-a with another {name}")
+        yield case
+        yield large
+        yield case
+    for _ in range(9):  # with the second call of each: twenty
+        yield large
+
+
+def _others(value: Any) -> list[Any]:
+    """Other values of an argument: the same numbers in another order, all but the last one the same."""
+    if np.ndim(value) == 0:
+        return [0.75 * value]
+    last = value.copy()
+    last.flat[-1] = 1 - last.flat[-1]
+    return [np.flip(value, axis=-1 if np.ndim(value) == 1 else -2).copy(), last]
+
+
+# In the order in which they are tried, each with what to look for if it alone fails.
+FAMILIES: dict[str, tuple[Callable[[Draw, Judge], Iterator[Case]], str]] = {
+    "values": (values, "signs: a threshold of 0 or below, -0.0, an early end after the last event"),
+    "scales": (scales, "a number small or large beside 1: an absolute tolerance, a clamp, an underflow"),
+    "memory": (memory, "powers of the decay over many steps: where they end, how they are formed"),
+    "sharp": (sharp, "potentials less precise than the dtype, or a comparison in another dtype"),
+    "sizes": (sizes, "a size: the rest of a tile, a buffer of fixed length, a counter or index of few bits"),
+    "late": (late, "a late step or many crossings: a counter or a time of few bits"),
+    "calls": (calls, "something kept from an earlier call: a state, a buffer, an argument once and for all"),
+}
+
+
+def _made(neuron: str, dtype: str, seed: int, judge: Judge) -> Iterator[tuple[str, Iterator[Case]]]:
+    """The forward cases of all families, by name."""
+    for name, (make, _) in FAMILIES.items():
+        rng = _stream(seed, 1, dtype)
+
+        def draw(title: str, shape: Any, rng: np.random.Generator = rng, **options: Any) -> Case:
+            return random_case(title, neuron, dtype, rng, shape, **options)
+
+        yield name, make(draw, judge)
+
+
+def _stream(seed: int, purpose: int, dtype: str) -> np.random.Generator:
+    return np.random.default_rng([seed, purpose, np.dtype(dtype).itemsize])
 
 
 def forward(
@@ -221,8 +214,7 @@ def forward(
     yield "edge", edge(neuron, dtype)
     yield "golden", first[:1]
     yield "drawn", drawn(neuron, dtype, examples, np.random.default_rng([seed, 0]))
-    for name, (make, _) in FAMILIES.items():
-        yield name, make(neuron, dtype, _stream(seed, 1, dtype), judge)
+    yield from _made(neuron, dtype, seed, judge)
 
 
 def backward(
@@ -234,16 +226,9 @@ def backward(
     rng = _stream(seed, 2, dtype)
     small = drawn(neuron, dtype, examples, np.random.default_rng([seed, 3]))
     yield "drawn", _gradients("drawn", small, gradients, judge, rng)
-    for name, (make, _) in FAMILIES.items():
+    for name, cases in _made(neuron, dtype, seed, judge):
         if name != "sharp":  # where no spike is decided with room to spare
-            yield (
-                name,
-                _gradients(name, make(neuron, dtype, _stream(seed, 1, dtype), judge), gradients, judge, rng),
-            )
-
-
-def _stream(seed: int, purpose: int, dtype: str) -> np.random.Generator:
-    return np.random.default_rng([seed, purpose, np.dtype(dtype).itemsize])
+            yield name, _gradients(name, cases, gradients, judge, rng)
 
 
 @functools.lru_cache(16)
@@ -270,7 +255,14 @@ def _gradients(
             yield made[case]
         elif judge.decided(case):
             rule = gradients[(len(made) + case.dtype.itemsize // 4) % len(gradients)]
-            back = made[case] = with_gradient(case, rule, rng)
+            back = with_gradient(case, rule, rng)
+            if name == "calls":  # where the layer is called with one argument different, all others stay
+                alike = next(reversed(made.values())) if made and " with another " in case.id else back
+                back = replace(
+                    back, grad_spikes=alike.grad_spikes, gradient=alike.gradient, surrogate_scale=10.0
+                )
+                yield case  # a forward pass: the next call is the backward pass of another
+            made[case] = back
             grad: Any = back.grad_spikes
             if name == "scales":
                 scale = SURROGATE_SCALES[rng.integers(len(SURROGATE_SCALES))]
@@ -281,7 +273,8 @@ def _gradients(
                     yield replace(back, surrogate_scale=float(np.float32(scale / case.threshold)))
             yield back
             if name == "calls":
-                others: list[dict[str, Any]] = [{"surrogate_scale": 3.0}, {"grad_spikes": -grad}]
-                for other in [*others, *({"gradient": rule} for rule in gradients)]:
-                    yield replace(back, **other, id=f"{back.id} with another {next(iter(other))}")
+                grads = [{"grad_spikes": other} for other in _others(grad)]
+                for other in [{"surrogate_scale": 3.0}, *grads, *({"gradient": rule} for rule in gradients)]:
+                    changed: Any = other
+                    yield replace(back, **changed, id=f"{back.id} with another {next(iter(other))}")
                     yield back

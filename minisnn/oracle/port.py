@@ -122,6 +122,8 @@ class Port:
         Of the cases that `forward` is asked.
     """
 
+    took = 0.0  # seconds, by the last call
+
     def __init__(
         self,
         forward: Callable[..., Any] | str | Program,
@@ -131,7 +133,7 @@ class Port:
         memory: int | None = None,
         kind: str = "forward",
     ) -> None:
-        self._timeout = checked_float("timeout", timeout, low=0, open_low=True)
+        self.timeout = checked_float("timeout", timeout, low=0, open_low=True)
         self._first_timeout = checked_float("first_timeout", first_timeout, low=0)
         self._patience: dict[Any, float] = {}  # what is left of it, by kind and dtype
         self._transport = _transport({kind: forward, "backward": backward}, memory)
@@ -157,25 +159,25 @@ class Port:
     def call(self, case: Case) -> Output:
         """Ask what a case is for, a second time where the first took long, because it may have compiled."""
         key = case.kind, case.dtype
-        longest = max(self._timeout, self._first_timeout)
+        longest = max(self.timeout, self._first_timeout)
         if key in self._patience:
-            longest = self._timeout + min(_COMPILATION, self._patience[key])
-        for limit in (longest, self._timeout):
+            longest = self.timeout + min(_COMPILATION, self._patience[key])
+        for limit in (longest, self.timeout):
             started = time.monotonic()
             parts = self._transport.exchange(request_of(case, self._asked), limit)
-            took = time.monotonic() - started
+            self.took = took = time.monotonic() - started
             self._asked += 1
             if "import" in parts:
                 if self._asked == 1:
                     raise InputError(parts["import"])
                 parts = {"exit": parts["import"]}  # it was loaded before, and cannot be started anew
             left = self._patience.setdefault(key, self._first_timeout)
-            self._patience[key] = max(0.0, left - took * (took > self._timeout))
+            self._patience[key] = max(0.0, left - took * (took > self.timeout))
             output = read_parts(parts, case)
-            if took <= self._timeout or any(v.kind in _LOST for v in output.violations):
+            if took <= self.timeout or any(v.kind in _LOST for v in output.violations):
                 break
         else:
-            output = _wrong("timeout", f"no answer within {self._timeout:g} s")
+            output = _wrong("timeout", f"no answer within {self.timeout:g} s")
         hint = parts.get("hint")
         if isinstance(hint, str) and hint not in self.notes:
             self.notes.append(hint)

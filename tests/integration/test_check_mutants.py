@@ -199,6 +199,14 @@ def test_a_hidden_mutant_is_wrong_where_its_witness_says_and_nowhere_ordinary(mu
     assert direction[-1] == (mutant.breaks == "backward")
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("mutant", HIDDEN, ids=lambda m: m.name)
+def test_a_hidden_mutant_is_caught_with_default_options(mutant):
+    port = type(mutant.port)()
+    report = check(port.forward, port.backward, neuron=mutant.neuron)
+    assert [finding.direction for finding in report.findings] == [mutant.breaks], str(report)
+
+
 def test_a_wrong_forward_pass_is_said_to_be_what_gradients_may_follow_from():
     class NoBiasAnywhere(Layer):
         def forward(self, spikes, weight, bias, decay, threshold):

@@ -137,6 +137,12 @@ def test_exact_cases_are_those_whose_bits_fit():
     assert not bounds.sums_are_exact(x, np.array([[0.1]]), np.zeros(1), np.array([1.0]), np.float64)
 
 
+def test_the_reset_of_the_last_step_is_a_sum_too():
+    x, small = np.ones((1, 1, 1)), np.array([[2.0**-30]])
+    assert bounds.sums_are_exact(x, small, np.zeros(1), np.ones(1), np.float32).all()
+    assert not bounds.sums_are_exact(x, small, np.zeros(1), np.ones(1), np.float32, threshold=-0.75).any()
+
+
 def test_powers_are_exact_for_every_way_of_forming_them():
     assert bounds.powers_are_exact(np.array([0.0, 1.0]), 500).all()
     assert bounds.powers_are_exact(0.5, 2)

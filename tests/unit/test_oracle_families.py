@@ -127,6 +127,20 @@ def test_a_mistake_that_only_a_family_shows(family, port, only):
     assert time.monotonic() - started < 20
 
 
+def test_the_longest_run_is_left_out_where_a_port_would_be_too_slow_for_it(only):
+    only("late")
+
+    def quadratic(spikes, *rest):
+        assert spikes.shape[1] < 32769
+        if spikes.shape[1] == 4097:
+            time.sleep(2.0)
+        return FORWARD(spikes, *rest)
+
+    report = check(quadratic, dtype="float32", examples=5)
+    assert report.passed, str(report)
+    assert "note: forward, float32: 32769 steps were not tried, 4097 took 2." in str(report)
+
+
 def test_a_large_case_is_halved_until_it_is_small():
     case, tried = (
         random_case("large", "single-spike", "float32", np.random.default_rng(0), (64, 5000, 3, 9)),
