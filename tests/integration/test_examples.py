@@ -205,7 +205,13 @@ def test_a_program_in_c_is_right(tmp_path):
     right_on_golden_vectors(program, program)
 
 
-def test_a_fixed_point_simulation_is_refused_and_told_how_far_it_is_off(capsys):
+@pytest.fixture
+def few_families(monkeypatch):
+    """Golden, edge and drawn cases: the others take longer, and are what the examples themselves run."""
+    monkeypatch.setattr("minisnn.oracle.families.FAMILIES", {})
+
+
+def test_a_fixed_point_simulation_is_refused_and_told_how_far_it_is_off(few_families, capsys):
     example("15_recorded_answers").main(16)
     printed = capsys.readouterr().out
     assert "FAIL: single-spike, float32, forward: errors are as large as rounding to float16" in printed
@@ -224,7 +230,9 @@ EXERCISES = {
 
 
 @pytest.mark.parametrize("number", EXERCISES)
-def test_an_exercise_names_its_rule_and_passes_once_it_is_repaired(number, tmp_path, monkeypatch):
+def test_an_exercise_names_its_rule_and_passes_once_it_is_repaired(
+    number, few_families, tmp_path, monkeypatch
+):
     rule, wrong, right = EXERCISES[number]
     report = check(*example("16_exercises").EXERCISES[number], dtype="float32", examples=5)
     assert [finding.rule for finding in report.findings] == [rule], str(report)
