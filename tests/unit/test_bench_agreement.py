@@ -139,11 +139,24 @@ def test_one_bit_is_a_difference(monkeypatch):
 @pytest.mark.parametrize(
     ("change", "what"),
     [
-        (lambda s: dataclasses.replace(s, loss=s.loss * 1.001), "taken at once: loss"),
-        (lambda s: dataclasses.replace(s, logits=s.logits * np.float32(1 + 2e-7)), "other logits"),
-        (lambda s: dataclasses.replace(s, spike_times=tuple(t - 1 for t in s.spike_times)), "other spikes"),
+        (lambda outcome, loss, gradients: (outcome, loss * 1.001, gradients), "taken at once: loss"),
         (
-            lambda s: dataclasses.replace(s, gradients=_first_weight(s, 1.001)),
+            lambda outcome, *rest: (_scaled("logits", 1 + 2e-7)(outcome), *rest),
+            "other logits",
+        ),
+        (
+            lambda outcome, *rest: (
+                dataclasses.replace(outcome, spike_times=tuple(t - 1 for t in outcome.spike_times)),
+                *rest,
+            ),
+            "other spikes",
+        ),
+        (
+            lambda outcome, loss, gradients: (
+                outcome,
+                loss,
+                [_scaled("weight", 1.001)(gradients[0]), *gradients[1:]],
+            ),
             "hidden layer: gradient of weight",
         ),
     ],
@@ -151,13 +164,8 @@ def test_one_bit_is_a_difference(monkeypatch):
 def test_a_wrong_step_taken_at_once_is_found(monkeypatch, rule, change, what):
     events, labels = make_batch(SMALL)
     network = make_network(SMALL, rule, "single-spike", events)
-    _wrong(monkeypatch, "numba-parallel", "training_step", change)
+    _wrong(monkeypatch, "numba-parallel", "run_network", lambda step: change(*step))
     assert what in disagreement(network, events, labels, "numba-parallel")
-
-
-def _first_weight(step, factor):
-    (weight, *others), *layers = step.gradients
-    return [(weight * np.float32(factor), *others), *layers]
 
 
 def test_a_wrong_gradient_that_a_layer_hands_down_is_found(monkeypatch):
