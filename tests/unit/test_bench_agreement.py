@@ -77,9 +77,22 @@ def one_up(gradients):
     return dataclasses.replace(gradients, bias=np.nextafter(gradients.bias, np.float32(np.inf)))
 
 
+def louder(step):
+    outcome, loss, gradients = step
+    return outcome, loss * 1.001, gradients
+
+
+def other_logits(step):
+    return scaled("logits", 1 + 2e-7)(step[0]), *step[1:]
+
+
+def earlier(step):
+    return dataclasses.replace(step[0], spike_times=tuple(t - 1 for t in step[0].spike_times)), *step[1:]
+
+
 def first_weight_scaled(step):
-    (weight, *others), *layers = step.gradients
-    return dataclasses.replace(step, gradients=[(weight * np.float32(1.001), *others), *layers])
+    outcome, loss, (first, *others) = step
+    return outcome, loss, [scaled("weight", 1.001)(first), *others]
 
 
 def later(trace):
@@ -100,12 +113,10 @@ def later(trace):
         ("numpy-sequential", "readout_backward", scaled("weight", 1.01), "readout: gradient of weight"),
         ("numpy-sequential", "readout_backward", scaled("decay", 1.01), "readout: gradient of decay"),
         # The step taken at once.
-        ("numba-parallel", "training_step", lambda s: dataclasses.replace(s, loss=s.loss * 1.001),
-         "taken at once: loss"),
-        ("numba-parallel", "training_step", scaled("logits", 1 + 2e-7), "other logits"),
-        ("numba-parallel", "training_step",
-         lambda s: dataclasses.replace(s, spike_times=tuple(t - 1 for t in s.spike_times)), "other spikes"),
-        ("numba-parallel", "training_step", first_weight_scaled, "hidden layer: gradient of weight"),
+        ("numba-parallel", "run_network", louder, "taken at once: loss"),
+        ("numba-parallel", "run_network", other_logits, "other logits"),
+        ("numba-parallel", "run_network", earlier, "other spikes"),
+        ("numba-parallel", "run_network", first_weight_scaled, "hidden layer: gradient of weight"),
     ],
 )  # fmt: skip
 def test_a_wrong_solver_is_found(wrong, rule, solver, function, change, what):
