@@ -210,9 +210,14 @@ IN_BACKWARD = {
     "returns a gradient without a name": ("answer", "return {3: weight}"),
     "returns a sum for a gradient": ("shape", "return {'weight': weight.sum()}"),
     "returns a mapping without end": (
-        "answer timeout memory",
+        "answer timeout memory reused-buffer",
         "class Endless(Mapping):\n    def __getitem__(self, name): return weight\n    def __len__(self): return 1\n"
         "    def __iter__(self):\n        while True: yield str(time.monotonic())\nreturn Endless()",
+    ),
+    "gives its gradient another name the next time": (
+        "reused-buffer",
+        "names = iter(('weight', *'abcd'))\nclass Odd(Mapping):\n    def __getitem__(self, name): return 0 * weight\n"
+        "    def __len__(self): return 1\n    def __iter__(self): yield next(names)\nreturn Odd()",
     ),
     "returns a name that never arrives": (
         "timeout",

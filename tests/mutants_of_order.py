@@ -155,7 +155,7 @@ class DirtyPadding(Rooms):
         if n_in < 64:
             return super().drive(x, weight, bias)
         inputs = self.room(x.shape[:2], padded, of=np.zeros((*x.shape[:2], padded), x.dtype))
-        weights = self.room(padded, of=np.zeros((padded, len(bias)), x.dtype))
+        weights = self.room(padded, len(bias), of=np.zeros((padded, len(bias)), x.dtype))
         inputs[:, :, :n_in], weights[:n_in] = x, weight
         return super().drive(inputs, weights, bias)
 

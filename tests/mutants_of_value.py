@@ -111,8 +111,10 @@ class PowersStopped(Layer):
 
 def shared_exponent(values, guard_bits):
     """`values` as whole multiples of one unit, which is that of the largest less some bits."""
-    unit = np.finfo(values.dtype).eps * 2.0 ** (np.frexp(np.abs(values).max())[1] - guard_bits)
-    return np.round(values / unit) * values.dtype.type(unit)
+    kind = np.finfo(values.dtype)
+    unit = kind.eps * 2.0 ** (np.frexp(np.abs(values).max())[1] - guard_bits)
+    unit = values.dtype.type(max(unit, kind.smallest_subnormal))
+    return np.round(values / unit) * unit
 
 
 @forward("gives all weights the exponent of the largest", call(n_out=2, w=[1, 2.0**-80]))

@@ -97,6 +97,8 @@ class Caller:
             again = _parts_of(kind, returned)
         except Exception:  # of an object that can be read only once
             return False
+        if again.keys() != parts.keys():
+            return True
         return any(again[name].tobytes() != part.tobytes() for name, part in parts.items())
 
 

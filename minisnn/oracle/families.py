@@ -169,6 +169,8 @@ def calls(draw: Draw, judge: Judge) -> Iterator[Case]:
         yield case
     for _ in range(9):  # with the second call of each: twenty
         yield large
+    for n_in in (128, 65):  # in one tile: the second leaves part of what the first wrote
+        yield draw(f"call-{n_in}", (127, 31, n_in, 4), rate=0.1)
 
 
 def _others(value: Any) -> list[Any]:

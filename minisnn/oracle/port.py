@@ -239,14 +239,14 @@ def request_of(case: Case, number: int) -> Message:
 
 
 def _wrong(kind: str, detail: str) -> Output:
-    return Output((Violation(kind, detail),))
+    return Output((Violation(kind, one_line(detail)[:400]),))
 
 
 def read_parts(parts: Mapping[str, Any], case: Case) -> Output:
     """The parts of an answer as arrays; shapes and values that no rounding explains are judged here."""
     for kind in _UNANSWERED:
         if isinstance(parts.get(kind), str):
-            return _wrong(kind, one_line(parts[kind])[:400])
+            return _wrong(kind, parts[kind])
     shapes = case.shapes()
     unknown = [name for name in parts if name not in (*shapes, "hint")]
     if unknown or not ("spikes" in parts or (case.backward and parts)):
