@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from minisnn import solvers
-from minisnn.oracle import check
+from minisnn.oracle import check, families
 from minisnn.oracle.batteries import random_case
 from minisnn.oracle.judge import Judge
 from minisnn.oracle.port import Port
@@ -17,8 +17,29 @@ from tests import honest_ports as ports
 from tests import ports as own
 
 pytest_plugins = ["pytester"]
+ALL = dict(families.FAMILIES)
+QUICK = ("values", "scales", "memory", "sharp")  # the others take many times as long
 
 
+@pytest.fixture(
+    params=[pytest.param(tuple(ALL), marks=pytest.mark.slow, id="all"), pytest.param(QUICK, id="quick")]
+)
+def tried(request, monkeypatch):
+    """The families that are tried beside golden, edge and drawn cases."""
+    monkeypatch.setattr(families, "FAMILIES", {name: ALL[name] for name in request.param})
+
+
+@pytest.mark.parametrize(
+    ("neuron", "solver"), [("single-spike", "numba-parallel"), ("multi-spike", "numba-sequential")]
+)
+def test_the_fastest_solvers_pass_in_all_families(neuron, solver):
+    ways = own.forward_of(solver, neuron), own.backward_of(solver, neuron)
+    report = check(*ways, neuron=neuron, examples=10, dtype="float32")
+    assert report.passed, str(report)
+    assert set(ALL) < set(report.tried["forward"])
+
+
+@pytest.mark.usefixtures("tried")
 @pytest.mark.parametrize("name", sorted(ports.SINGLE))
 def test_single_spike_ports_pass(name):
     report = check(*ports.SINGLE[name], examples=10)
@@ -28,11 +49,13 @@ def test_single_spike_ports_pass(name):
     assert all(ratio > 0 for name, ratio in report.ratios.items() if name.startswith("float32"))
 
 
+@pytest.mark.usefixtures("tried")
 def test_fft_port_passes_by_its_own_bound():
     report = check(*ports.FFT["fft"], examples=10, bound="fft")
     assert report.passed, str(report)
 
 
+@pytest.mark.usefixtures("tried")
 @pytest.mark.parametrize("gradient", ["through-reset", "detached-reset"])
 @pytest.mark.parametrize("name", sorted(ports.MULTI))
 def test_conventional_ports_pass(name, gradient):
@@ -40,6 +63,7 @@ def test_conventional_ports_pass(name, gradient):
     assert report.passed, str(report)
 
 
+@pytest.mark.usefixtures("tried")
 @pytest.mark.parametrize(
     ("neuron", "solver"), [(neuron, name) for neuron in solvers.NEURONS for name in solvers.names(neuron)]
 )
