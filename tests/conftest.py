@@ -37,6 +37,12 @@ def settings_are_put_back():
 
 
 @pytest.fixture
+def few_families(monkeypatch):
+    """A check tries golden, edge and drawn cases: enough where the arithmetic is not in question."""
+    monkeypatch.setattr("minisnn.oracle.families.FAMILIES", {})
+
+
+@pytest.fixture
 def data_dir():
     """Folder with the real data sets, or a skip with its reason."""
     folder = os.environ.get("MINISNN_DATA")

@@ -8,37 +8,37 @@ from minisnn.oracle.judge import CONVENTIONS
 from tests import honest_ports as ports
 
 
-def _run(step, spikes, weight, bias, beta):
-    """Step a neuron ``step(state, current, beta) -> (spike, state, reported)`` through time."""
+def _run(step, spikes, weight, bias, beta, theta=1.0):
+    """Step a neuron ``step(state, current, beta, theta) -> (spike, state, reported)`` through time."""
     current = spikes @ weight + bias
     raster, reported = np.zeros_like(current), np.empty_like(current)
     state = (np.zeros_like(current[:, 0]), np.zeros_like(current[:, 0]))
     for t in range(current.shape[1]):
-        raster[:, t], state, reported[:, t] = step(state, current[:, t], beta)
+        raster[:, t], state, reported[:, t] = step(state, current[:, t], beta, theta)
     return raster, reported
 
 
 def leaky(reset_delay):
-    """snnTorch's Leaky with threshold 1."""
+    """snnTorch's Leaky."""
 
-    def step(state, current, beta):
+    def step(state, current, beta, theta):
         v, fired = state
-        u = beta * v + current - (fired if reset_delay else 0)
-        now = (u > 1).astype(u.dtype)
-        after = u if reset_delay else u - now
+        u = beta * v + current - (theta * fired if reset_delay else 0)
+        now = (u > theta).astype(u.dtype)
+        after = u if reset_delay else u - theta * now
         return now, (after, now), after
 
     return step
 
 
 def lif_node(v_reset, decay_input):
-    """SpikingJelly's LIFNode with threshold 1, ``tau = 1 / (1 - beta)``."""
+    """SpikingJelly's LIFNode, ``tau = 1 / (1 - beta)``."""
 
-    def step(state, current, beta):
+    def step(state, current, beta, theta):
         v, _ = state
         u = beta * v + ((1 - beta) * current if decay_input else current)
-        now = (u >= 1).astype(u.dtype)
-        after = u - now if v_reset is None else (1 - now) * u + now * v_reset
+        now = (u >= theta).astype(u.dtype)
+        after = u - theta * now if v_reset is None else (1 - now) * u + now * v_reset
         return now, (after, now), after
 
     return step
@@ -46,10 +46,7 @@ def lif_node(v_reset, decay_input):
 
 def port(step):
     def forward(spikes, weight, bias, decay, threshold):
-        # The libraries keep the threshold in the neuron; here it scales the input, which is exact for powers of two.
-        scale = weight.dtype.type(threshold)
-        raster, membrane = _run(step, spikes, weight / scale, bias / scale, decay)
-        return raster, membrane * scale
+        return _run(step, spikes, weight, bias, decay, weight.dtype.type(threshold))
 
     return forward
 

@@ -25,10 +25,7 @@ def wrong(*arguments):
 """
 
 
-@pytest.fixture(autouse=True)
-def few_cases(monkeypatch):
-    """Golden, edge and drawn cases will do: what is tested here is not the arithmetic."""
-    monkeypatch.setattr("minisnn.oracle.families.FAMILIES", {})
+pytestmark = pytest.mark.usefixtures("few_families")
 
 
 @pytest.fixture

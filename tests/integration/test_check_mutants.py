@@ -100,7 +100,7 @@ def test_mutants_are_caught_with_default_options_within_a_minute_each():
 
 
 @pytest.mark.parametrize(("layer", "neuron"), [(Layer(), "single-spike"), (MultiLayer(), "multi-spike")])
-def test_the_layer_without_a_lie_passes(layer, neuron):
+def test_the_layer_without_a_lie_passes(layer, neuron, few_families):
     report = check(layer.forward, layer.backward, neuron=neuron, examples=20)
     assert report.passed, str(report)
 

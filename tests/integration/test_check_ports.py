@@ -15,6 +15,7 @@ from minisnn.oracle.judge import Judge
 from minisnn.oracle.port import Port
 from tests import honest_ports as ports
 from tests import ports as own
+from tests.helpers import example
 
 pytest_plugins = ["pytester"]
 ALL = dict(families.FAMILIES)
@@ -92,21 +93,19 @@ def test_the_membrane_bound_holds_over_long_runs(name, dtype):
 
 
 @pytest.mark.skipif(shutil.which("cc") is None, reason="needs a C compiler (cc) on the path")
-def test_c_example_with_fused_multiply_add_passes():
-    command = [sys.executable, "examples/11_check_a_c_port.py"]
-    done = subprocess.run(command, capture_output=True, text=True)
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert "PASS" in done.stdout
+def test_c_example_with_fused_multiply_add_passes(few_families, capsys):
+    assert example("11_check_a_c_port").main() == 0
+    assert "PASS" in capsys.readouterr().out
 
 
-def test_wrong_port_example_shows_its_report():
-    done = subprocess.run([sys.executable, "examples/12_a_wrong_port.py"], capture_output=True, text=True)
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert "fires at V == threshold" in done.stdout
-    assert "the surrogate is centred at 0" in done.stdout
+def test_wrong_port_example_shows_its_report(few_families, capsys):
+    assert not example("12_a_wrong_port").main()
+    out = capsys.readouterr().out
+    assert "fires at V == threshold" in out
+    assert "the surrogate is centred at 0" in out
 
 
-def test_fixture_passes_and_fails(pytester):
+def test_fixture_passes_and_fails(few_families, pytester):
     pytester.makeconftest("from minisnn.pytest_plugin import minisnn_check  # found by itself once installed")
     pytester.makepyfile(
         """

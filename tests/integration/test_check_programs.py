@@ -112,10 +112,7 @@ for line in sys.stdin:
 QUICK = ["--examples", "2", "--dtype", "float64"]
 
 
-@pytest.fixture(autouse=True)
-def few_cases(monkeypatch):
-    """Golden, edge and drawn cases will do: what is tested here is not the arithmetic."""
-    monkeypatch.setattr("minisnn.oracle.families.FAMILIES", {})
+pytestmark = pytest.mark.usefixtures("few_families")
 
 
 @pytest.fixture(autouse=True)

@@ -205,12 +205,6 @@ def test_a_program_in_c_is_right(tmp_path):
     right_on_golden_vectors(program, program)
 
 
-@pytest.fixture
-def few_families(monkeypatch):
-    """Golden, edge and drawn cases: the others take longer, and are what the examples themselves run."""
-    monkeypatch.setattr("minisnn.oracle.families.FAMILIES", {})
-
-
 def test_a_fixed_point_simulation_is_refused_and_told_how_far_it_is_off(few_families, capsys):
     example("15_recorded_answers").main(16)
     printed = capsys.readouterr().out

@@ -162,7 +162,7 @@ def test_gradient_of_the_conventional_network(detach_reset):
 @pytest.mark.parametrize(
     ("solver", "neuron"), [*((s, "single-spike") for s in SINGLE), ("cupy-sequential", "multi-spike")]
 )
-def test_the_oracle_lets_them_pass(solver, neuron):
+def test_the_oracle_lets_them_pass(solver, neuron, few_families):
     run = ports.forward_of(solver, neuron), ports.backward_of(solver, neuron)
     report = oracle.check(*run, neuron=neuron, examples=10)
     assert report.passed, str(report)

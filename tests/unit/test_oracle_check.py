@@ -7,17 +7,15 @@ import numpy as np
 import pytest
 
 from minisnn.errors import InputError
-from minisnn.oracle import Case, assert_right, check, families, load_function
+from minisnn.oracle import Case, assert_right, check, load_function
 from tests import honest_ports as ports
 
 FORWARD, BACKWARD = ports.SINGLE["loop"]
 QUICK = {"dtype": "float32", "examples": 10}
 
 
-@pytest.fixture(autouse=True)
-def _small_cases_only(monkeypatch):
-    """Golden, edge and drawn cases; test_oracle_families.py has the rest."""
-    monkeypatch.setattr(families, "FAMILIES", {})
+# test_oracle_families.py has the rest.
+pytestmark = pytest.mark.usefixtures("few_families")
 
 
 def _found(forward, backward=None, **options):

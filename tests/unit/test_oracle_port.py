@@ -20,10 +20,7 @@ FORWARD, BACKWARD = ports.SINGLE["loop"]
 QUICK = {"dtype": "float32", "examples": 5}
 
 
-@pytest.fixture(autouse=True)
-def few_cases(monkeypatch):
-    """Golden, edge and drawn cases will do: what is tested here is not the arithmetic."""
-    monkeypatch.setattr("minisnn.oracle.families.FAMILIES", {})
+pytestmark = pytest.mark.usefixtures("few_families")
 
 
 def _times(*arguments):

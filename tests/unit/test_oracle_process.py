@@ -78,10 +78,7 @@ IMPORTS = {
 }
 
 
-@pytest.fixture(autouse=True)
-def few_cases(monkeypatch):
-    """Golden, edge and drawn cases will do: what is tested here is not the arithmetic."""
-    monkeypatch.setattr("minisnn.oracle.families.FAMILIES", {})
+pytestmark = pytest.mark.usefixtures("few_families")
 
 
 def _report(tmp_path, body, before="", **options):
