@@ -88,7 +88,7 @@ def test_without_a_gpu_one_line_and_exit_code_2(monkeypatch, capsys):
     assert "CuPy is missing" in err
 
 
-@pytest.mark.usefixtures("cupy")
+@pytest.mark.usefixtures("cupy", "few_families")
 class TestWithTheStandIn:
     def test_every_check_passes(self, capsys):
         assert example("20_gpu_check_and_timing").main(["--quick"]) == 0

@@ -25,7 +25,7 @@ LIES = {
 
 
 @pytest.mark.parametrize("lie", [None, *LIES])
-def test_the_oracle_catches(lie, monkeypatch):
+def test_the_oracle_catches(lie, monkeypatch, few_families):
     right = kernels.source
     if lie is not None:
         old, new = LIES[lie]

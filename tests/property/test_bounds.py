@@ -32,14 +32,14 @@ def test_membrane_and_spike_times(solver, dtype, data):
 
 
 @pytest.mark.parametrize("solver", SOLVERS)
-def test_single_spike_solvers_pass_the_oracle(solver):
+def test_single_spike_solvers_pass_the_oracle(solver, few_families):
     report = oracle.check(forward_of(solver), backward_of(solver), examples=25)
     assert report.passed, str(report)
 
 
 @pytest.mark.parametrize("solver", MULTI_SOLVERS)
 @pytest.mark.parametrize("gradient", ["through-reset", "detached-reset"])
-def test_multi_spike_solvers_pass_the_oracle(solver, gradient):
+def test_multi_spike_solvers_pass_the_oracle(solver, gradient, few_families):
     run = forward_of(solver, "multi-spike"), backward_of(solver, "multi-spike")
     report = oracle.check(*run, neuron="multi-spike", gradient=gradient, examples=20)
     assert report.passed, str(report)
