@@ -214,7 +214,8 @@ def generate() -> dict[str, bytes]:
         for _, cases in drawn_steps(dtype, 1, 0, StepJudge())
         for case in cases
     ]
-    with localcontext(prec=60):
+    with localcontext() as context:
+        context.prec = 60
         steps = [_step_entry(case, k) for k, case in enumerate(drawn[::7], start=1)]
         made = ([_entry(case) for case in _general()], _losses() + steps)
     for name, entries in zip(_MADE, made):
