@@ -1,4 +1,5 @@
 import os
+import sys
 
 import hypothesis
 import pytest
@@ -30,16 +31,27 @@ def cache_of_its_own(tmp_path_factory):
 
 @pytest.fixture(autouse=True)
 def settings_are_put_back():
-    before = threads.get_threads(), events.get_product()
+    """And so is the path: the folder of a port that was loaded stays on it."""
+    before, path = (threads.get_threads(), events.get_product()), sys.path[:]
     yield
+    sys.path[:] = path
     threads.set_threads(before[0])
     events.set_product(before[1])
 
 
 @pytest.fixture
-def few_families(monkeypatch):
+def only(monkeypatch):
+    """Leave out all families of a check but some."""
+    from minisnn.oracle import families
+
+    known = dict(families.FAMILIES)
+    return lambda *names: monkeypatch.setattr(families, "FAMILIES", {name: known[name] for name in names})
+
+
+@pytest.fixture
+def few_families(only):
     """A check tries golden, edge and drawn cases: enough where the arithmetic is not in question."""
-    monkeypatch.setattr("minisnn.oracle.families.FAMILIES", {})
+    only()
 
 
 @pytest.fixture

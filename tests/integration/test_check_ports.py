@@ -18,16 +18,14 @@ from tests import ports as own
 from tests.helpers import example
 
 pytest_plugins = ["pytester"]
-ALL = dict(families.FAMILIES)
+ALL = tuple(families.FAMILIES)
 QUICK = ("values", "scales", "memory", "sharp")  # the others take many times as long
 
 
-@pytest.fixture(
-    params=[pytest.param(tuple(ALL), marks=pytest.mark.slow, id="all"), pytest.param(QUICK, id="quick")]
-)
-def tried(request, monkeypatch):
+@pytest.fixture(params=[pytest.param(ALL, marks=pytest.mark.slow, id="all"), pytest.param(QUICK, id="quick")])
+def tried(request, only):
     """The families that are tried beside golden, edge and drawn cases."""
-    monkeypatch.setattr(families, "FAMILIES", {name: ALL[name] for name in request.param})
+    only(*request.param)
 
 
 @pytest.mark.parametrize(
