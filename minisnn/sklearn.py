@@ -20,9 +20,11 @@ from .loss import softmax_cross_entropy
 from .network import Network, Outcome
 from .parameters import NetworkConfig
 from .reading import checked_count, checked_flag, checked_float, checked_name
+from .solvers.compiled.workspace import Workspace
 from .spikes import SpikeEvents
 from .streams import say
 from .training import EpochMetrics, TrainingConfig, chosen_epoch, train
+from .training.loop import train_epoch
 from .training.optimiser import Adam
 
 import_extra("sklearn", "sklearn", "sklearn", "minisnn.sklearn builds on")
@@ -176,17 +178,12 @@ class SingleSpikeClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[mis
         optimiser = Adam(network.own_parameters(), network.learns, solvers.get(_SOLVER))
         if self._moments:
             optimiser.load_arrays(self._moments)
-        loss = 0.0
-        order = np.random.default_rng([config.seed, self.n_iter_]).permutation(len(samples))
-        for k in range(0, len(order), config.batch_size):
-            chosen = order[k : k + config.batch_size]
-            mean, gradients, _ = network.training_step(
-                samples.batch(chosen), samples.labels[chosen], solver=_SOLVER
-            )
-            optimiser.step(gradients, config.lr)
-            loss += mean * len(chosen)
+        # The number of the pass draws another order of the samples each time.
+        loss, _, _ = train_epoch(
+            network, samples, samples.labels, config, self.n_iter_, optimiser, Workspace(), quiet=True
+        )
         self._moments = optimiser.to_arrays()
-        self.loss_curve_.append(loss / len(order))
+        self.loss_curve_.append(loss)
         self.n_iter_ += 1
         return self
 

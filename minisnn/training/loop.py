@@ -22,7 +22,7 @@ from .metrics import EpochMetrics, chosen_epoch
 from .optimiser import MILESTONES, SCHEDULES, Adam, checked_milestones, learning_rate
 from .runs import RunFolder
 
-__all__ = ["TrainingConfig", "train"]
+__all__ = ["TrainingConfig", "train", "train_epoch"]
 
 
 @dataclass(frozen=True)
@@ -150,7 +150,7 @@ def train(
         # On the CPU this is the network itself; on a device a copy, fetched after every epoch.
         there = network.on_device(config.solver)
         optimiser.move(there.parameters)
-        loss, accuracy, lr = _train_epoch(
+        loss, accuracy, lr = train_epoch(
             there, dataset.train, labels["train"], config, epoch, optimiser, workspace, quiet
         )
         seconds = time.perf_counter() - started
@@ -191,7 +191,7 @@ def train(
     return history
 
 
-def _train_epoch(
+def train_epoch(
     network: Network,
     samples: Samples,
     labels: NDArray[np.int64],
