@@ -25,6 +25,15 @@ from .step_cases import StepCase, StepJudge
 __all__ = ["Interrupted", "assert_right", "check", "judged"]
 
 _REDUCE_SECONDS = 6.0
+# The quantities that a port may leave out in each direction, and what the report says then.
+_QUANTITIES = {
+    "forward": (
+        ("membrane",),
+        "the port returns no {}: V was judged only by the spikes that follow from it",
+    ),
+    "backward": (GRADIENT_NAMES, "the port returns no gradient of {}: not judged"),
+    "step": (("logits", "loss", "weight", "bias", "decay"), "not returned, and so not judged: {}"),
+}
 
 
 def check(
@@ -247,14 +256,12 @@ class _Run:
 
     def not_judged(self) -> Iterator[str]:
         """What the port leaves out, and what that means."""
-        forward, backward = (self.records.get(direction, []) for direction in ("forward", "backward"))
-        if any(r.verdict.judged for r in forward) and not any(
-            "membrane" in r.verdict.ratios for r in forward
-        ):
-            yield "the port returns no membrane: V was judged only by the spikes that follow from it"
-        names = set[str]().union(*(record.verdict.ratios for record in backward))
-        if names and (missing := [name for name in GRADIENT_NAMES if name not in names]):
-            yield f"the port returns no gradient of {', '.join(missing)}: not judged"
+        for direction, records in self.records.items():
+            expected, says = _QUANTITIES[direction]
+            came = set[str]().union(*(record.verdict.ratios for record in records))
+            missing = [name for name in expected if name not in came]
+            if missing and any(record.verdict.judged for record in records):
+                yield says.format(", ".join(missing))
 
     def findings(self) -> list[Finding]:
         """One for each direction that fails, and how the second may follow from the first."""

@@ -125,15 +125,6 @@ def check_step(
         raise InputError(
             "no batch was found in which every hidden spike is decided: give fewer samples or steps"
         )
-    missing = [
-        p
-        for p in ("logits", "loss", "weight", "bias", "decay")
-        if not any(k.endswith(p) for k in report.ratios)
-    ]
-    if missing and report.ratios:
-        report = replace(
-            report, notes=(*report.notes, f"not returned, and so not judged: {', '.join(missing)}")
-        )
     return report
 
 
