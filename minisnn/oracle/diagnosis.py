@@ -18,7 +18,7 @@ from .cases import Case
 from .families import FAMILIES
 from .golden import flags, mistakes
 from .judge import Judge, Verdict
-from .port import GRADIENT_NAMES, Output
+from .port import GRADIENT_NAMES, LOST, Output
 
 __all__ = ["Diagnosis", "Record", "accident", "diagnose", "gradient_precision"]
 
@@ -59,10 +59,7 @@ ACCIDENTS = {
 }
 
 # The accidents that are the rule wherever they are seen, in this order.
-_FIRST = (
-    "crash", "exit", "memory", "fork", "protocol", "timeout", "reused-buffer", "changed-input", "non-deterministic",
-    "nan",
-)  # fmt: skip
+_FIRST = (*LOST, "reused-buffer", "changed-input", "non-deterministic", "nan")
 
 # What a violation is about, by its kind; gradients as the fields of the golden vectors are called.
 _QUANTITY = {f"gradient of {name}": f"grad_{name}" for name in GRADIENT_NAMES}

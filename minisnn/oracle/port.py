@@ -28,14 +28,14 @@ from .cases import Case
 from .process import Process, Program, python_command
 from .protocol import Message
 
-__all__ = ["GRADIENT_NAMES", "Output", "Port", "Violation", "read_parts", "request_of"]
+__all__ = ["GRADIENT_NAMES", "LOST", "Output", "Port", "Violation", "read_parts", "request_of"]
 
 Floats = NDArray[Any]
 GRADIENT_NAMES = ("spikes", "weight", "bias", "decay")
 _COMPILATION = 30.0  # seconds beyond `timeout` that a later call may take
 # Kinds of violations that say why there is nothing to judge; the port is lost after the first of them.
-_LOST = ("timeout", "memory", "crash", "exit", "fork", "protocol")
-_UNANSWERED = (*_LOST, "exception", "answer", "changed-input", "reused-buffer", "missing")
+LOST = ("crash", "exit", "memory", "fork", "protocol", "timeout")
+_UNANSWERED = (*LOST, "exception", "answer", "changed-input", "reused-buffer", "missing")
 
 
 @dataclass(frozen=True)
@@ -174,7 +174,7 @@ class Port:
             left = self._patience.setdefault(key, self._first_timeout)
             self._patience[key] = max(0.0, left - took * (took > self.timeout))
             output = read_parts(parts, case)
-            if took <= self.timeout or any(v.kind in _LOST for v in output.violations):
+            if took <= self.timeout or any(v.kind in LOST for v in output.violations):
                 break
         else:
             output = _wrong("timeout", f"no answer within {self.timeout:g} s")
