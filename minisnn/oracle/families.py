@@ -148,9 +148,8 @@ def late(draw: Draw, judge: Judge) -> Iterator[Case]:
     for batch, length, ends in ((12, 4097, (LATE, LATE)), (1, 32769, ((32768,), (32767,)))):
         for steps, (decay, weight, bias) in zip(ends, ((1.0, 1.5, 0.0), (0.9, 1.3, 0.001))):
             case = draw(f"late-{length}", (batch, length, 1, 1), rate=0.0, decay=decay)
-            case.spikes[np.arange(len(steps)), steps] = (
-                1  # a sample each; the twelfth of 4097 steps is silent
-            )
+            # A sample each; the twelfth of 4097 steps is silent.
+            case.spikes[np.arange(len(steps)), steps] = 1
             case.weight[:], case.bias[:] = weight, bias
             yield case
 
@@ -257,28 +256,41 @@ def _gradients(
     for case in cases:
         if case in made:
             yield made[case]
-        elif judge.decided(case):
-            rule = gradients[(len(made) + case.dtype.itemsize // 4) % len(gradients)]
-            back = with_gradient(case, rule, rng)
-            if name == "calls":  # where the layer is called with one argument different, all others stay
-                alike = next(reversed(made.values())) if made and " with another " in case.id else back
-                back = replace(
-                    back, grad_spikes=alike.grad_spikes, gradient=alike.gradient, surrogate_scale=10.0
-                )
-                yield case  # a forward pass: the next call is the backward pass of another
-            made[case] = back
-            grad: Any = back.grad_spikes
-            if name == "scales":
-                scale = SURROGATE_SCALES[rng.integers(len(SURROGATE_SCALES))]
-                grad = grad * np.exp2(rng.choice(POWERS, case.shape[2] if "mixed" in case.id else 1))
-                grad = grad.astype(case.dtype)
-                back = replace(back, grad_spikes=grad, surrogate_scale=float(np.float32(scale)))
-                if case.id.startswith("scale-"):  # all scaled alike, and the surrogate with them
-                    yield replace(back, surrogate_scale=float(np.float32(scale / case.threshold)))
+            continue
+        if not judge.decided(case):
+            continue
+        rule = gradients[(len(made) + case.dtype.itemsize // 4) % len(gradients)]
+        back = with_gradient(case, rule, rng)
+        if name == "calls":  # where the layer is called with one argument different, all others stay
+            alike = next(reversed(made.values())) if made and " with another " in case.id else back
+            back = replace(back, grad_spikes=alike.grad_spikes, gradient=alike.gradient, surrogate_scale=10.0)
+            yield case  # a forward pass: the next call is the backward pass of another
+        made[case] = back
+        if name == "scales":
+            yield from _scaled_gradients(back, rng)
+        else:
             yield back
-            if name == "calls":
-                grads = [{"grad_spikes": other} for other in _others(grad)]
-                for other in [{"surrogate_scale": 3.0}, *grads, *({"gradient": rule} for rule in gradients)]:
-                    changed: Any = other
-                    yield replace(back, **changed, id=f"{back.id} with another {next(iter(other))}")
-                    yield back
+        if name == "calls":
+            yield from _other_gradients(back, gradients)
+
+
+def _scaled_gradients(case: Case, rng: np.random.Generator) -> Iterator[Case]:
+    """A backward case with its gradient times a power of two, or one for each neuron, and another surrogate scale."""
+    scale = SURROGATE_SCALES[rng.integers(len(SURROGATE_SCALES))]
+    factor = np.exp2(rng.choice(POWERS, case.shape[2] if "mixed" in case.id else 1))
+    grad: Any = case.grad_spikes
+    case = replace(
+        case, grad_spikes=(grad * factor).astype(case.dtype), surrogate_scale=float(np.float32(scale))
+    )
+    if case.id.startswith("scale-"):  # all scaled alike, and the surrogate with them
+        yield replace(case, surrogate_scale=float(np.float32(scale / case.threshold)))
+    yield case
+
+
+def _other_gradients(case: Case, gradients: tuple[str, ...]) -> Iterator[Case]:
+    """Calls with one argument of the backward pass alone different, each followed by the first again."""
+    grads = [{"grad_spikes": other} for other in _others(case.grad_spikes)]
+    for other in [{"surrogate_scale": 3.0}, *grads, *({"gradient": rule} for rule in gradients)]:
+        changed: Any = other
+        yield replace(case, **changed, id=f"{case.id} with another {next(iter(other))}")
+        yield case
