@@ -11,11 +11,11 @@ from ..files import checked_folder, write_text
 from ..reading import checked_count, checked_name
 from ..reproduce.comparison import NEURONS, Budget, Comparison, compare
 from ..reproduce.report import table
-from ..solvers.settings import settings
 from ..streams import say
 from ..training import RunFolder
 from ..training.experiment import Experiment
 from ..training.recipes import RECIPES, TRADES, published_recipes
+from .cluster import add_cluster, how_of
 from .options import FOLDER, WHOLE, add_data_dir, add_json, add_options, draw, given, write_json
 
 __all__ = ["add_reproduce_parser"]
@@ -42,6 +42,7 @@ def add_reproduce_parser(subparsers: Any) -> argparse.ArgumentParser:
     add("--out", **FOLDER, help="folder of runs and results (default reproduce/<dataset>)")
     add_json(add)
     add("--threads", **WHOLE, help="threads of the compiled solvers")
+    add_cluster(add, "one after the other, here")
     add("--quiet", action="store_true", help="print the table only")
     parser.set_defaults(run=_run)
     return parser
@@ -68,10 +69,9 @@ def _run(args: argparse.Namespace) -> int:
         asked = QUICK | few | asked
     budget = Budget(**asked)
     out = args.out or checked_folder(Path("reproduce") / (args.dataset + ("-quick" if args.quick else "")))
-    how = {"data_dir": args.data_dir, "quiet": args.quiet}
     try:
-        with settings(n_threads=args.threads):
-            comparisons = [compare(args.dataset, name, recipes[name], budget, out, **how) for name in chosen]
+        with how_of(args) as how:
+            comparisons = [compare(args.dataset, name, recipes[name], budget, out, how) for name in chosen]
     except KeyboardInterrupt:
         say(f"minisnn: interrupted; what is finished is in {out} (go on with the same command)")
         return 130
@@ -86,7 +86,7 @@ def _run(args: argparse.Namespace) -> int:
     for path in (out / "result.json", args.json):
         write_json(path, result)
     _draw(comparisons, out, args.data_dir)
-    return 0
+    return 1 if any(one.failed for one in comparisons) else 0
 
 
 def _draw(comparisons: list[Comparison], out: Path, data_dir: Path | None) -> None:

@@ -14,9 +14,10 @@ from ..datasets import Dataset
 from ..errors import DataError
 from ..solvers.compiled.threads import get_threads
 from ..solvers.settings import settings
-from ..training.experiment import Experiment, moments, run_all
+from ..training.experiment import Experiment, moments
 from ..training.recipes import Recipe, default_solver
 from ..training.runs import RunFolder
+from ..training.series import How, Training, placed, run_all
 from .published import PUBLISHED, Published
 
 __all__ = ["NEURONS", "Budget", "Comparison", "Speed", "compare", "experiment_of"]
@@ -81,6 +82,7 @@ class Comparison:
     outcomes: dict[str, list[dict[str, Any]]] | None = None
     speed: Speed | None = None
     absent: str | None = None  # the reason why there are no results
+    failed: dict[str, str] | None = None  # trainings that failed, and the line of each
 
     def mean(self, neuron: str, key: str) -> tuple[float, float | None]:
         """Mean and s.d. over the trainings of a network of one entry of their outcomes."""
@@ -127,38 +129,36 @@ def experiment_of(dataset: str, recipe: Recipe, neuron: str, budget: Budget) -> 
     )
 
 
-def compare(
-    dataset: str,
-    name: str,
-    recipe: Recipe,
-    budget: Budget,
-    folder: Path,
-    *,
-    data_dir: Path | None = None,
-    quiet: bool = False,
-) -> Comparison:
+def compare(dataset: str, name: str, recipe: Recipe, budget: Budget, folder: Path, how: How) -> Comparison:
     """Train both networks of a recipe, from where they stand in `folder`, and time a step of each.
 
-    The comparison is `absent` if the files of the data set are missing. `DataError` is raised if `folder` holds
-    trainings of another configuration.
+    The comparison is `absent` if the files of the data set are missing, or if trainings failed. `DataError` is raised
+    if `folder` holds trainings of another configuration.
     """
     published = PUBLISHED.get((dataset, name))
     experiments = {neuron: experiment_of(dataset, recipe, neuron, budget) for neuron in NEURONS}
     try:
-        data = experiments["single-spike"].load_data(data_dir)
+        data = experiments["single-spike"].load_data(how.data_dir)
     except DataError as error:
         return Comparison(dataset, name, published, absent=str(error))
-    outcomes: dict[str, list[dict[str, Any]]] = {}
+    trainings: dict[str, list[Training]] = {}
     for neuron, of_recipe in experiments.items():
         experiment = of_recipe.fitted(data, 0 if budget.folds else recipe.held_out(len(data.train)))
         sizes = experiment.network.sizes
-        if not quiet:
+        if not how.quiet:
             print(f"{dataset}, recipe {name}: {neuron}, {'-'.join(map(str, sizes))}")
         refusal = "holds trainings of another configuration: give --out another folder"
-        root = experiment.run_folder(folder / f"{name}-{neuron}", refusal)
-        with settings(_PRODUCTS[neuron], get_threads()):
-            outcomes[neuron] = run_all(root, experiment, data, quiet=quiet)
-    speed = _measure(outcomes, data, experiment.training.batch_size)
+        root = f"{name}-{neuron}"
+        experiment.run_folder(folder / root, refusal)
+        variants = [(f"{root}/{variant}", one) for variant, one in experiment.variants()]
+        trainings[neuron] = placed(folder, variants, refusal)
+    results = run_all([one for both in trainings.values() for one in both], how, data)
+    if results.failed:
+        absent = f"trainings failed: {', '.join(results.failed)}"
+        return Comparison(dataset, name, published, absent=absent, failed=results.failed)
+    outcomes = {neuron: results.of(both) for neuron, both in trainings.items()}
+    with settings(n_threads=how.threads):
+        speed = _measure(outcomes, data, experiment.training.batch_size)
     return Comparison(
         dataset, name, published, sizes, len(data.train), len(data.test), budget.folds, outcomes, speed
     )

@@ -12,8 +12,8 @@ import minisnn
 PACKAGE = Path(minisnn.__file__).parent
 # From the ground up; a module may import those before it, and its own package.
 ORDER = [
-    "errors", "streams", "table", "reading", "model", "surrogate", "spikes", "checks", "activity", "files", "solvers",
-    "layers", "loss", "parameters", "network", "datasets", "training", "sklearn", "oracle",
+    "errors", "faults", "streams", "table", "reading", "model", "surrogate", "spikes", "checks", "activity", "files",
+    "solvers", "layers", "loss", "parameters", "network", "datasets", "training", "sklearn", "oracle",
     "bench", "reproduce", "commands",
 ]  # fmt: skip
 MODULES = [p for p in PACKAGE.rglob("*.py") if p.parent != PACKAGE or p.name[:2] != "__"]
@@ -76,7 +76,18 @@ def test_no_circle():
 
 
 def test_importing_is_light():
-    heavy = ["numba", "scipy", "matplotlib", "tonic", "tqdm", "hypothesis", "h5py", "pooch", "cupy"]
+    heavy = [
+        "numba",
+        "scipy",
+        "matplotlib",
+        "tonic",
+        "tqdm",
+        "h5py",
+        "pooch",
+        "cupy",
+        "distributed",
+        "hypothesis",
+    ]
     code = f"import sys, minisnn; print([name for name in {heavy} if name in sys.modules])"
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert out.stdout.strip() == "[]"
