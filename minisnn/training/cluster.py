@@ -19,6 +19,7 @@ import uuid
 import warnings
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
+from multiprocessing import resource_tracker
 from pathlib import Path
 from typing import Any
 
@@ -53,25 +54,38 @@ def opened(workers: int | None, scheduler: str | None) -> Iterator[Cluster]:
         If Dask is missing, the scheduler cannot be reached, or its workers cannot train.
     """
     distributed = import_extra("distributed", "distributed", "sweep", "runs trainings side by side")
-    disabled = logging.root.manager.disable
-    with contextlib.ExitStack() as stack:
-        # Workers come and go; whatever matters is said by an error, or by the end of a training.
-        stack.callback(logging.disable, disabled)
-        logging.disable(logging.CRITICAL)
-        stack.enter_context(warnings.catch_warnings())
-        warnings.simplefilter("ignore")
-        if scheduler is None:
-            where = stack.enter_context(_local(distributed, checked_count("--workers", workers, low=1)))
-        else:
-            where = scheduler
+    n_workers = 0 if scheduler is not None else checked_count("--workers", workers, low=1)
+    with _silence(), contextlib.ExitStack() as stack:
+        with _ctrl_c_waits():
+            try:
+                if scheduler is not None:
+                    asyncio.run(asyncio.wait_for(_greet(distributed, scheduler), _PATIENCE))
+                where = scheduler or stack.enter_context(_local(distributed, n_workers))
+                client = distributed.Client(where, timeout=_PATIENCE, set_as_default=False)
+            except (OSError, ValueError, TypeError, RuntimeError, ImportError, asyncio.TimeoutError) as error:
+                what = (
+                    f"--scheduler {scheduler} cannot be reached"
+                    if scheduler
+                    else "no worker could be started"
+                )
+                raise InputError(f"{what}: {one_line(error)}") from None
+            stack.enter_context(client)
         try:
-            client = distributed.Client(where, timeout=_PATIENCE, set_as_default=False)
-        except (OSError, ValueError, TypeError, RuntimeError, ImportError, asyncio.TimeoutError) as error:
-            raise InputError(f"--scheduler {scheduler} cannot be reached: {one_line(error)}") from None
-        stack.enter_context(client)
-        cluster = Cluster(client, scheduler)
-        cluster.check_workers()
-        yield cluster
+            cluster = Cluster(client, scheduler)
+            cluster.check_workers()
+            yield cluster
+        finally:
+            with _ctrl_c_waits():
+                stack.close()
+
+
+async def _greet(distributed: Any, address: str) -> None:
+    """Ask a scheduler who it is: the Dask client waits for ever for one that does not answer."""
+    arguments = distributed.Security().get_connection_args("client")
+    async with distributed.rpc(address, timeout=_PATIENCE, connection_args=arguments) as server:
+        kind = (await server.identity())["type"]
+    if kind != "Scheduler":
+        raise ValueError(f"there is a {kind} at this address")
 
 
 def _local(distributed: Any, n_workers: int) -> Any:
@@ -90,9 +104,46 @@ def _local(distributed: Any, n_workers: int) -> Any:
 
 
 def dask_setup(worker: Any) -> None:
-    """Dask calls it in every worker of `_local`: Ctrl-C is for the command, which ends its workers itself."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    """Dask calls it in every worker of `_local`."""
     logging.disable(logging.CRITICAL)
+
+
+@contextlib.contextmanager
+def _silence() -> Iterator[None]:
+    """Nothing of Dask's log is shown: what matters is said by an error, or by the end of a training."""
+    disabled = logging.root.manager.disable
+    logging.disable(logging.CRITICAL)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.disable(disabled)
+
+
+@contextlib.contextmanager
+def _ctrl_c_waits() -> Iterator[None]:
+    """Ctrl-C comes after the block, which starts or stops a cluster: halfway, its threads would complain.
+
+    The signal is blocked for threads and processes that start in the block. So workers never get it, neither those of
+    now nor those that replace them: the command ends them itself.
+    """
+    if signal.getsignal(signal.SIGINT) is not signal.default_int_handler or not hasattr(
+        signal, "pthread_sigmask"
+    ):
+        yield
+        return
+    resource_tracker.ensure_running()  # it lets the signal through again, once it has started its process
+    came: list[int] = []
+    signal.signal(signal.SIGINT, lambda number, _: came.append(number))
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        if came:
+            raise KeyboardInterrupt
 
 
 class Cluster:

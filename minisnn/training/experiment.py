@@ -13,6 +13,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from .. import solvers
 from ..datasets import Dataset, load_dataset
 from ..datasets.samples import folds, split
 from ..errors import DataError, InputError, one_line, shown
@@ -222,7 +223,9 @@ def train_run(
         )
 
     product = None if experiment.product == "auto" else experiment.product
-    with settings(product, threads):
+    # BLAS adds in another order on another number of threads; solvers with threads of their own hold it to one.
+    has_threads = solvers.get(training.solver, experiment.network.neuron).has_threads
+    with settings(product, threads if has_threads else 1):
         train(network, data, training, run=run, quiet=quiet, on_epoch=on_epoch if quiet else report)
 
 
