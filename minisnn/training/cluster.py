@@ -62,13 +62,13 @@ def opened(workers: int | None, scheduler: str | None) -> Iterator[Cluster]:
                     asyncio.run(asyncio.wait_for(_greet(distributed, scheduler), _PATIENCE))
                 where = scheduler or stack.enter_context(_local(distributed, n_workers))
                 client = distributed.Client(where, timeout=_PATIENCE, set_as_default=False)
-            except (OSError, ValueError, TypeError, RuntimeError, ImportError, asyncio.TimeoutError) as error:
+            except Exception as error:  # a foreign server at that address may cause any
                 what = (
                     f"--scheduler {scheduler} cannot be reached"
                     if scheduler
                     else "no worker could be started"
                 )
-                raise InputError(f"{what}: {one_line(error)}") from None
+                raise InputError(f"{what}: {one_line(error) or 'it does not answer'}") from None
             stack.enter_context(client)
         try:
             cluster = Cluster(client, scheduler)
@@ -180,11 +180,16 @@ class Cluster:
     def __call__(self, trainings: Sequence[Training], how: How, results: Results) -> None:
         """Train all that are not finished, and add every end to the `results`."""
         ours = _Session(self.client, how)
-        finished = [one for one in trainings if one.run.finished_epochs() == one.experiment.training.epochs]
-        for training in finished:
-            results.add(training)
-        # Workers keep one data set: trainings on the same follow each other.
-        waiting = sorted((one for one in trainings if one not in finished), key=_data_of)
+        waiting = []
+        for training in trainings:
+            try:
+                if training.run.finished_epochs() < training.experiment.training.epochs:
+                    waiting.append(training)
+                else:
+                    results.add(training)
+            except DataError as error:
+                results.add(training, error)
+        waiting.sort(key=_data_of)  # workers keep one data set: trainings on the same follow each other
         if waiting and self.scheduler is not None:
             self._check_folder(waiting[0].run.path / "config.json")
         with _bar(len(trainings), how.quiet) as bar, ours:

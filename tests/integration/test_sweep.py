@@ -30,13 +30,14 @@ def here(monkeypatch):
 
         def __call__(self, trainings, how, results):
             for training in trainings:
-                data, error = training.experiment.load_data(how.data_dir), None
-                if training.run.finished_epochs() < training.experiment.training.epochs:
-                    trained.append(training.name)
-                    try:
+                error = None
+                try:
+                    if training.run.finished_epochs() < training.experiment.training.epochs:
+                        trained.append(training.name)
+                        data = training.experiment.load_data(how.data_dir)
                         train_run(training.run, training.experiment, data, threads=how.threads, quiet=True)
-                    except Exception as failure:
-                        error = failure
+                except Exception as failure:
+                    error = failure
                 results.add(training, error)
 
     monkeypatch.setattr("minisnn.commands.cluster.opened", lambda *_: contextlib.nullcontext(Here()))
@@ -141,24 +142,29 @@ def test_the_same_command_goes_on_and_another_is_refused(tmp_path, capsys, here)
 
 
 def test_a_training_that_fails_does_not_stop_the_others(tmp_path, capsys, here):
-    command = f"{SWEEP} --over hidden-gain=1e38,1 --hidden 5 --seeds 2"
+    command = f"{SWEEP} --over lr=1e-3,2e-3 --hidden 5 --seeds 2"
+    assert run(command) == 0
+    damaged = [tmp_path / "out" / f"lr-0.001-seed-{seed}" / "checkpoint.npz" for seed in (0, 1)]
+    for path in damaged:
+        path.write_bytes(b"no checkpoint")
+    capsys.readouterr()
     assert run(command) == 1
     printed = capsys.readouterr()
     lines = [line for line in printed.err.splitlines() if "failed" in line]
-    assert [line.split(":")[1] for line in lines] == [
-        " hidden-gain-1e+38-seed-0 failed",
-        " hidden-gain-1e+38-seed-1 failed",
-    ]
-    assert "left the range" in lines[0]
-    assert "      1e+38     0 of 2" in printed.out
+    assert [line.split()[1] for line in lines] == ["lr-0.001-seed-0", "lr-0.001-seed-1"]
+    assert "checkpoint.npz is not a readable .npz file" in lines[0]
+    assert "\n0.001     0 of 2           -" in printed.out
     assert "2 of 4 trainings finished" in printed.out
     rows = read_csv(tmp_path / "out" / "results.csv")
-    assert ["left the range" in row["failed"] for row in rows] == [True, True, False, False]
+    assert ["not a readable" in row["failed"] for row in rows] == [1, 1, 0, 0]
     assert rows[0]["test_accuracy"] == ""
     result = json.loads((tmp_path / "out" / "results.json").read_text())
-    assert list(result["failed"]) == ["hidden-gain-1e+38-seed-0", "hidden-gain-1e+38-seed-1"]
+    assert list(result["failed"]) == ["lr-0.001-seed-0", "lr-0.001-seed-1"]
     assert [one["finished"] for one in result["settings"]] == [0, 2]
-    assert run(f"{SWEEP} --over hidden-gain=1e38 --hidden 5".replace("out", "all")) == 1
+    for path in (tmp_path / "out").glob("*/checkpoint.npz"):
+        path.write_bytes(b"no checkpoint")
+    assert run(command) == 1
+    assert "0 of 4 trainings finished" in capsys.readouterr().out
 
 
 def test_without_matplotlib_one_line_says_so(capsys, here, monkeypatch):
