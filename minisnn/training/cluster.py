@@ -17,6 +17,7 @@ import signal
 import threading
 import uuid
 import warnings
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from multiprocessing import resource_tracker
@@ -226,7 +227,8 @@ class _Session(contextlib.AbstractContextManager["_Session"]):
         self.topic = f"minisnn-{uuid.uuid4().hex}"
         self.futures: dict[str, Any] = {}
         self.started: set[str] = set()  # names, told by the workers
-        self._epochs: dict[str, int] = {}
+        self._epochs: dict[str, int] = {}  # finished when it was submitted
+        self._again: Counter[str] = Counter()  # submissions since it last got on
         self._ends: queue.SimpleQueue[tuple[Training, Any]] = queue.SimpleQueue()
 
     def __enter__(self) -> _Session:
@@ -255,8 +257,8 @@ class _Session(contextlib.AbstractContextManager["_Session"]):
     def next_end(self) -> tuple[Training, Exception | None]:
         """The next training that ended, and its error; `queue.Empty` if there was none within a second.
 
-        A training whose workers were killed is submitted again if it was not the reason: it had not begun, or it had
-        finished another epoch.
+        A training whose workers were killed is submitted again if it got on, or if it had not begun: it only waited at
+        workers that others brought down. The latter comes to an end too.
         """
         training, future = self._ends.get(timeout=1)
         del self.futures[training.name]
@@ -264,11 +266,13 @@ class _Session(contextlib.AbstractContextManager["_Session"]):
             raise DataError("the scheduler is gone; what is finished stays, go on with the same command")
         error = future.exception() if future.status == "error" else None
         if type(error).__name__ == "KilledWorker":
-            progress = training.run.finished_epochs() > self._epochs[training.name]
-            if progress or training.name not in self.started:
-                self.submit(training)
-                raise queue.Empty
-            error = InputError("its workers died, one after the other: killed, or out of memory")
+            if training.run.finished_epochs() > self._epochs[training.name]:
+                del self._again[training.name]
+            elif training.name in self.started or self._again[training.name] == _DEATHS:
+                return training, InputError("its workers died, one after the other: killed, or out of memory")
+            self._again[training.name] += 1
+            self.submit(training)
+            raise queue.Empty
         return training, error
 
 
@@ -335,7 +339,7 @@ def _bar(total: int, quiet: bool) -> Any:
     from tqdm import tqdm
 
     hidden = True if quiet or not can_say() else None
-    return tqdm(total=total, desc="trainings", leave=False, disable=hidden, unit=" trainings")
+    return tqdm(total=total, desc="trainings", leave=False, disable=hidden, unit="training")
 
 
 def _show(bar: Any, results: Results, running: int) -> None:
