@@ -44,9 +44,9 @@ def opened(workers: int | None, scheduler: str | None) -> Iterator[Cluster]:
     InputError
         If Dask is missing, the scheduler cannot be reached, or its workers cannot train.
     """
-    distributed = import_extra("distributed", "distributed", "sweep", "runs trainings side by side")
     n_workers = 0 if scheduler is not None else checked_count("--workers", workers, low=1)
     with _silence(), contextlib.ExitStack() as stack:
+        distributed = import_extra("distributed", "distributed", "sweep", "runs trainings side by side")
         with _ctrl_c_waits():
             try:
                 if scheduler is not None:

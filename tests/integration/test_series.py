@@ -55,9 +55,11 @@ def test_a_seed_of_a_series_is_a_training_with_that_seed(tmp_path, capsys):
     assert checkpoints(one) == checkpoints(tmp_path / "one")
     assert checkpoints(zero) != checkpoints(tmp_path / "one")
     with locked(zero / "config.json"):
-        assert run("train --resume series --quiet") == 1
+        assert run("train --resume series --quiet --json result.json") == 1
     error = "minisnn: seed-0 failed: another process is at work in series/seed-0: let it end, or stop it\n"
     assert error in capsys.readouterr().err
+    result = json.loads((tmp_path / "result.json").read_text())
+    assert (len(result["runs"]), list(result["failed"])) == (1, ["seed-0"])
     shutil.copy(zero / "config.json", one)
     assert run("train --resume series") == 2
     message = "series/seed-1 is not of the series in series: their config.json differ (training: seed is 0 there and"
