@@ -239,3 +239,4 @@ def test_an_unreachable_scheduler_is_one_line_within_seconds(kind, capsys, monke
     error = capsys.readouterr().err
     assert error.count("\n") == 1, error
     assert f"--scheduler {address} cannot be reached" in error
+    assert kind != "other words" or "no Dask answers there" in error
