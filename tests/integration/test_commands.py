@@ -236,7 +236,7 @@ def test_doctor(capsys, read):
     assert set(read("doctor.json")) == {"versions", "solvers", "data"}
 
 
-def test_check_and_vectors(tmp_path):
+def test_check_and_vectors(tmp_path, few_families):
     (tmp_path / "port.py").write_text(
         "import minisnn\n"
         "def forward(spikes, weight, bias, decay, threshold):\n"

@@ -178,7 +178,7 @@ def test_blas_gets_its_threads_back_from_calls_of_several_threads(two_blas_threa
         return minisnn.single_spike_forward(*layer, solver="numba-parallel").spike_times
 
     expected = call(0)
-    for _ in range(10):
+    for _ in range(5):
         with ThreadPoolExecutor(4) as pool:
             assert all(np.array_equal(times, expected) for times in pool.map(call, range(24)))
         assert blas_threads() == two_blas_threads
