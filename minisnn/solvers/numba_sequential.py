@@ -75,7 +75,8 @@ def input_spikes_backward(upstream: Floats | Gradients) -> Floats:
         return upstream
     assert upstream.current is not None
     assert upstream.input_weight is not None
-    return upstream.with_penalty(matmul(upstream.current, upstream.input_weight.T, run_shares))
+    grad_spikes: Floats = upstream.with_penalty(matmul(upstream.current, upstream.input_weight.T, run_shares))
+    return grad_spikes
 
 
 @inlined
