@@ -60,12 +60,13 @@ def lif_box(subtract):
 
 
 def lif_cell(state, current, beta, theta):
-    """Norse's LIFCell: the current decays too, by 1 - dt / tau_syn = 0.8, and acts a step late."""
+    """Norse's LIFCell: the current decays too, by 1 - dt / tau_syn = 0.8."""
     v, i = state
+    i = i + current
     u = v + (1 - beta) * (i - v)
     now = (u > theta).astype(u.dtype)
     after = (1 - now) * u
-    return now, (after, u.dtype.type(0.8) * i + current), after
+    return now, (after, u.dtype.type(0.8) * i), after
 
 
 def sinabs_lif(many, norm_input):
@@ -123,7 +124,7 @@ ROWS = {
     "LIFNode(v_reset=None, decay_input=False)": (lif_node(None, False), ("tie-fires",), None),
     "LIFBoxCell": (lif_box(False), ("scaled-input",), "reset"),
     "LIFBoxCell(reset_method=reset_subtract)": (lif_box(True), ("scaled-input",), None),
-    "LIFCell": (lif_cell, ("scaled-input",), "input-step"),
+    "LIFCell": (lif_cell, ("scaled-input",), "membrane"),
     "LIF(spike_fn=MultiSpike)": (sinabs_lif(True, False), ("tie-fires",), "raster"),
     "LIF(spike_fn=SingleSpike, norm_input=False)": (sinabs_lif(False, False), ("tie-fires",), None),
     "LIF(spike_fn=SingleSpike, norm_input=True)": (
@@ -240,3 +241,64 @@ def test_the_library_itself_spikingjelly(row, options):
     raster, expected = _expected(row, 0.5)
     assert fired == raster.tolist()
     assert membrane == expected.tolist()
+
+
+@pytest.mark.filterwarnings("ignore")  # norse's and torch's own
+@pytest.mark.parametrize(
+    ("row", "cell", "parameters", "subtract"),
+    [
+        ("LIFBoxCell", "LIFBoxCell", "LIFBoxParameters", False),
+        ("LIFBoxCell(reset_method=reset_subtract)", "LIFBoxCell", "LIFBoxParameters", True),
+        ("LIFCell", "LIFCell", "LIFParameters", False),
+    ],
+)
+def test_the_library_itself_norse(row, cell, parameters, subtract):
+    norse = pytest.importorskip("norse.torch", reason="needs norse to compare with the library itself")
+    torch = pytest.importorskip("torch")
+    options = {"reset_method": norse.functional.reset.reset_subtract} if subtract else {}
+    layer = getattr(norse, cell)(
+        getattr(norse, parameters)(tau_mem_inv=torch.tensor(500.0), **options), dt=0.001
+    )
+    state, fired, membrane = None, [], []
+    for value in CURRENT:
+        spike, state = layer(torch.tensor([[value]], dtype=torch.float32), state)
+        fired.append(float(spike))
+        membrane.append(float(state.v))
+    raster, expected = _expected(row, 0.5)
+    assert fired == raster.tolist()
+    np.testing.assert_allclose(membrane, expected, rtol=1e-6)
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize(
+    ("row", "spike_fn", "norm_input"),
+    [
+        ("LIF(spike_fn=MultiSpike)", "MultiSpike", False),
+        ("LIF(spike_fn=SingleSpike, norm_input=False)", "SingleSpike", False),
+        ("LIF(spike_fn=SingleSpike, norm_input=True)", "SingleSpike", True),
+    ],
+)
+def test_the_library_itself_sinabs(row, spike_fn, norm_input):
+    sinabs = pytest.importorskip("sinabs", reason="needs sinabs to compare with the library itself")
+    torch = pytest.importorskip("torch")
+    spike = getattr(sinabs.activation, spike_fn)
+    tau = 1 / np.log(2)
+    layer = sinabs.layers.LIF(tau, spike_fn=spike, norm_input=norm_input, record_states=True)
+    fired = layer(torch.tensor(CURRENT[None, :, None], dtype=torch.float32))
+    raster, expected = _expected(row, 0.5)
+    assert fired.ravel().tolist() == raster.tolist()
+    np.testing.assert_allclose(layer.recordings["v_mem"].detach().ravel(), expected, rtol=1e-6)
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_the_library_itself_rockpool():
+    modules = pytest.importorskip(
+        "rockpool.nn.modules", reason="needs rockpool to compare with the library itself"
+    )
+    torch = pytest.importorskip("torch")
+    tau = torch.tensor([[1 / np.log(2)]], dtype=torch.float32)
+    layer = modules.LIFTorch(1, tau_mem=tau[0], tau_syn=tau, bias=torch.zeros(1), dt=1.0)
+    fired, _, record = layer(torch.tensor(CURRENT[None, :, None], dtype=torch.float32), record=True)
+    raster, expected = _expected("LIFTorch", 0.5)
+    assert fired.ravel().tolist() == raster.tolist()
+    np.testing.assert_allclose(record["vmem"].detach().ravel(), expected, rtol=1e-6)
