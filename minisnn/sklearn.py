@@ -75,7 +75,7 @@ class SingleSpikeClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[mis
         Labels, in the order of the network's outputs.
     network_ : Network
         The trained network.
-    feature_low_, feature_range_ : (n_features_in_,) float64
+    feature_low_, feature_range_ : (n_features,) float64
         Smallest value of every feature, and its range (1 where a feature is constant).
     loss_curve_ : list of float
         Mean cross-entropy of every epoch while it was trained, in nats.
