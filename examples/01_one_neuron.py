@@ -74,7 +74,7 @@ def main(arguments=None):
         inputs.set(yticks=range(3), yticklabels=["+", "+", "-"], ylim=(-0.6, 2.6))
         currents.bar(steps, current, color=colours.CURRENT)
         potential.axhline(threshold, color=colours.THRESHOLD, linestyle="--", linewidth=1)
-        potential.set(ylim=(-0.35, 2.9))
+        potential.set(ylim=(-0.5, 2.9))
     rows[0, 0].set(ylabel="input", title="Fires at most once: no reset, no loop over time")
     rows[0, 1].set_title("Conventional: reset at every spike, so step by step")
     rows[1, 0].set_ylabel("current I")
@@ -87,7 +87,7 @@ def main(arguments=None):
     )
     left.vlines(tau, membrane[tau], 2.8, color=colours.SPIKE, linewidth=2.5)
     left.text(tau - 1, 2.7, f"the spike, step {tau}", ha="right", va="top")
-    left.text(43.5, 2, "above the threshold,\nbut has fired already", va="center", fontsize="small")
+    left.text(42.6, 2.45, "above the threshold,\nbut has fired already", va="center", fontsize="small")
     # In the step of a spike the potential reaches U, and V = U - threshold remains.
     before = conventional.potential[0, :, 0]
     after = conventional.membrane[0, :, 0]

@@ -86,7 +86,7 @@ def draw(series, thresholds, unit, names, label, events, activity):
     for down, (colour, name) in enumerate(directions):
         chosen = neurons % 2 == down
         inputs.scatter(steps[chosen], neurons[chosen], marker="|", color=colour, label=name)
-    inputs.set(ylabel="input neuron", ylim=(-1, events.n_neurons))
+    inputs.set(ylabel="input neuron", ylim=(-0.03 * events.n_neurons, 1.03 * events.n_neurons))
     inputs.legend(**plotting.BESIDE, title="crossings")
     plotting.draw_raster(hidden, activity.hidden[0].spikes[0], "hidden neuron", colours.SPIKE)
     plotting.draw_readout(readout, activity, label, names)

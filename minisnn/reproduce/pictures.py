@@ -32,10 +32,11 @@ def draw_bars(comparisons: Sequence[Comparison], quick: bool = False) -> Figure:
         if not np.isnan(values).all():
             axes.plot(x, values, "D", color="k", markersize=5, linestyle="none", label="published")
 
+    names = {"single-spike": "single-spike", "multi-spike": "conventional (multi-spike)"}
     for k, (neuron, colour) in enumerate(NEURONS.items()):
         x, values = place + 0.3 * k - 0.15, [one.mean(neuron, one.accuracy_key) for one in shown]
         means, sds = 100 * np.array(values, dtype=float).T  # no s.d. is NaN
-        accuracy.errorbar(x, means, yerr=sds, fmt="o", color=colour, capsize=3, label=neuron)
+        accuracy.errorbar(x, means, yerr=sds, fmt="o", color=colour, capsize=3, label=names[neuron])
         diamonds(accuracy, x, neuron.replace("-", "_"))
         ratios = [one.speed.ratios[k] if one.speed else np.nan for one in shown]
         baseline, colour = (
@@ -55,9 +56,9 @@ def draw_bars(comparisons: Sequence[Comparison], quick: bool = False) -> Figure:
     # After a short training there may be more spikes than the conventional network's: the bar hangs below the line.
     bottom = 1.1 * fewer.min(initial=0.0, where=~np.isnan(fewer))
     saved.set(ylabel="hidden spikes saved (%)", ylim=(bottom, 105), title="Spikes")
-    names = [f"{one.recipe}, {'-'.join(map(str, one.sizes))}\n{_budget(one)}" for one in shown]
+    ticks = [f"{one.recipe}, {'-'.join(map(str, one.sizes))}\n{_budget(one)}" for one in shown]
     for axes in (accuracy, speed, saved):
-        axes.set_xticks(place, names, fontsize="small")
+        axes.set_xticks(place, ticks, fontsize="small")
         axes.set_xlim(-0.6, len(shown) - 0.4)
         axes.grid(axis="y", alpha=0.3)
     entries: dict[str, Any] = {}  # once each

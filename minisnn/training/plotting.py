@@ -94,7 +94,7 @@ def draw_learning_curves(history: Sequence[EpochMetrics]) -> Figure:
     spikes.set(ylabel="spikes per test sample", title="Activity", ylim=(0, 1.05 * most or 1))
     for axes in (loss, accuracy, spikes):
         axes.set_xlabel("epoch")
-        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True, steps=[1, 2, 5, 10]))
         legend_below(axes)
         axes.grid(alpha=0.3)
     return figure
