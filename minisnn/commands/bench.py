@@ -8,6 +8,7 @@ from typing import Any
 from ..bench import grid, scaling, step
 from ..bench.workloads import RULES, WORKLOADS, Workload, workload
 from ..errors import InputError, import_extra
+from ..reading import checked_count
 from ..solvers import ALL
 from ..solvers.compiled.threads import get_threads
 from .options import FOLDER, WHOLE, add_json, choices, write_json
@@ -20,6 +21,8 @@ KINDS = {
     "grid": ("the paper's figure: one layer against stepping, over T, n and batch", 5, 2),
     "scaling": ("time of a training step against T, n, batch and threads", 10, 4),
 }
+
+SIMULATED = (1, 2, 4, 8, 16, 32)  # cores
 
 
 def add_bench_parser(subparsers: Any) -> argparse.ArgumentParser:
@@ -56,6 +59,13 @@ def add_bench_parser(subparsers: Any) -> argparse.ArgumentParser:
         add("--rule", action="append", choices=("v1", "v2"), help="only this version's rules")
         if name == "scaling":
             add("--solver", default="numba-parallel", metavar=choices(ALL), help="default numba-parallel")
+            add(
+                "--simulate",
+                action="store_true",
+                help="lay the tasks of a step out on 1 to 32 simulated cores instead",
+            )
+            add("--batch", **WHOLE, help="batch size (default 128, or 16 with --quick)")
+            add("--neurons", **WHOLE, help="hidden neurons (default 200)")
         else:
             which = "only this solver; may add a NumPy or GPU one"
             add("--solver", action="append", metavar=choices(ALL), help=which)
@@ -91,8 +101,12 @@ def _run(args: argparse.Namespace) -> int:
 
 def _chosen(args: argparse.Namespace) -> list[tuple[Workload, str]]:
     """Every workload with every rule."""
-    small = {"batch": 16} if args.quick else {}
-    workloads = [workload(name, **small) for name in args.workload or WORKLOADS]
+    sizes = {"batch": 16} if args.quick else {}
+    if args.bench == "scaling":
+        for name, size, value in (("--batch", "batch", args.batch), ("--neurons", "n_hidden", args.neurons)):
+            if value is not None:
+                sizes[size] = checked_count(name, value, low=1)
+    workloads = [workload(name, **sizes) for name in args.workload or WORKLOADS]
     return [(what, rule) for what in workloads for rule in args.rule or RULES]
 
 
@@ -125,6 +139,10 @@ def _grid(args: argparse.Namespace, repeats: int, threads: int) -> list[Any]:
 def _scaling(args: argparse.Namespace, repeats: int, threads: int) -> list[Any]:
     series = []
     for what, rule in _chosen(args):
+        if args.simulate:
+            series.append(scaling.simulate(what, rule, args.solver, SIMULATED, repeats))
+            print(scaling.line(series[-1]), flush=True)
+            continue
         for axis, sizes in scaling.default_sizes(args.quick, threads).items():
             one = scaling.measure_axis(what, rule, args.solver, axis, sizes, repeats, threads)
             print(scaling.line(one), flush=True)

@@ -133,8 +133,21 @@ def test_scaling_fits_exponents(bench, tmp_path):
     for one in series:
         assert len(one["median_ms"]) == len(one["sizes"])
         assert one["fitted"] is not None
-    assert "2 threads over 1" in out
+    assert "faster than 1: 2: " in out
     assert (tmp_path / "bench_scaling.png").exists()
+
+
+def test_cores_are_simulated(bench):
+    code, out, (one,) = bench(
+        "bench scaling --simulate --quick --repeats 2 --batch 64 --neurons 40 --workload fashion-mnist --rule v2"
+    )
+    assert code == 0
+    assert (one["axis"], one["sizes"][-1]) == ("cores", 32)
+    times = one["median_ms"]
+    assert times == sorted(times, reverse=True)
+    assert 1 < times[0] / times[1] <= 2
+    assert times[3:] == times[3:4] * 3  # six shares
+    assert "time against simulated cores" in out
 
 
 def test_scaling_with_a_wrong_solver_fails(bench, wrong):

@@ -203,6 +203,8 @@ MISTAKES = [
     ("reproduce yin-yang --seeds 0", "--seeds must be a whole number >= 1, got 0"),
     ("reproduce yin-yang --folds 1", "--folds must be a whole number >= 2, got 1"),
     ("bench step --threads 0", "--threads must be a whole number >= 1, got 0"),
+    ("bench scaling --batch 0", "--batch must be a whole number >= 1, got 0"),
+    ("bench scaling --simulate --neurons -1", "--neurons must be a whole number >= 1, got -1"),
     ("bench step --repeats 0", "--repeats must be"),
     ("bench step --workload shdd", "did you mean 'shd'"),
     ("bench step --solver numba-paralel", "did you mean 'numba-parallel'"),
@@ -316,7 +318,7 @@ def test_doctor_says_what_brings_a_missing_package(capsys, monkeypatch):
     assert re.search(line, capsys.readouterr().out, re.M)
 
 
-def test_check_and_vectors(tmp_path):
+def test_check_and_vectors(tmp_path, few_families):
     (tmp_path / "port.py").write_text(
         "import minisnn\n"
         "def forward(spikes, weight, bias, decay, threshold):\n"
