@@ -9,8 +9,9 @@ from ..bench import grid, scaling, step
 from ..bench.workloads import RULES, WORKLOADS, Workload, workload
 from ..errors import InputError, import_extra
 from ..reading import checked_count
+from ..solvers import ALL
 from ..solvers.compiled.threads import get_threads
-from .options import FOLDER, WHOLE, add_json, write_json
+from .options import FOLDER, WHOLE, add_json, choices, write_json
 
 __all__ = ["add_bench_parser"]
 
@@ -49,20 +50,25 @@ def add_bench_parser(subparsers: Any) -> argparse.ArgumentParser:
             add("--n-steps", **WHOLE, action="append", help="default 8, 16, ... 2048")
             add("--gpu", action="store_true", help="both layers on the GPU: cupy-sequential, cupy-parallel")
             continue
-        add("--workload", action="append", metavar="NAME", help="only this workload (may be repeated)")
+        add(
+            "--workload",
+            action="append",
+            metavar=choices(WORKLOADS),
+            help="only this workload (may be repeated)",
+        )
         add("--rule", action="append", choices=("v1", "v2"), help="only this version's rules")
         if name == "scaling":
-            add("--solver", default="numba-parallel", metavar="NAME", help="default numba-parallel")
+            add("--solver", default="numba-parallel", metavar=choices(ALL), help="default numba-parallel")
             add(
                 "--simulate",
                 action="store_true",
                 help="lay the tasks of a step out on 1 to 32 simulated cores instead",
             )
-            add("--batch", **WHOLE, help="batch size")
-            add("--neurons", **WHOLE, help="hidden neurons")
+            add("--batch", **WHOLE, help="batch size (default 128, or 16 with --quick)")
+            add("--neurons", **WHOLE, help="hidden neurons (default 200)")
         else:
             which = "only this solver; may add a NumPy or GPU one"
-            add("--solver", action="append", metavar="NAME", help=which)
+            add("--solver", action="append", metavar=choices(ALL), help=which)
             add("--no-memory", action="store_true", help="do not measure peak memory")
     parser.set_defaults(run=_run)
     return parser
@@ -85,7 +91,10 @@ def _run(args: argparse.Namespace) -> int:
     results = {"step": _step, "grid": _grid, "scaling": _scaling}[args.bench](args, repeats, threads)
     write_json(args.json, [one.to_json() for one in results])
     if pictures is not None:
-        figure = pictures.DRAW[args.bench](results)
+        mark = "--quick (fewer sizes and repeats): " if args.quick else ""
+        if args.bench == "step":
+            mark += f"batch {_chosen(args)[0][0].batch}, "
+        figure = pictures.DRAW[args.bench](results, f"{mark}{repeats} repeats, {threads} threads")
         print(f"picture {pictures.save(figure, args.plot / f'bench_{args.bench}.png')}")
     return 1 if any(one.fault is not None for one in results) else 0
 

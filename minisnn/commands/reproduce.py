@@ -16,8 +16,8 @@ from ..solvers.settings import settings
 from ..streams import say
 from ..training import RunFolder
 from ..training.experiment import Experiment
-from ..training.recipes import TRADES, published_recipes, recipe_of
 from .options import FOLDER, WHOLE, add_data_dir, add_json, add_options, draw, given, write_json
+from .recipes import recipes_of
 
 __all__ = ["add_reproduce_parser"]
 
@@ -38,9 +38,10 @@ def add_reproduce_parser(subparsers: Any) -> argparse.ArgumentParser:
     add("dataset", help=f"one of {', '.join(NAMES)}, {own}")
     add("--quick", action="store_true", help="a minute's budget: shows that it works, reproduces nothing")
     names = (
-        "v1, v2 (the paper's), best, trade (spikes against accuracy), own (that of your data); default: all"
+        "v1, v2 (the paper's), best, trade (spikes against accuracy), own (that of your data); default: all there "
+        "are (minisnn recipes)"
     )
-    add("--recipes", nargs="+", metavar="R", help=f"of {names}")
+    add("--recipes", nargs="+", metavar="{v1,v2,best,trade,own}", help=names)
     add_options(parser, Budget, leave_out=())
     add_data_dir(add)
     add("--out", **FOLDER, help="folder of runs and results (default reproduce/<dataset>)")
@@ -55,9 +56,7 @@ def _run(args: argparse.Namespace) -> int:
     """Train, time, print, write, draw; returns the exit code."""
     dataset = checked_source(args.dataset, args.data_dir)
     title = Path(dataset).name.removesuffix(".npz")
-    recipes = published_recipes(dataset) | {"best" if dataset in NAMES else "own": recipe_of(dataset)}
-    if dataset in TRADES:
-        recipes["trade"] = TRADES[dataset]
+    recipes = recipes_of(dataset)
     chosen = args.recipes or list(recipes)
     for name in chosen:
         checked_name(f"recipe for {title}", name, recipes)
@@ -90,11 +89,11 @@ def _run(args: argparse.Namespace) -> int:
     write_text(out / "table.txt", text + "\n")
     for path in (out / "result.json", args.json):
         write_json(path, result)
-    _draw(comparisons, out, args.data_dir)
+    _draw(comparisons, out, args)
     return 0
 
 
-def _draw(comparisons: list[Comparison], out: Path, data_dir: Path | None) -> None:
+def _draw(comparisons: list[Comparison], out: Path, args: argparse.Namespace) -> None:
     """The paper's figures, and both networks of every recipe with one sample."""
 
     def pictures(module: Any) -> list[Path]:
@@ -103,9 +102,9 @@ def _draw(comparisons: list[Comparison], out: Path, data_dir: Path | None) -> No
             if one.outcomes is not None:
                 runs = {neuron: RunFolder.open(one.outcomes[neuron][0]["run_dir"]) for neuron in NEURONS}
                 run = runs["single-spike"]
-                data = Experiment.from_json(run.config(), run.path).load_data(data_dir)
+                data = Experiment.from_json(run.config(), run.path).load_data(args.data_dir)
                 snapshots[one.recipe] = ({neuron: run.network() for neuron, run in runs.items()}, data)
-        paths: list[Path] = module.write_all(comparisons, snapshots, out)
+        paths: list[Path] = module.write_all(comparisons, snapshots, out, args.quick)
         return paths
 
     draw("minisnn.reproduce.pictures", pictures)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Mapping
 from typing import Any
 
 from .. import datasets, solvers
@@ -15,7 +16,8 @@ from ..streams import say
 from ..training import RunFolder, TrainingConfig
 from ..training.experiment import Experiment, moments, outcome, run_all, table
 from ..training.recipes import default_solver, recipe_of
-from .options import FOLDER, WHOLE, add_data_dir, add_json, add_options, draw, given, write_json
+from .options import FOLDER, WHOLE, add_data_dir, add_json, add_options, draw, given, with_default, write_json
+from .recipes import values_of
 
 __all__ = ["add_train_parser"]
 
@@ -23,13 +25,20 @@ __all__ = ["add_train_parser"]
 _ANY_TIME = {"run", "resume", "data_dir", "threads", "json", "quiet"}
 
 
-def add_train_parser(subparsers: Any) -> argparse.ArgumentParser:
-    """Add the command ``train`` to the subparsers of an argparse parser."""
+def add_train_parser(subparsers: Any, defaults: Mapping[str, Any] | None = None) -> argparse.ArgumentParser:
+    """Add the command ``train`` to the subparsers of an argparse parser; its help names the `defaults`."""
+    defaults = defaults or {}
     parser: argparse.ArgumentParser = subparsers.add_parser(
         "train",
         help="train a network",
         description="Train a network; without options, a single-spike network on Yin-Yang, which needs no download. "
-        "Defaults of a data set are its recipe's; data of your own share one recipe.",
+        "Defaults are those of the data set's recipe (minisnn recipes): minisnn train DATASET --help names them. "
+        "Data of your own share one recipe.",
+        add_help=False,
+    )
+    # Not argparse's own, which would print before it knows the data set.
+    parser.add_argument(
+        "-h", "--help", action="store_true", help="show this, with the defaults of the data set"
     )
     names = ", ".join(datasets.NAMES)
     own = "or an .npz file or folder of minisnn.datasets.save_dataset"
@@ -39,26 +48,33 @@ def add_train_parser(subparsers: Any) -> argparse.ArgumentParser:
 
     group = parser.add_argument_group("data")
     add_data_dir(group.add_argument)
-    add_options(group, datasets.load_dataset, leave_out=("name", "data_dir", "fingerprint"), defaults=False)
+    add_options(
+        group, datasets.load_dataset, leave_out=("name", "data_dir", "fingerprint"), defaults=defaults
+    )
 
     group = parser.add_argument_group("network")
-    group.add_argument("--hidden", type=int, nargs="+", metavar="N", help="neurons of the hidden layers")
-    add_options(group, NetworkConfig, leave_out=("sizes",), defaults=False)
+    hidden = with_default("neurons of the hidden layers", defaults.get("hidden"))
+    group.add_argument("--hidden", type=int, nargs="+", metavar="N", help=hidden)
+    add_options(group, NetworkConfig, leave_out=("sizes",), defaults=defaults)
 
     group = parser.add_argument_group("training")
-    add_options(group, TrainingConfig, leave_out=(), defaults=False)
+    add_options(group, TrainingConfig, leave_out=(), defaults=defaults)
     add = group.add_argument
     add(
         "--validation",
         **WHOLE,
-        help="hold N training samples out and end with the epoch that is best on them",
+        help=with_default(
+            "hold N training samples out and end with the epoch that is best on them",
+            defaults.get("validation"),
+        ),
     )
     add("--folds", type=int, metavar="K", help="K trainings, each validated on another K-th of the samples")
-    add("--seeds", **WHOLE, default=1, help="N trainings, with seeds from --seed on")
+    add("--seeds", **WHOLE, default=1, help="N trainings, with seeds from --seed on (default 1)")
 
     add = parser.add_argument_group("how and where").add_argument
     add("--threads", **WHOLE, help="threads of the compiled solvers; changes no bit of the result")
-    add("--product", choices=("auto", "events", "dense"), help="products with spikes by events or by BLAS")
+    products = ("auto", "events", "dense")
+    add("--product", choices=products, help="products with spikes by events or by BLAS (default auto)")
     add("--out", **FOLDER, help="run folder, must be new (default runs/<dataset>-<date>-<number>)")
     add("--resume", **FOLDER, help="go on with an interrupted run or series in its folder, to the same bits")
     add_json(add)
@@ -69,6 +85,10 @@ def add_train_parser(subparsers: Any) -> argparse.ArgumentParser:
 
 def _run(args: argparse.Namespace) -> int:
     """Train, print, write; returns the exit code."""
+    if args.help:
+        dataset = checked_source(args.dataset, args.data_dir)
+        add_train_parser(_nobody(), values_of(dataset, recipe_of(dataset))).print_help()
+        return 0
     if args.resume is not None:
         _refuse_changes(args)
         root = RunFolder.open(args.resume)
@@ -123,9 +143,14 @@ def _last_line(outcomes: list[dict[str, Any]], is_series: bool, n_test: int) -> 
     return ", ".join(parts)
 
 
+def _nobody() -> Any:
+    """Subparsers of a parser that is not used."""
+    return argparse.ArgumentParser(prog="minisnn").add_subparsers()
+
+
 def _refuse_changes(args: argparse.Namespace) -> None:
     """Refuse options that would change a run that goes on, by name."""
-    usual = add_train_parser(argparse.ArgumentParser().add_subparsers()).parse_args([])
+    usual = add_train_parser(_nobody()).parse_args([])
     changed = [name for name, value in vars(args).items() if value != getattr(usual, name)]
     options = ", ".join("--" + name.replace("_", "-") for name in changed if name not in _ANY_TIME)
     if options:

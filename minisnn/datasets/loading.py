@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -26,7 +27,7 @@ from .recordings import encode_recordings
 from .samples import Dataset, EventSamples, Samples, Subset, encode_events
 from .yin_yang import yin_yang
 
-__all__ = ["load_dataset"]
+__all__ = ["load_dataset", "options_of"]
 
 Sizes = dict[str, int | None]  # of each part, None for all samples
 
@@ -138,6 +139,20 @@ def load_dataset(
     if name == "nmnist":
         return _load_nmnist(folder, sizes, polarities, augment, options)
     return _load_shd(folder, sizes, options)
+
+
+def options_of(name: str) -> dict[str, Any]:
+    """The options of `load_dataset` that have a meaning for a data set, with their defaults.
+
+    Examples
+    --------
+    >>> options_of("yin-yang")
+    {'n_steps': 100, 'train_samples': None, 'test_samples': None}
+    """
+    own = {"n_steps": _STEPS.get(name, 100), "dt": _MILLISECONDS.get(name)}
+    values = {key: parameter.default for key, parameter in inspect.signature(load_dataset).parameters.items()}
+    meaningless = {"name", "data_dir", *_MEANINGLESS[name]}
+    return {key: value for key, value in (values | own).items() if key not in meaningless}
 
 
 def _size(part: str, wanted: int | None, available: int) -> int:

@@ -31,6 +31,8 @@ __all__ = ["Experiment", "moments", "outcome", "run_all", "table"]
 _EPOCH = (
     "epoch", "train_loss", "train_accuracy", "validation_accuracy", "test_accuracy", "spikes_per_sample", "seconds",
 )  # fmt: skip
+SILENT = "never fire and say nothing: if accuracy is low, start with larger weights (--hidden-gain)"
+ALWAYS = "fire for every sample: no fault, when they fire tells samples apart; it only costs spikes"
 # The entries of `split` and `series`.
 _FORMS = {"split": (set(), {"validation"}, {"fold", "folds"}), "series": (None, {"folds", "seeds"})}
 
@@ -229,14 +231,14 @@ def _train_run(run: RunFolder, experiment: Experiment, data: Dataset, *, quiet: 
 
 
 def _warn_about_activity(metrics: EpochMetrics, sizes: tuple[int, ...]) -> None:
-    """Name the layers in which many neurons carry no information about the sample."""
-    for counts, what in (
-        (metrics.silent_per_layer, "never fire"),
-        (metrics.always_firing_per_layer, "fire for every sample"),
+    """Name the layers in which many neurons fire never or always, and say whether to care."""
+    for counts, kind, what in (
+        (metrics.silent_per_layer, "warning", SILENT),
+        (metrics.always_firing_per_layer, "note", ALWAYS),
     ):
         for k, (count, size) in enumerate(zip(counts, sizes), start=1):
             if count > size / 10:
-                say(f"minisnn: warning: {count} of {size} neurons of hidden{k} {what}")
+                say(f"minisnn: {kind}: {count} of {size} neurons of hidden{k} {what}")
 
 
 def outcome(outcomes: list[dict[str, Any]], experiment: Experiment) -> dict[str, Any]:

@@ -43,8 +43,9 @@ class TrainingConfig:
         Shares of the training after which the schedule of that name divides the learning rate by 10.
     weight_decay : float
         Decoupled weight decay, on weights only.
-    solver : str
-        How to compute it: one of ``minisnn.solvers.names(neuron)``.
+    solver : {"numba-parallel", "numba-sequential", "numpy-parallel", "numpy-sequential", "cupy-parallel", \
+            "cupy-sequential"}
+        How to compute it.
     seed : int
         Seed of the order of samples in every epoch (and of augmentation), together with the epoch's number.
     """

@@ -8,7 +8,12 @@ import pytest
 
 from minisnn import SpikeEvents, datasets
 from minisnn.commands import train as train_command
+from minisnn.commands.main import _parser
+from minisnn.commands.recipes import recipes_of, values_of
+from minisnn.datasets.loading import options_of
 from minisnn.solvers.compiled import events, threads
+from minisnn.training.experiment import ALWAYS, SILENT
+from minisnn.training.recipes import RECIPES
 from tests.helpers import is_picture, run
 
 DRAW = train_command._draw
@@ -139,8 +144,8 @@ def test_layers_that_say_nothing_are_warned_about(capsys, read):
     warnings = capsys.readouterr().err.splitlines()
     (line,) = read("run/metrics.jsonl")
     assert warnings == [
-        f"minisnn: warning: {count} of {size} neurons of hidden{k} {what}"
-        for key, what in (("silent", "never fire"), ("always_firing", "fire for every sample"))
+        f"minisnn: {what[0]}: {count} of {size} neurons of hidden{k} {what[1]}"
+        for key, what in (("silent", ("warning", SILENT)), ("always_firing", ("note", ALWAYS)))
         for k, (size, count) in enumerate(zip((30, 3), line[f"{key}_per_layer"]), start=1)
         if count > size / 10
     ]
@@ -160,6 +165,8 @@ def test_the_network_fits_what_was_loaded(monkeypatch, read):
 
 MISTAKES = [
     ("train fashion-mnst", "unknown data set 'fashion-mnst' (did you mean 'fashion-mnist'?)"),
+    ("train fashion-mnst --help", "unknown data set 'fashion-mnst' (did you mean 'fashion-mnist'?)"),
+    ("recipes fashion-mnst", "unknown data set 'fashion-mnst' (did you mean 'fashion-mnist'?)"),
     ("train mnist", "no folder for mnist: give --data-dir DIR or set MINISNN_DATA, and put train-images"),
     ("train mnist --data-dir nowhere", "no mnist files in nowhere: put train-images-idx3-ubyte"),
     ("train --solver numba-paralel", "unknown solver 'numba-paralel' (did you mean 'numba-parallel'?)"),
@@ -224,19 +231,94 @@ def test_a_run_goes_on_as_it_began(capsys):
     assert message in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("words", ["fashion-mnist --help", "-h fashion-mnist --epochs 3"])
+def test_help_names_the_choices_and_the_defaults_of_the_data_set(words, capsys):
+    assert run(f"train {words}") == 0
+    text = " ".join(capsys.readouterr().out.split())
+    for line in (
+        "--hidden N [N ...] neurons of the hidden layers (default 200)",
+        "--encoding {linear,sparse,log} Latency encoding of images, see pixel_times; Yin-Yang is always encoded "
+        "linearly (default sparse)",
+        "(default shift)",
+        "--lr LR Learning rate at the start (default 0.002)",
+        "--schedule {cosine,constant,milestones}",
+        "(default cosine)",
+        "--solver {numba-parallel,",
+        "clipped to [0, 1] after every step; otherwise all stay as they start (default yes)",
+    ):
+        assert line in text
+    assert run("train nmnist --help") == 0
+    assert (
+        "Milliseconds per step, of recordings: 1 for N-MNIST, 2 for Spiking Heidelberg Digits (default 5)"
+        in (" ".join(capsys.readouterr().out.split()))
+    )
+
+
+def _typed(values):
+    """Every value as an option, but switches that are off."""
+    for name, value in values.items():
+        if value is not False:
+            yield "--" + name.replace("_", "-")
+            yield from (
+                [] if value is True else map(str, value if isinstance(value, (list, tuple)) else [value])
+            )
+
+
+@pytest.mark.parametrize("name", datasets.NAMES)
+def test_a_recipe_typed_out_is_the_default(name, capsys, read):
+    assert run(f"recipes {name} --json recipes.json") == 0
+    header, *rows = capsys.readouterr().out.splitlines()
+    shown = read("recipes.json")
+    assert header.split() == ["option", *recipes_of(name)] == ["option", *shown]
+    best = shown["best"]
+    assert {f"--{option.replace('_', '-')}" for option in best} <= {row.split()[0] for row in rows}
+
+    def parsed(*words):
+        experiment = train_command._experiment(_parser().parse_args(["train", name, *words]))
+        data = options_of(name) | experiment.data
+        return experiment.training, experiment.network, {key: value or None for key, value in data.items()}
+
+    assert parsed(*_typed(best)) == parsed()
+
+
+def test_recipes_of_all_data_sets(capsys, read):
+    assert run("recipes --json recipes.json") == 0
+    text = capsys.readouterr().out
+    assert text.splitlines()[0].split() == ["option", *datasets.NAMES]
+    assert re.search(r"^--dt +- +- +- +5 +2$", text, re.M)
+    assert re.search(r"^--augment +- +shift +shift +none +-$", text, re.M)
+    assert list(read("recipes.json")) == list(datasets.NAMES)
+    assert read("recipes.json")["shd"]["hidden_decay"] == values_of("shd", RECIPES["shd"])["hidden_decay"]
+
+
 def test_doctor(capsys, read):
     assert run("doctor --json doctor.json") == 0
     printed = capsys.readouterr().out
     for word in (
-        "minisnn",
-        "numpy",
-        "numba-parallel",
-        "usable for single-spike",
-        "yin-yang",
-        "fashion-mnist",
-    ):
+        "minisnn", "numpy", "numba-parallel", "usable for single-spike", "yin-yang", "fashion-mnist", "processor",
+        "of them for this process", f"{threads.get_threads()} in the compiled solvers",
+    ):  # fmt: skip
         assert word in printed
-    assert set(read("doctor.json")) == {"versions", "solvers", "data"}
+    assert re.search(r"^blas +\w+ [\d.]+ \(.*\), threads: \d+, /", printed, re.M)
+    result = read("doctor.json")
+    assert set(result) == {"versions", "machine", "solvers", "compiled", "data"}
+    assert set(result["machine"]) == {"processor", "cores", "threads", "blas"}
+
+
+def test_doctor_says_what_brings_a_missing_package(capsys, monkeypatch):
+    from importlib import metadata
+
+    version = metadata.version
+
+    def without(name):
+        if name == "matplotlib":
+            raise metadata.PackageNotFoundError
+        return version(name)
+
+    monkeypatch.setattr(metadata, "version", without)
+    assert run("doctor") == 0
+    line = r"^matplotlib +not installed: pip install '\.\[plot\]' in a clone of minisnn$"
+    assert re.search(line, capsys.readouterr().out, re.M)
 
 
 def test_check_and_vectors(tmp_path, few_families):

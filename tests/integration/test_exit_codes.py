@@ -19,7 +19,8 @@ RUNS = {
     "bench step": "minisnn.commands.bench._run",
     "check port:forward": "minisnn.commands.check.run_check",
     "vectors --check": "minisnn.commands.check.run_vectors",
-    "doctor": "minisnn.commands.evaluate._doctor",
+    "doctor": "minisnn.commands.doctor._doctor",
+    "recipes": "minisnn.commands.recipes._run",
 }
 
 
@@ -115,6 +116,7 @@ OUTPUTS = {
     "vectors": ("json",),
     "vectors --check": ("json",),
     "doctor": ("json",),
+    "recipes": ("json",),
 }
 IN_FILE = "minisnn: error: file/below: Not a directory\n"
 

@@ -133,16 +133,3 @@ def test_what_is_timed_is_what_was_trained_and_validation_takes_a_tenth(tmp_path
         same_dict(parameters, RunFolder.open(outcome["run_dir"]).network().parameters)
         assert outcome["validation_accuracy"] is not None
     assert RunFolder.open(tmp_path / "best-single-spike").config()["split"] == {"validation": 6}
-
-
-def test_more_spikes_than_conventional_are_drawn_below_the_line():
-    pytest.importorskip("matplotlib")
-    from minisnn.reproduce.pictures import draw_bars
-
-    worse = dataclasses.replace(
-        COMPARISON, outcomes={"single-spike": runs([0.5], [30.0]), "multi-spike": runs([0.5], [20.0])}
-    )
-    saved = draw_bars([COMPARISON, worse]).axes[2]
-    heights = [bar.get_height() for bar in saved.patches]
-    assert heights == pytest.approx([80, -50])
-    assert saved.get_ylim()[0] < -50
