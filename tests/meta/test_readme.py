@@ -13,7 +13,7 @@ from minisnn.commands.main import _parser
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
 PAGES = [path for path in (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))) if path.is_file()]
-BLOCK = re.compile(r"^```(\w*)\n(.*?)^```", re.M | re.S)
+BLOCK = re.compile(r"^```([^\n`]*)\n(.*?)^```", re.M | re.S)
 
 
 def test_the_readme_is_short():
@@ -35,9 +35,8 @@ def commands(text):
     lines += re.findall(r"`(minisnn [a-z]+(?: [^`]+)?)`", BLOCK.sub("", text))
     for line in lines:
         for part in re.split(r" && |; ", line):
-            words = shlex.split(re.sub(r"\[.*?\]", "", part), comments=True)
-            if words[:1] == ["minisnn"]:
-                yield words[1:]
+            if part.startswith("minisnn "):
+                yield shlex.split(re.sub(r"\[.*?\]", "", part), comments=True)[1:]
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda path: path.name)
@@ -46,7 +45,9 @@ def test_every_command_is_one(page, capsys):
         try:
             _parser().parse_args(words)
         except SystemExit:
-            pytest.fail(f"minisnn {shlex.join(words)}: {capsys.readouterr().err}")
+            said = capsys.readouterr().err
+            if len(words) > 1 or "required" not in said:  # in a text, a command may be named alone
+                pytest.fail(f"minisnn {shlex.join(words)}: {said}")
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda path: path.name)
