@@ -1,12 +1,16 @@
 """Layers in a stack with a readout: forward, backward, prediction and training steps.
 
 A network is its configuration and a dictionary of parameters: ``hidden1.weight``, ``hidden1.bias``,
-``hidden1.decay``, ``hidden2.weight``, ..., ``readout.weight``, ``readout.bias``, ``readout.decay``.
+``hidden1.decay``, ``hidden2.weight``, ..., ``readout.weight``, ``readout.bias``, ``readout.decay``. `minisnn.export`
+describes the file of a network, for those who read it elsewhere.
 """
 
 from __future__ import annotations
 
 import copy
+import json
+from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,6 +19,7 @@ from numpy.typing import NDArray
 from . import solvers
 from .activity import Activity, Outcome, checked_activity
 from .checks import check_overflow, checked_labels, checked_parameter, checked_spikes, made_here
+from .files import write_npz
 from .loss import softmax_cross_entropy, softmax_cross_entropy_backward
 from .model import Gradients, Trace
 from .parameters import OwnParameters, Parameters
@@ -269,6 +274,23 @@ class Network(OwnParameters):
         for name, values in zip(self.config.layers, by_layer):
             gradients |= _named(name, values)
         return loss, gradients, outcome
+
+    def save(self, path: str | Path, probe: NDArray[Any] | SpikeEvents | None = None) -> None:
+        """Write the arrays of `to_arrays` to an ``.npz`` file (no pickle); whole or not at all."""
+        write_npz(path, self.to_arrays(probe))
+
+    def to_arrays(self, probe: NDArray[Any] | SpikeEvents | None = None) -> dict[str, NDArray[Any]]:
+        """The network as arrays for a file: ``config`` (JSON text) and ``parameters/<name>``.
+
+        With a `probe`, (B, T, n_inputs) input spikes, also ``probe/<name>``: these, and the answers to them.
+        """
+        text = json.dumps(asdict(self.config), sort_keys=True)
+        arrays: dict[str, NDArray[Any]] = {"config": np.array(text)}
+        arrays |= {f"parameters/{name}": array for name, array in self.own_parameters().items()}
+        if probe is None:
+            return arrays
+        answers = self.forward(probe, solver="numpy-sequential").to_arrays()
+        return arrays | {f"probe/{name}": array for name, array in answers.items()}
 
     # ---- helpers --------------------------------------------------------------------------------
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -12,9 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import solvers
+from .checkpoints import best_file, checkpoint_file, count, read_checkpoint
 from .checks import DTYPES, checked_decay, checked_gradient, checked_parameter
 from .errors import DataError, InputError, one_line, shown
-from .files import read_npz, write_npz
+from .files import read_npz
 from .model import READOUTS
 from .reading import checked_count, checked_flag, checked_float, checked_name, checked_type, read_array
 from .solvers.compiled.workspace import Workspace
@@ -173,7 +174,7 @@ def checked_parameters(config: NetworkConfig, given: Any, last: Parameters) -> P
 
 @dataclass(eq=False)
 class OwnParameters:
-    """The half of `minisnn.Network` that keeps its parameters: copied, checked, saved and loaded."""
+    """The half of `minisnn.Network` that keeps its parameters: copied, checked, and loaded."""
 
     config: NetworkConfig
     parameters: Parameters = field(default_factory=dict)
@@ -242,29 +243,32 @@ class OwnParameters:
         """Whether training changes the parameter of that name."""
         return self.config.learn_decay or not name.endswith(".decay")
 
-    def save(self, path: str | Path) -> None:
-        """Write configuration and parameters to an ``.npz`` file (no pickle); whole or not at all."""
-        write_npz(path, self.to_arrays())
-
-    def to_arrays(self) -> dict[str, NDArray[Any]]:
-        """The network as arrays for an ``.npz`` file: ``config`` (JSON text) and ``parameters/<name>``."""
-        text = json.dumps(asdict(self.config), sort_keys=True)
-        return {"config": np.array(text)} | {f"parameters/{k}": v for k, v in self.own_parameters().items()}
-
     @classmethod
     def load(cls: type[Own], path: str | Path) -> Own:
-        """Read a network written by `save` (or a training checkpoint), every shape checked.
+        """Read a network written by `save`, or that of the chosen epoch of a run folder, every shape checked.
 
         Raises
         ------
         DataError
-            If the file is missing, damaged, or does not hold a network.
+            If the file is missing, damaged, or does not hold a network, or the folder no finished epoch.
         """
-        return cls.from_arrays(read_npz(path), path)
+        path = Path(path)
+        if not path.is_dir():
+            return cls.from_arrays(read_npz(path), path)
+        arrays, last, chosen = read_checkpoint(path)
+        network = cls.from_arrays(arrays, checkpoint_file(path))
+        if chosen == last:
+            return network
+        path = best_file(path, chosen)
+        arrays = read_npz(path)
+        best = cls.from_arrays(arrays, path)
+        if best.config != network.config or count(arrays, "epoch", path) != chosen:
+            raise DataError(f"{path} does not belong to this run: it is of another network or epoch")
+        return best
 
     @classmethod
     def from_arrays(cls: type[Own], arrays: dict[str, NDArray[Any]], path: str | Path) -> Own:
-        """Build a network from the arrays of `to_arrays`; `path` is named in errors."""
+        """Build a network from the arrays of `minisnn.Network.to_arrays`; `path` is named in errors."""
         try:
             values = json.loads(str(arrays["config"]))
             config = NetworkConfig(**{**values, "sizes": tuple(values["sizes"])})

@@ -11,7 +11,7 @@ from ..datasets.loading import options_of
 from ..reading import checked_name
 from ..table import table
 from ..training.experiment import Experiment
-from ..training.recipes import RECIPES, TRADES, Recipe, published_recipes
+from ..training.recipes import TRADES, Recipe, published_recipes, recipe_of
 from .options import add_json, text_of, write_json
 
 __all__ = ["add_recipes_parser", "recipes_of", "values_of"]
@@ -25,14 +25,14 @@ def add_recipes_parser(subparsers: Any) -> None:
         help=text,
         description=f"Print {text}: best, which minisnn train takes, and the others of minisnn reproduce.",
     )
-    command.add_argument("dataset", nargs="?", help=f"one of {', '.join(NAMES)} (default: best of all)")
+    command.add_argument("dataset", nargs="?", help=f"one of {', '.join(NAMES)}, own (default: best of all)")
     add_json(command.add_argument)
     command.set_defaults(run=_run)
 
 
 def recipes_of(dataset: str) -> dict[str, Recipe]:
-    """The recipes that there are for a data set: of the paper v1 and v2, best, and trade."""
-    recipes = published_recipes(dataset) | {"best": RECIPES[dataset]}
+    """The recipes that there are for a data set: of the paper v1 and v2, best and trade; or own."""
+    recipes = published_recipes(dataset) | {"best" if dataset in NAMES else "own": recipe_of(dataset)}
     return recipes | ({"trade": TRADES[dataset]} if dataset in TRADES else {})
 
 
@@ -49,9 +49,9 @@ def values_of(dataset: str, recipe: Recipe) -> dict[str, Any]:
 
 def _run(args: argparse.Namespace) -> int:
     if args.dataset is None:
-        shown = {name: values_of(name, RECIPES[name]) for name in NAMES}
+        shown = {name: values_of(name, recipe_of(name)) for name in (*NAMES, "own")}
     else:
-        checked_name("data set", args.dataset, NAMES)
+        checked_name("data set", args.dataset, (*NAMES, "own"))
         shown = {name: values_of(args.dataset, recipe) for name, recipe in recipes_of(args.dataset).items()}
     options = dict.fromkeys(option for values in shown.values() for option in values)
     rows = [["option", *shown]]

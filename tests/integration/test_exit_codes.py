@@ -14,6 +14,7 @@ from minisnn.commands.main import main
 RUNS = {
     "train": "minisnn.commands.train._run",
     "evaluate run": "minisnn.commands.evaluate._evaluate",
+    "export run --to npz": "minisnn.commands.export._run",
     "reproduce yin-yang": "minisnn.commands.reproduce._run",
     "bench step": "minisnn.commands.bench._run",
     "check port:forward": "minisnn.commands.check.run_check",
@@ -106,6 +107,7 @@ def test_an_accident_of_the_checker_is_no_verdict(tmp_path, ends):
 OUTPUTS = {
     "train": ("json", "out"),
     "evaluate run": ("json",),
+    "export run --to npz": ("json",),
     "reproduce yin-yang": ("json", "out"),
     "bench step": ("json", "plot"),
     "bench grid": ("json", "plot"),

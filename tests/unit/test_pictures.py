@@ -86,8 +86,7 @@ def figures():
     yield "curves", plotting.draw_learning_curves([metrics(k, 1.0, (0.0, 3.0)) for k in (1, 2, 3)])
     for name in SIZES:
         data = data_of(name)
-        sample = data.test.batch(np.arange(1))
-        yield f"activity, {name}", plotting.draw_activity(network_of(data), sample, 1, name)
+        yield f"activity, {name}", plotting.draw_activity(network_of(data), data)
     yin_yang = data_of("yin-yang")
     yield "regions", plotting.draw_decision_regions(network_of(yin_yang), yin_yang)
     networks = {neuron: network_of(yin_yang, neuron) for neuron in colours.NEURONS}
@@ -189,6 +188,8 @@ def test_both_polarities_are_one_image():
     events = SpikeEvents.from_lists(
         np.zeros(3, int), np.array([0, 1, 1]), np.array([5, 5 + 34 * 34, 7]), (1, 3, 2312)
     )
-    figure = plotting.draw_activity(Network.random(NetworkConfig((2312, 3, 2))), events, 0, "nmnist")
+    samples = EventSamples(events, np.array([0]))
+    data = Dataset("nmnist", samples, samples, 2312, 2, 3)
+    figure = plotting.draw_activity(network_of(data), data)
     (image,) = figure.axes[0].child_axes[0].images
     assert image.get_array()[0, 4:9].tolist() == [0, 2, 0, 1, 0]
