@@ -38,7 +38,8 @@ def data_of(name):
     n_in, n_classes = SIZES[name]
     times = np.random.default_rng(0).integers(0, 21, (2, n_in))
     samples = EventSamples(SpikeEvents.from_spike_times(times, 20), np.array([0, 1]))
-    return Dataset(name, samples, samples, n_in, n_classes, 20)
+    names = ("left", "right") if name == "own" else ()
+    return Dataset(name, samples, samples, n_in, n_classes, 20, class_names=names)
 
 
 def network_of(data, neuron="single-spike", **options):
@@ -182,6 +183,13 @@ def test_the_sample_itself_is_shown(drawn):
     (point,) = beside["yin-yang"][0].get_lines()
     first = data_of("yin-yang").test.batch(np.arange(1)).first_spike_times()[0]
     assert point.get_xydata()[0] == pytest.approx(1 - first[:2] / 19)
+
+
+def test_classes_have_their_names(drawn):
+    panels = drawn["activity, own"].axes
+    assert panels[0].get_title().startswith("One test sample of class left, classified as ")
+    (entry, *_) = panels[3].get_legend().get_texts()
+    assert entry.get_text().startswith("left, ")
 
 
 def test_both_polarities_are_one_image():
