@@ -89,7 +89,7 @@ def draw(series, thresholds, unit, names, label, events, activity):
     inputs.set(ylabel="input neuron", ylim=(-0.03 * events.n_neurons, 1.03 * events.n_neurons))
     inputs.legend(**plotting.BESIDE, title="crossings")
     plotting.draw_raster(hidden, activity.hidden[0].spikes[0], "hidden neuron", colours.SPIKE)
-    plotting.draw_readout(readout, activity, label, names.__getitem__)
+    plotting.draw_readout(readout, activity, label, names)
     readout.set_xlabel("time (steps)")
     readout.legend(**plotting.BESIDE, title="class (others grey)")
     n_spikes = activity.spike_counts().sum()

@@ -116,8 +116,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND", parser_class=_Parser)
     for add in (
         add_train_parser, add_evaluate_parser, add_export_parser, add_recipes_parser, add_reproduce_parser,
-        add_bench_parser,
-        add_check_parser, add_vectors_parser, add_doctor_parser,
+        add_bench_parser, add_check_parser, add_vectors_parser, add_doctor_parser,
     ):  # fmt: skip
         add(commands)
     return parser

@@ -31,7 +31,7 @@ def add_recipes_parser(subparsers: Any) -> None:
 
 
 def recipes_of(dataset: str) -> dict[str, Recipe]:
-    """The recipes that there are for a data set: of the paper v1 and v2, best and trade; or own."""
+    """The recipes that there are for a data set: of the paper v1 and v2, best (own, if it is yours), and trade."""
     recipes = published_recipes(dataset) | {"best" if dataset in NAMES else "own": recipe_of(dataset)}
     return recipes | ({"trade": TRADES[dataset]} if dataset in TRADES else {})
 

@@ -37,13 +37,11 @@ def add_reproduce_parser(subparsers: Any) -> argparse.ArgumentParser:
     own = "or an .npz file or folder of minisnn.datasets.save_dataset"
     add("dataset", help=f"one of {', '.join(NAMES)}, {own}")
     add("--quick", action="store_true", help="a minute's budget: shows that it works, reproduces nothing")
-    names = "v1 and v2 (the paper's), best, trade (spikes against accuracy), own (that of your data)"
-    add(
-        "--recipes",
-        nargs="+",
-        metavar="{v1,v2,best,trade,own}",
-        help=f"{names}; default: all (minisnn recipes)",
+    names = (
+        "v1, v2 (the paper's), best, trade (spikes against accuracy), own (that of your data); default: all there "
+        "are (minisnn recipes)"
     )
+    add("--recipes", nargs="+", metavar="{v1,v2,best,trade,own}", help=names)
     add_options(parser, Budget, leave_out=())
     add_data_dir(add)
     add("--out", **FOLDER, help="folder of runs and results (default reproduce/<dataset>)")

@@ -32,7 +32,8 @@ def add_train_parser(subparsers: Any, defaults: Mapping[str, Any] | None = None)
         "train",
         help="train a network",
         description="Train a network; without options, a single-spike network on Yin-Yang, which needs no download. "
-        "Defaults are those of the data set's recipe (minisnn recipes); minisnn train DATASET --help names them.",
+        "Defaults are those of the data set's recipe (minisnn recipes): minisnn train DATASET --help names them. "
+        "Data of your own share one recipe.",
         add_help=False,
     )
     # Not argparse's own, which would print before it knows the data set.

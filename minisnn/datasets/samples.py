@@ -175,9 +175,10 @@ class Dataset:
                     f"got {events.n_steps} and {events.n_neurons}"
                 )
 
-    def class_name(self, number: int) -> str:
-        """Name of a class, or its number as text."""
-        return self.class_names[number] if self.class_names else str(number)
+    @property
+    def classes(self) -> list[str]:
+        """Name of every class, or its number as text."""
+        return list(self.class_names) or [str(number) for number in range(self.n_classes)]
 
 
 def checked_part(name: str, samples: Any, n_classes: int) -> NDArray[np.int64]:

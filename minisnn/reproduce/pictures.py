@@ -88,12 +88,12 @@ def draw_snapshot(networks: dict[str, Network], data: Dataset, note: str = "") -
         draw_raster(inputs, spikes.to_raster()[0], "input neuron", INPUT)
         draw_raster(hidden, activity.hidden[-1].spikes[0], "hidden neuron", NEURONS[neuron])
         inputs.set_title(f"{neuron}: {activity.spike_counts().sum()} hidden spikes")
-        draw_readout(readout, activity, label, data.class_name)
+        draw_readout(readout, activity, label, data.classes)
         readout.set_xlabel("time (steps)")
         legend_below(readout, ncols=2, title="class (others grey)")
     for axes in panels[:, 1:].flat:
         axes.set_ylabel(None)
-    figure.suptitle(f"{data.name}: one test sample of class {data.class_name(label)}{note}")
+    figure.suptitle(f"{data.name}: one test sample of class {data.classes[label]}{note}")
     return figure
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -60,11 +60,12 @@ def legend_below(axes: Any, **options: Any) -> None:
 
 def draw_run(folder: Path, history: Sequence[EpochMetrics], network: Network, data: Dataset) -> list[Path]:
     """Draw everything that belongs to a run into its folder; returns the files."""
+    known = "" if data.fingerprint else data.name
     figures = {
         "learning_curves": draw_learning_curves(history),
         "activity": draw_activity(network, data),
     }
-    if data.name == "yin-yang":
+    if known == "yin-yang":
         figures["decision_regions"] = draw_decision_regions(network, data)
     return [save(figure, folder / f"{name}.png") for name, figure in figures.items()]
 
@@ -111,7 +112,7 @@ def draw_activity(network: Network, data: Dataset) -> Figure:
         5, 1, sharex=True, height_ratios=(1.5, 1.2, 1.6, 1.3, 1.3)
     )
     draw_raster(inputs, spikes.to_raster()[0], "input neuron", INPUT)
-    _draw_sample(inputs, spikes, data.name)
+    _draw_sample(inputs, spikes, "" if data.fingerprint else data.name)
     last = activity.hidden[-1]
     draw_raster(hidden, last.spikes[0], "hidden neuron", NEURONS[last.neuron])
     first_times = last.spike_times[0]
@@ -128,18 +129,18 @@ def draw_activity(network: Network, data: Dataset) -> Figure:
     )
     traces.set(ylabel="potential (thresholds)")
     traces.legend(**BESIDE, title="dot: first spike")
-    draw_readout(readout, activity, label, data.class_name)
+    draw_readout(readout, activity, label, data.classes)
     readout.legend(**BESIDE, title="class (others grey)")
     running = running_logits(activity.readout)[0]
     answer = int(running[-1].argmax())
-    _draw_classes(logits, running, label, answer)
-    names = data.class_name(label), data.class_name(answer)
+    _draw_classes(logits, running, label, answer, data.classes)
     rule = {"sum": "sum", "max": "maximum"}[activity.readout.readout]
     logits.set(ylabel="logit so far", xlabel="time (steps)")
     logits.text(
         1.015, 0.95, f"{rule} of the readout\nup to each step,\ntimes {activity.readout.logit_scale:g}",
         transform=logits.transAxes, va="top", fontsize="small",
     )  # fmt: skip
+    names = data.classes[label], data.classes[answer]
     inputs.set_title(f"One test sample of class {names[0]}, classified as {names[1]}; a tick is a spike")
     return figure
 
@@ -162,10 +163,10 @@ def draw_raster(axes: Any, raster: Any, name: str, colour: str) -> None:
     axes.yaxis.set_major_locator(MaxNLocator(5, integer=True))
 
 
-def draw_readout(axes: Any, activity: Activity, label: int, class_name: Callable[[int], str] = str) -> None:
+def draw_readout(axes: Any, activity: Activity, label: int, classes: Sequence[str]) -> None:
     """The readout's potentials of the first sample: its label and the answer stand out, with their names."""
     answer = int(activity.logits[0].argmax())
-    _draw_classes(axes, activity.readout.membrane[0], label, answer, class_name)
+    _draw_classes(axes, activity.readout.membrane[0], label, answer, classes)
     axes.set_ylabel("readout (thresholds)")
 
 
@@ -174,17 +175,15 @@ def _draw_classes(
     traces: NDArray[Any],
     label: int,
     answer: int,
-    class_name: Callable[[int], str] = str,
+    classes: Sequence[str],
 ) -> None:
     """Traces (T, n_classes): grey but for those of the label and of the answer."""
     axes.plot(traces, color=OTHERS, linewidth=0.8)
     right = label == answer
-    text = f"{class_name(label)}, {'label and answer' if right else 'the label'}"
+    text = f"{classes[label]}, {'label and answer' if right else 'the label'}"
     axes.plot(traces[:, label], color=LABEL, linewidth=2, label=text)
     if not right:
-        axes.plot(
-            traces[:, answer], "--", color=ANSWER, linewidth=2, label=f"{class_name(answer)}, the answer"
-        )
+        axes.plot(traces[:, answer], "--", color=ANSWER, linewidth=2, label=f"{classes[answer]}, the answer")
 
 
 def _draw_sample(axes: Any, spikes: SpikeEvents, name: str) -> None:

@@ -43,7 +43,7 @@ def test_every_form_is_the_same_data(form, saved):
     arrays = FORMS[form] | test | {"labels": LABELS, "test_labels": 1 - LABELS, "class_names": ["no", "yes"]}
     data = load_dataset(saved(**arrays))
     assert (data.name, data.n_steps, data.n_inputs, data.n_classes) == ("own", 5, 3, 2)
-    assert [data.class_name(k) for k in range(2)] == ["no", "yes"]
+    assert data.classes == ["no", "yes"]
     for part, labels in ((data.train, LABELS), (data.test, 1 - LABELS)):
         assert np.array_equal(part.batch(np.arange(20)).to_raster(), RASTER)
         assert np.array_equal(part.labels, labels)

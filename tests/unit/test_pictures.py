@@ -185,6 +185,11 @@ def test_the_sample_itself_is_shown(drawn):
     assert point.get_xydata()[0] == pytest.approx(1 - first[:2] / 19)
 
 
+def test_own_data_of_a_known_name_are_own():
+    data = dataclasses.replace(data_of("shd"), name="fashion-mnist", fingerprint="1f")
+    assert not plotting.draw_activity(network_of(data), data).axes[0].child_axes
+
+
 def test_classes_have_their_names(drawn):
     panels = drawn["activity, own"].axes
     assert panels[0].get_title().startswith("One test sample of class left, classified as ")

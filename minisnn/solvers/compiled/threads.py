@@ -151,7 +151,8 @@ def _run(
 @contextmanager
 def recorded_tasks() -> Iterator[list[list[float]]]:
     """Collect the seconds of the tasks of every call within the block: a list for each call, in its tasks' order."""
-    _POOL.recorded = recorded = []
+    recorded: list[list[float]] = []
+    _POOL.recorded = recorded
     try:
         yield recorded
     finally:
