@@ -11,7 +11,7 @@ from ..datasets.loading import options_of
 from ..reading import checked_name
 from ..table import table
 from ..training.experiment import Experiment
-from ..training.recipes import RECIPES, TRADES, Recipe, published_recipes, recipe_of
+from ..training.recipes import TRADES, Recipe, published_recipes, recipe_of
 from .options import add_json, text_of, write_json
 
 __all__ = ["add_recipes_parser", "recipes_of", "values_of"]
@@ -25,7 +25,7 @@ def add_recipes_parser(subparsers: Any) -> None:
         help=text,
         description=f"Print {text}: best, which minisnn train takes, and the others of minisnn reproduce.",
     )
-    command.add_argument("dataset", nargs="?", help=f"one of {', '.join(NAMES)} (default: best of all)")
+    command.add_argument("dataset", nargs="?", help=f"one of {', '.join(NAMES)}, own (default: best of all)")
     add_json(command.add_argument)
     command.set_defaults(run=_run)
 
@@ -39,8 +39,7 @@ def recipes_of(dataset: str) -> dict[str, Recipe]:
 def values_of(dataset: str, recipe: Recipe) -> dict[str, Any]:
     """The value of every option of ``minisnn train`` that has one, by the option's name."""
     experiment = Experiment.of_recipe(dataset, recipe)
-    options = options_of(dataset) if dataset in NAMES else {}
-    values = {"hidden": experiment.network.sizes[1:-1]} | options | experiment.data
+    values = {"hidden": experiment.network.sizes[1:-1]} | options_of(dataset) | experiment.data
     if recipe.validation:
         values["validation"] = recipe.validation
     values |= asdict(experiment.network) | asdict(experiment.training)
@@ -50,9 +49,9 @@ def values_of(dataset: str, recipe: Recipe) -> dict[str, Any]:
 
 def _run(args: argparse.Namespace) -> int:
     if args.dataset is None:
-        shown = {name: values_of(name, RECIPES[name]) for name in NAMES}
+        shown = {name: values_of(name, recipe_of(name)) for name in (*NAMES, "own")}
     else:
-        checked_name("data set", args.dataset, NAMES)
+        checked_name("data set", args.dataset, (*NAMES, "own"))
         shown = {name: values_of(args.dataset, recipe) for name, recipe in recipes_of(args.dataset).items()}
     options = dict.fromkeys(option for values in shown.values() for option in values)
     rows = [["option", *shown]]

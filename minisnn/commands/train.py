@@ -48,9 +48,8 @@ def add_train_parser(subparsers: Any, defaults: Mapping[str, Any] | None = None)
 
     group = parser.add_argument_group("data")
     add_data_dir(group.add_argument)
-    add_options(
-        group, datasets.load_dataset, leave_out=("name", "data_dir", "fingerprint"), defaults=defaults
-    )
+    leave_out = ("name", "data_dir", "fingerprint")
+    add_options(group, datasets.load_dataset, leave_out, defaults=defaults)
 
     group = parser.add_argument_group("network")
     hidden = with_default("neurons of the hidden layers", defaults.get("hidden"))

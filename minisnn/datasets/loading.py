@@ -149,9 +149,9 @@ def options_of(name: str) -> dict[str, Any]:
     >>> options_of("yin-yang")
     {'n_steps': 100, 'train_samples': None, 'test_samples': None}
     """
-    own = {"n_steps": _STEPS.get(name, 100), "dt": _MILLISECONDS.get(name)}
+    own = {"n_steps": _STEPS.get(name, 100) if name in NAMES else None, "dt": _MILLISECONDS.get(name)}
     values = {key: parameter.default for key, parameter in inspect.signature(load_dataset).parameters.items()}
-    meaningless = {"name", "data_dir", *_MEANINGLESS[name]}
+    meaningless = {"name", "data_dir", "fingerprint", *_MEANINGLESS.get(name, _OF_FILES)}
     return {key: value for key, value in (values | own).items() if key not in meaningless}
 
 

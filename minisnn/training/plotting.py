@@ -60,11 +60,10 @@ def legend_below(axes: Any, **options: Any) -> None:
 
 def draw_run(folder: Path, history: Sequence[EpochMetrics], network: Network, data: Dataset) -> list[Path]:
     """Draw everything that belongs to a run into its folder; returns the files."""
-    sample, label = data.test.batch(np.arange(1)), int(data.test.labels[0])
     known = "" if data.fingerprint else data.name
     figures = {
         "learning_curves": draw_learning_curves(history),
-        "activity": draw_activity(network, sample, label, known, data.classes),
+        "activity": draw_activity(network, data),
     }
     if known == "yin-yang":
         figures["decision_regions"] = draw_decision_regions(network, data)
@@ -101,20 +100,19 @@ def draw_learning_curves(history: Sequence[EpochMetrics]) -> Figure:
     return figure
 
 
-def draw_activity(
-    network: Network, spikes: SpikeEvents, label: int, name: str = "", classes: Sequence[str] | None = None
-) -> Figure:
-    """One sample on its way: input, hidden spikes, a few potentials, the readout, and the logits as they grow.
+def draw_activity(network: Network, data: Dataset) -> Figure:
+    """The first test sample on its way: input, hidden spikes, a few potentials, the readout, the logits as they grow.
 
-    `name` is that of the data set, whose samples may be shown as what they are: an image or a point.
+    Images and the points of Yin-Yang are shown as what they are, too.
     """
+    spikes, label = data.test.batch(np.arange(1)), int(data.test.labels[0])
     activity = network.forward(spikes, solver="numpy-sequential")
     figure = Figure(figsize=(10, 10.5), layout="constrained")
     inputs, hidden, traces, readout, logits = figure.subplots(
         5, 1, sharex=True, height_ratios=(1.5, 1.2, 1.6, 1.3, 1.3)
     )
     draw_raster(inputs, spikes.to_raster()[0], "input neuron", INPUT)
-    _draw_sample(inputs, spikes, name)
+    _draw_sample(inputs, spikes, "" if data.fingerprint else data.name)
     last = activity.hidden[-1]
     draw_raster(hidden, last.spikes[0], "hidden neuron", NEURONS[last.neuron])
     first_times = last.spike_times[0]
@@ -131,19 +129,19 @@ def draw_activity(
     )
     traces.set(ylabel="potential (thresholds)")
     traces.legend(**BESIDE, title="dot: first spike")
-    draw_readout(readout, activity, label, classes)
+    draw_readout(readout, activity, label, data.classes)
     readout.legend(**BESIDE, title="class (others grey)")
     running = running_logits(activity.readout)[0]
-    named = classes or range(running.shape[1])
-    _draw_classes(logits, running, label, names=named)
-    answer = named[int(running[-1].argmax())]
+    answer = int(running[-1].argmax())
+    _draw_classes(logits, running, label, answer, data.classes)
     rule = {"sum": "sum", "max": "maximum"}[activity.readout.readout]
     logits.set(ylabel="logit so far", xlabel="time (steps)")
     logits.text(
         1.015, 0.95, f"{rule} of the readout\nup to each step,\ntimes {activity.readout.logit_scale:g}",
         transform=logits.transAxes, va="top", fontsize="small",
     )  # fmt: skip
-    inputs.set_title(f"One test sample of class {named[label]}, classified as {answer}; a tick is a spike")
+    names = data.classes[label], data.classes[answer]
+    inputs.set_title(f"One test sample of class {names[0]}, classified as {names[1]}; a tick is a spike")
     return figure
 
 
@@ -165,25 +163,27 @@ def draw_raster(axes: Any, raster: Any, name: str, colour: str) -> None:
     axes.yaxis.set_major_locator(MaxNLocator(5, integer=True))
 
 
-def draw_readout(axes: Any, activity: Activity, label: int, names: Sequence[Any] | None = None) -> None:
+def draw_readout(axes: Any, activity: Activity, label: int, classes: Sequence[str]) -> None:
     """The readout's potentials of the first sample: its label and the answer stand out, with their names."""
     answer = int(activity.logits[0].argmax())
-    _draw_classes(axes, activity.readout.membrane[0], label, answer, names)
+    _draw_classes(axes, activity.readout.membrane[0], label, answer, classes)
     axes.set_ylabel("readout (thresholds)")
 
 
 def _draw_classes(
-    axes: Any, traces: NDArray[Any], label: int, answer: int | None = None, names: Sequence[Any] | None = None
+    axes: Any,
+    traces: NDArray[Any],
+    label: int,
+    answer: int,
+    classes: Sequence[str],
 ) -> None:
-    """Traces (T, n_classes): grey but for those of the label and of the answer, by default the last largest."""
-    answer = int(traces[-1].argmax()) if answer is None else answer
-    names = range(traces.shape[1]) if names is None else names
+    """Traces (T, n_classes): grey but for those of the label and of the answer."""
     axes.plot(traces, color=OTHERS, linewidth=0.8)
     right = label == answer
-    text = f"{names[label]}, label and answer" if right else f"{names[label]}, the label"
+    text = f"{classes[label]}, {'label and answer' if right else 'the label'}"
     axes.plot(traces[:, label], color=LABEL, linewidth=2, label=text)
     if not right:
-        axes.plot(traces[:, answer], "--", color=ANSWER, linewidth=2, label=f"{names[answer]}, the answer")
+        axes.plot(traces[:, answer], "--", color=ANSWER, linewidth=2, label=f"{classes[answer]}, the answer")
 
 
 def _draw_sample(axes: Any, spikes: SpikeEvents, name: str) -> None:

@@ -294,10 +294,10 @@ def test_a_recipe_typed_out_is_the_default(name, capsys, read):
 def test_recipes_of_all_data_sets(capsys, read):
     assert run("recipes --json recipes.json") == 0
     text = capsys.readouterr().out
-    assert text.splitlines()[0].split() == ["option", *datasets.NAMES]
-    assert re.search(r"^--dt +- +- +- +5 +2$", text, re.M)
-    assert re.search(r"^--augment +- +shift +shift +none +-$", text, re.M)
-    assert list(read("recipes.json")) == list(datasets.NAMES)
+    assert text.splitlines()[0].split() == ["option", *datasets.NAMES, "own"]
+    assert re.search(r"^--dt +- +- +- +5 +2 +-$", text, re.M)
+    assert re.search(r"^--augment +- +shift +shift +none +- +-$", text, re.M)
+    assert list(read("recipes.json")) == [*datasets.NAMES, "own"]
     assert read("recipes.json")["shd"]["hidden_decay"] == values_of("shd", RECIPES["shd"])["hidden_decay"]
 
 

@@ -38,7 +38,8 @@ def data_of(name):
     n_in, n_classes = SIZES[name]
     times = np.random.default_rng(0).integers(0, 21, (2, n_in))
     samples = EventSamples(SpikeEvents.from_spike_times(times, 20), np.array([0, 1]))
-    return Dataset(name, samples, samples, n_in, n_classes, 20)
+    names = ("left", "right") if name == "own" else ()
+    return Dataset(name, samples, samples, n_in, n_classes, 20, class_names=names)
 
 
 def network_of(data, neuron="single-spike", **options):
@@ -86,8 +87,7 @@ def figures():
     yield "curves", plotting.draw_learning_curves([metrics(k, 1.0, (0.0, 3.0)) for k in (1, 2, 3)])
     for name in SIZES:
         data = data_of(name)
-        sample = data.test.batch(np.arange(1))
-        yield f"activity, {name}", plotting.draw_activity(network_of(data), sample, 1, name)
+        yield f"activity, {name}", plotting.draw_activity(network_of(data), data)
     yin_yang = data_of("yin-yang")
     yield "regions", plotting.draw_decision_regions(network_of(yin_yang), yin_yang)
     networks = {neuron: network_of(yin_yang, neuron) for neuron in colours.NEURONS}
@@ -185,10 +185,24 @@ def test_the_sample_itself_is_shown(drawn):
     assert point.get_xydata()[0] == pytest.approx(1 - first[:2] / 19)
 
 
+def test_own_data_of_a_known_name_are_own():
+    data = dataclasses.replace(data_of("shd"), name="fashion-mnist", fingerprint="1f")
+    assert not plotting.draw_activity(network_of(data), data).axes[0].child_axes
+
+
+def test_classes_have_their_names(drawn):
+    panels = drawn["activity, own"].axes
+    assert panels[0].get_title().startswith("One test sample of class left, classified as ")
+    (entry, *_) = panels[3].get_legend().get_texts()
+    assert entry.get_text().startswith("left, ")
+
+
 def test_both_polarities_are_one_image():
     events = SpikeEvents.from_lists(
         np.zeros(3, int), np.array([0, 1, 1]), np.array([5, 5 + 34 * 34, 7]), (1, 3, 2312)
     )
-    figure = plotting.draw_activity(Network.random(NetworkConfig((2312, 3, 2))), events, 0, "nmnist")
+    samples = EventSamples(events, np.array([0]))
+    data = Dataset("nmnist", samples, samples, 2312, 2, 3)
+    figure = plotting.draw_activity(network_of(data), data)
     (image,) = figure.axes[0].child_axes[0].images
     assert image.get_array()[0, 4:9].tolist() == [0, 2, 0, 1, 0]
