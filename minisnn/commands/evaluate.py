@@ -10,7 +10,8 @@ from typing import Any
 from .. import solvers
 from ..errors import DataError
 from ..training import RunFolder, evaluate
-from ..training.experiment import Experiment
+from ..training.energy import dense_energy, energy, table
+from ..training.experiment import OPERATIONS, Experiment
 from .options import add_data_dir, add_json, choices, write_json
 
 __all__ = ["add_evaluate_parser"]
@@ -22,6 +23,9 @@ def add_evaluate_parser(subparsers: Any) -> None:
     command = subparsers.add_parser("evaluate", help=text)
     command.add_argument("run_dir", type=Path, help="run folder of minisnn train")
     add_data_dir(command.add_argument)
+    command.add_argument(
+        "--energy", action="store_true", help="with the energy of the arithmetic, from published figures"
+    )
     command.add_argument(
         "--solver", metavar=choices(solvers.ALL), help="how to compute it (default: as the run did)"
     )
@@ -42,12 +46,21 @@ def _evaluate(args: argparse.Namespace) -> int:
     test = data.test
     solver = args.solver or experiment.training.solver
     result = evaluate(network, test, solver=solver)
-    values = {"dataset": data.name, "n_samples": len(test), "solver": solver, "epoch": epoch}
+    values: dict[str, Any] = {"dataset": data.name, "n_samples": len(test), "solver": solver, "epoch": epoch}
     values |= asdict(result)
-    values |= {k: getattr(result, k) for k in ("spikes_per_sample", "silent_neurons", "always_firing")}
+    totals = ("spikes_per_sample", "silent_neurons", "always_firing", *OPERATIONS)
+    values |= {key: getattr(result, key) for key in totals}
+    values["footprint"] = sum(array.nbytes for array in network.parameters.values())
+    if args.energy:
+        acs, updates, dense = (values[key] for key in ("effective_acs", "membrane_updates", "dense"))
+        values |= {"nanojoules": energy(acs, updates), "nanojoules_dense": dense_energy(dense, updates)}
     write_json(args.json, values)
     print(
         f"{data.name}: test accuracy {100 * result.accuracy:.2f} % of {len(test)} samples, after epoch "
         f"{epoch}, loss {result.loss:.4f}, {result.spikes_per_sample:.1f} hidden spikes a sample"
+    )
+    print(
+        f"footprint {values['footprint']} bytes, activation sparsity {result.activation_sparsity:.4f}\n"
+        + table(values, with_energy=args.energy)
     )
     return 0

@@ -31,8 +31,10 @@ __all__ = ["Experiment", "moments", "outcome", "run_all", "table"]
 _EPOCH = (
     "epoch", "train_loss", "train_accuracy", "validation_accuracy", "test_accuracy", "spikes_per_sample", "seconds",
 )  # fmt: skip
+# Said of layers in which many neurons fire never or always.
 SILENT = "never fire and say nothing: if accuracy is low, start with larger weights (--hidden-gain)"
 ALWAYS = "fire for every sample: no fault, when they fire tells samples apart; it only costs spikes"
+OPERATIONS = ("input_events", "effective_acs", "membrane_updates", "dense", "activation_sparsity")
 # The entries of `split` and `series`.
 _FORMS = {"split": (set(), {"validation"}, {"fold", "folds"}), "series": (None, {"folds", "seeds"})}
 
@@ -225,6 +227,7 @@ def _train_run(run: RunFolder, experiment: Experiment, data: Dataset, *, quiet: 
         "spikes_per_sample": chosen.spikes_per_sample,
         "silent_neurons": chosen.silent_neurons,
         "always_firing": chosen.always_firing,
+        **{key: getattr(chosen, key) for key in OPERATIONS},
         "seconds_per_epoch": statistics.median(metrics.seconds for metrics in history),
         "run_dir": str(run.path),
     }
@@ -253,9 +256,9 @@ def outcome(outcomes: list[dict[str, Any]], experiment: Experiment) -> dict[str,
 
 
 def moments(outcomes: list[dict[str, Any]]) -> dict[str, tuple[float | None, float | None]]:
-    """Mean and s.d. over trainings of accuracies, spikes and time; None if there is none."""
-    keys = ("test_accuracy", "validation_accuracy", "spikes_per_sample", "seconds_per_epoch")
-    return {key: mean_and_sd([run[key] for run in outcomes]) for key in keys}
+    """Mean and s.d. over trainings of accuracies, spikes, operations and time; None if there is none."""
+    keys = ("test_accuracy", "validation_accuracy", "spikes_per_sample", "seconds_per_epoch", *OPERATIONS)
+    return {key: mean_and_sd([run.get(key) for run in outcomes]) for key in keys}
 
 
 def table(outcomes: list[dict[str, Any]]) -> str:

@@ -178,6 +178,10 @@ def train(
             always_firing_per_layer=test.always_firing_per_layer,
             learning_rate=lr,
             seconds=seconds,
+            input_events=test.input_events,
+            effective_acs_per_layer=test.effective_acs_per_layer,
+            membrane_updates_per_layer=test.membrane_updates_per_layer,
+            dense_per_layer=test.dense_per_layer,
         )
         history.append(metrics)
         if validation is not None and chosen_epoch(history) is metrics:

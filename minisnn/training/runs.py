@@ -211,7 +211,7 @@ def _checked_metrics(values: Any) -> EpochMetrics:
         raise ValueError(f"a line must be an object, got {values!r}")
     for name, value in values.items():
         per_layer = name.endswith("_per_layer")
-        if value is None and name == "validation_accuracy":
+        if value is None and name in ("validation_accuracy", "input_events"):
             continue
         if isinstance(value, list) != per_layer:
             raise ValueError(f"{name} must be {'a list' if per_layer else 'a number'}, got {value!r}")

@@ -45,7 +45,9 @@ def test_train_and_evaluate(tmp_path, capsys, monkeypatch, read):
     result = read("result.json")
     assert list(result) == [
         "dataset", "neuron", "solver", "seed", "n_parameters", "epochs", "chosen_epoch", "validation_accuracy",
-        "test_accuracy", "spikes_per_sample", "silent_neurons", "always_firing", "seconds_per_epoch", "run_dir",
+        "test_accuracy", "spikes_per_sample", "silent_neurons", "always_firing",
+        "input_events", "effective_acs", "membrane_updates", "dense", "activation_sparsity", "seconds_per_epoch",
+        "run_dir",
     ]  # fmt: skip
     keys = "epoch train_loss train_accuracy validation_accuracy test_accuracy spikes_per_sample seconds"
     assert [" ".join(epoch) for epoch in result["epochs"]] == [keys] * 2
@@ -59,10 +61,18 @@ def test_train_and_evaluate(tmp_path, capsys, monkeypatch, read):
     assert all(is_picture(tmp_path / "run" / name) for name in files if name.endswith("png"))
     assert [line["epoch"] for line in read("run/metrics.jsonl")] == [1, 2]
 
-    assert run("evaluate run --json evaluated.json") == 0
+    assert run("evaluate run --energy --json evaluated.json") == 0
     evaluated = read("evaluated.json")
     assert evaluated["accuracy"] == result["test_accuracy"]
-    assert evaluated["spikes_per_sample"] == result["spikes_per_sample"]
+    for key in ("spikes_per_sample", "input_events", "effective_acs", "membrane_updates", "dense"):
+        assert evaluated[key] == result[key]
+    assert (evaluated["membrane_updates"], evaluated["dense"]) == (20 * 13, 20 * (4 * 10 + 10 * 3))
+    assert evaluated["effective_acs"] == pytest.approx(4 * 10 + 3 * result["spikes_per_sample"])
+    assert evaluated["footprint"] == 4 * result["n_parameters"]
+    assert 0 < evaluated["nanojoules"] < evaluated["nanojoules_dense"]
+    printed = capsys.readouterr().out
+    assert re.search(r"^all( +[\d.]+){3} +260 +1400 +[\d.]+ +[\d.]+$", printed, re.M)
+    assert "(Horowitz, ISSCC 2014); moving weights and potentials" in printed
     for solver in ("numpy-parallel", "numpy-sequential", "numba-sequential"):
         assert run(f"evaluate run --solver {solver} --json other.json") == 0
         assert abs(read("other.json")["accuracy"] - result["test_accuracy"]) <= 0.02

@@ -6,9 +6,10 @@ import math
 import pytest
 
 from minisnn.reproduce import comparison
-from minisnn.reproduce.comparison import Budget, Comparison, Speed, compare, experiment_of
+from minisnn.reproduce.comparison import NEURONS, Budget, Comparison, Speed, compare, experiment_of
 from minisnn.reproduce.published import PUBLISHED, Published
 from minisnn.reproduce.report import table
+from minisnn.training.experiment import OPERATIONS
 from minisnn.training.recipes import RECIPES, Recipe, published_recipes
 from minisnn.training.runs import RunFolder
 from tests.helpers import same_dict
@@ -92,6 +93,19 @@ def test_the_table_by_hand():
     ]  # fmt: skip
     assert lines[4].split()[:3] == ["v2", "absent", "-"]
     assert lines[-1] == "v2: absent: no files"
+
+
+def test_the_operations_of_both_networks():
+    counted = dict.fromkeys(OPERATIONS, 1000.0) | {"activation_sparsity": 0.75}
+    trained = {neuron: [run | counted for run in runs([0.8], [10.0])] for neuron in NEURONS}
+    lines = table([dataclasses.replace(COMPARISON, outcomes=trained), COMPARISON]).splitlines()
+    (head,) = (k for k, line in enumerate(lines) if "effective ACs" in line)
+    for neuron, line, old in zip(NEURONS, lines[head + 1 : head + 3], lines[head + 3 : head + 5]):
+        assert line.split() == ["v1", "784-200-10", neuron, *["1000"] * 4, "0.7500", "5.5", "9.2"]
+        assert old.split() == ["v1", "784-200-10", neuron, *["-"] * 7]
+    assert "Horowitz" in lines[head + 8]
+    absent = table([Comparison("fashion-mnist", "v2", absent="no files")])
+    assert "effective ACs" not in absent
 
 
 def test_the_result_as_json():
