@@ -9,8 +9,8 @@ from typing import Any
 from ..datasets import NAMES
 from ..files import checked_folder, write_text
 from ..reading import checked_count, checked_name
-from ..reproduce.comparison import NEURONS, Budget, Comparison, compare
-from ..reproduce.report import table
+from ..reproduce.comparison import NEURONS, Budget, Comparison, compare, trade_off
+from ..reproduce.report import curve, table
 from ..solvers.settings import settings
 from ..streams import say
 from ..training import RunFolder
@@ -35,8 +35,8 @@ def add_reproduce_parser(subparsers: Any) -> argparse.ArgumentParser:
     add = parser.add_argument
     add("dataset", help=f"one of {', '.join(NAMES)}")
     add("--quick", action="store_true", help="a minute's budget: shows that it works, reproduces nothing")
-    names = "v1, v2 (the paper's), best, and trade (spikes against accuracy); default: all there are"
-    add("--recipes", nargs="+", metavar="R", help=f"of {names}")
+    names = "v1, v2 (the paper's), best, trade (spikes against accuracy), and curve (best by spike penalties)"
+    add("--recipes", nargs="+", metavar="R", help=f"of {names}; default: all there are")
     add_options(parser, Budget, leave_out=())
     add_data_dir(add)
     add("--out", **FOLDER, help="folder of runs and results (default reproduce/<dataset>)")
@@ -53,9 +53,8 @@ def _run(args: argparse.Namespace) -> int:
     recipes = published_recipes(args.dataset) | {"best": RECIPES[args.dataset]}
     if args.dataset in TRADES:
         recipes["trade"] = TRADES[args.dataset]
-    chosen = args.recipes or list(recipes)
-    for name in chosen:
-        checked_name(f"recipe for {args.dataset}", name, recipes)
+    names = [*recipes, "curve"]
+    chosen = [checked_name(f"recipe for {args.dataset}", name, names) for name in args.recipes or names]
     asked = given(args, Budget)
     for name in ("seeds", "epochs", "hidden"):
         if name in asked:
@@ -71,26 +70,36 @@ def _run(args: argparse.Namespace) -> int:
     how = {"data_dir": args.data_dir, "quiet": args.quiet}
     try:
         with settings(n_threads=args.threads):
-            comparisons = [compare(args.dataset, name, recipes[name], budget, out, **how) for name in chosen]
+            comparisons = [
+                compare(args.dataset, name, recipes[name], budget, out, **how)
+                for name in chosen
+                if name in recipes
+            ]
+            points = (
+                trade_off(args.dataset, "best", recipes["best"], budget, out, **how)
+                if "curve" in chosen
+                else []
+            )
     except KeyboardInterrupt:
         say(f"minisnn: interrupted; what is finished is in {out} (go on with the same command)")
         return 130
-    text = table(comparisons)
-    if args.quick:
-        text = f"--quick: this shows that it works; it reproduces nothing\n{text}"
+    parts = ["--quick: this shows that it works; it reproduces nothing"] if args.quick else []
+    parts += [table(comparisons)] if comparisons else []
+    text = "\n".join([*parts, curve(points)] if points else parts)
     print(text)
     result: dict[str, Any] = {"dataset": args.dataset, "quick": args.quick}
     result["comparisons"] = [one.to_json() for one in comparisons]
+    result["curve"] = [one.to_json() for one in points]
     out.mkdir(parents=True, exist_ok=True)
     write_text(out / "table.txt", text + "\n")
     for path in (out / "result.json", args.json):
         write_json(path, result)
-    _draw(comparisons, out, args.data_dir)
+    _draw(comparisons, points, out, args.data_dir)
     return 0
 
 
-def _draw(comparisons: list[Comparison], out: Path, data_dir: Path | None) -> None:
-    """The paper's figures, and both networks of every recipe with one sample."""
+def _draw(comparisons: list[Comparison], points: list[Comparison], out: Path, data_dir: Path | None) -> None:
+    """The paper's figures, the trade-off curve, and both networks of every recipe with one sample."""
 
     def pictures(module: Any) -> list[Path]:
         snapshots = {}
@@ -100,7 +109,7 @@ def _draw(comparisons: list[Comparison], out: Path, data_dir: Path | None) -> No
                 run = runs["single-spike"]
                 data = Experiment.from_json(run.config(), run.path).load_data(data_dir)
                 snapshots[one.recipe] = ({neuron: run.network() for neuron, run in runs.items()}, data)
-        paths: list[Path] = module.write_all(comparisons, snapshots, out)
+        paths: list[Path] = module.write_all(comparisons, points, snapshots, out)
         return paths
 
     draw("minisnn.reproduce.pictures", pictures)

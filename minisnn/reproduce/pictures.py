@@ -14,7 +14,7 @@ from ..network import Network
 from ..training.plotting import COLOURS, draw_raster, save
 from .comparison import NEURONS, Comparison
 
-__all__ = ["draw_bars", "draw_snapshot", "write_all"]
+__all__ = ["draw_bars", "draw_curve", "draw_snapshot", "write_all"]
 
 
 def draw_bars(comparisons: Sequence[Comparison]) -> Figure:
@@ -59,6 +59,27 @@ def draw_bars(comparisons: Sequence[Comparison]) -> Figure:
     return figure
 
 
+def draw_curve(points: Sequence[Comparison]) -> Figure:
+    """Accuracy against hidden spikes of both networks, a point for every spike penalty."""
+    figure = Figure(figsize=(7, 5), layout="constrained")
+    axes = figure.subplots()
+    for colour, neuron in zip(COLOURS, NEURONS):
+        spikes = [one.mean(neuron, "spikes_per_sample")[0] for one in points]
+        values = [one.mean(neuron, one.accuracy_key) for one in points]
+        means, sds = 100 * np.array(values, dtype=float).T  # no s.d. is NaN
+        axes.errorbar(spikes, means, sds, fmt="o-", color=colour, capsize=3, label=neuron)
+        for x, y, one in zip(spikes, means, points):
+            axes.annotate(
+                f"{one.spike_penalty:g}", (x, y), (4, -11), textcoords="offset points", fontsize="small"
+            )
+    axes.set_xscale("symlog", linthresh=1)
+    axes.set(xlabel="hidden spikes per sample", ylabel="accuracy (%)")
+    axes.grid(alpha=0.3)
+    axes.legend()
+    figure.suptitle(f"{points[0].dataset}, recipe {points[0].recipe}: points by spike penalty")
+    return figure
+
+
 def draw_snapshot(networks: dict[str, Network], data: Dataset) -> Figure:
     """Input raster, hidden raster and readout traces of every network for the first test sample."""
     spikes, label = data.test.batch(np.arange(1)), int(data.test.labels[0])
@@ -83,9 +104,13 @@ def draw_snapshot(networks: dict[str, Network], data: Dataset) -> Figure:
     return figure
 
 
-def write_all(comparisons: Sequence[Comparison], snapshots: dict[str, Any], folder: Path) -> list[Path]:
-    """Draw the bars of all comparisons that are not absent, and every snapshot, into `folder`; returns the files."""
+def write_all(
+    comparisons: Sequence[Comparison], points: Sequence[Comparison], snapshots: dict[str, Any], folder: Path
+) -> list[Path]:
+    """Draw what is there into `folder`: bars of `comparisons`, the curve of `points`, snapshots; returns the files."""
     figures = {f"snapshot-{name}": draw_snapshot(*shown) for name, shown in snapshots.items()}
+    if any(one.outcomes is not None for one in points):
+        figures = {"curve": draw_curve(points)} | figures
     if any(one.outcomes is not None for one in comparisons):
         figures = {"comparison": draw_bars(comparisons)} | figures
     return [save(figure, folder / f"{name}.png") for name, figure in figures.items()]
