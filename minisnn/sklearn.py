@@ -48,8 +48,8 @@ class SingleSpikeClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[mis
     ----------
     hidden : int or tuple of int
         Neurons of every hidden layer.
-    encoding : {"linear", "sparse", "log"}
-        How a feature becomes a spike time; in "sparse" and "log" the smallest value of a feature stays silent.
+    encoding : {"linear", "sparse", "root", "log"}
+        How a feature becomes a spike time; except in "linear" the smallest value of a feature stays silent.
     n_steps : int
         Time steps T of a sample. Features are read to 1/255 of their range.
     epochs : int

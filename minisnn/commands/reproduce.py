@@ -10,8 +10,8 @@ from ..datasets import NAMES
 from ..datasets.own import checked_source
 from ..files import checked_folder, write_text
 from ..reading import checked_count, checked_name
-from ..reproduce.comparison import NEURONS, Budget, Comparison, compare
-from ..reproduce.report import table
+from ..reproduce.comparison import NEURONS, Budget, Comparison, compare, trade_off
+from ..reproduce.report import curve, table
 from ..solvers.settings import settings
 from ..streams import say
 from ..training import RunFolder
@@ -38,10 +38,10 @@ def add_reproduce_parser(subparsers: Any) -> argparse.ArgumentParser:
     add("dataset", help=f"one of {', '.join(NAMES)}, {own}")
     add("--quick", action="store_true", help="a minute's budget: shows that it works, reproduces nothing")
     names = (
-        "v1, v2 (the paper's), best, trade (spikes against accuracy), own (that of your data); default: all there "
-        "are (minisnn recipes)"
+        "v1, v2 (the paper's), best, trade (spikes against accuracy), own (that of your data), curve (best or own by "
+        "spike penalties); default: all there are (minisnn recipes)"
     )
-    add("--recipes", nargs="+", metavar="{v1,v2,best,trade,own}", help=names)
+    add("--recipes", nargs="+", metavar="{v1,v2,best,trade,own,curve}", help=names)
     add_options(parser, Budget, leave_out=())
     add_data_dir(add)
     add("--out", **FOLDER, help="folder of runs and results (default reproduce/<dataset>)")
@@ -57,9 +57,8 @@ def _run(args: argparse.Namespace) -> int:
     dataset = checked_source(args.dataset, args.data_dir)
     title = Path(dataset).name.removesuffix(".npz")
     recipes = recipes_of(dataset)
-    chosen = args.recipes or list(recipes)
-    for name in chosen:
-        checked_name(f"recipe for {title}", name, recipes)
+    names = [*recipes, "curve"]
+    chosen = [checked_name(f"recipe for {title}", name, names) for name in args.recipes or names]
     asked = given(args, Budget)
     for name in ("seeds", "epochs", "hidden"):
         if name in asked:
@@ -75,26 +74,35 @@ def _run(args: argparse.Namespace) -> int:
     how = {"data_dir": args.data_dir, "quiet": args.quiet}
     try:
         with settings(n_threads=args.threads):
-            comparisons = [compare(dataset, name, recipes[name], budget, out, **how) for name in chosen]
+            comparisons = [
+                compare(dataset, name, recipes[name], budget, out, **how)
+                for name in chosen
+                if name in recipes
+            ]
+            base = "best" if "best" in recipes else "own"
+            points = trade_off(dataset, base, recipes[base], budget, out, **how) if "curve" in chosen else []
     except KeyboardInterrupt:
         say(f"minisnn: interrupted; what is finished is in {out} (go on with the same command)")
         return 130
-    text = table(comparisons)
-    if args.quick:
-        text = f"--quick: this shows that it works; it reproduces nothing\n{text}"
+    parts = ["--quick: this shows that it works; it reproduces nothing"] if args.quick else []
+    parts += [table(comparisons)] if comparisons else []
+    text = "\n".join([*parts, curve(points)] if points else parts)
     print(text)
     result: dict[str, Any] = {"dataset": title, "quick": args.quick}
     result["comparisons"] = [one.to_json() for one in comparisons]
+    result["curve"] = [one.to_json() for one in points]
     out.mkdir(parents=True, exist_ok=True)
     write_text(out / "table.txt", text + "\n")
     for path in (out / "result.json", args.json):
         write_json(path, result)
-    _draw(comparisons, out, args)
+    _draw(comparisons, points, out, args)
     return 0
 
 
-def _draw(comparisons: list[Comparison], out: Path, args: argparse.Namespace) -> None:
-    """The paper's figures, and both networks of every recipe with one sample."""
+def _draw(
+    comparisons: list[Comparison], points: list[Comparison], out: Path, args: argparse.Namespace
+) -> None:
+    """The paper's figures, the trade-off curve, and both networks of every recipe with one sample."""
 
     def pictures(module: Any) -> list[Path]:
         snapshots = {}
@@ -104,7 +112,7 @@ def _draw(comparisons: list[Comparison], out: Path, args: argparse.Namespace) ->
                 run = runs["single-spike"]
                 data = Experiment.from_json(run.config(), run.path).load_data(args.data_dir)
                 snapshots[one.recipe] = ({neuron: run.network() for neuron, run in runs.items()}, data)
-        paths: list[Path] = module.write_all(comparisons, snapshots, out, args.quick)
+        paths: list[Path] = module.write_all(comparisons, points, snapshots, out, args.quick)
         return paths
 
     draw("minisnn.reproduce.pictures", pictures)

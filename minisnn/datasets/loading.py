@@ -73,7 +73,7 @@ def load_dataset(
         T: 100, or 300 for N-MNIST and 500 for Spiking Heidelberg Digits; data of your own keep theirs.
     train_samples, test_samples : int, optional
         Take only the first so many samples of that part.
-    encoding : {"linear", "sparse", "log"}
+    encoding : {"linear", "sparse", "root", "log"}
         Latency encoding of images, see `pixel_times`; Yin-Yang is always encoded linearly.
     augment : one or a sequence of {"flip", "shift", "noise", "drop"}
         Random changes of training images, drawn anew for every batch, see `augment_images`. Recordings of

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,12 +19,13 @@ from ..training.recipes import Recipe, default_solver
 from ..training.runs import RunFolder
 from .published import PUBLISHED, Published
 
-__all__ = ["NEURONS", "Budget", "Comparison", "Speed", "compare", "experiment_of"]
+__all__ = ["NEURONS", "PENALTIES", "Budget", "Comparison", "Speed", "compare", "experiment_of", "trade_off"]
 
 NEURONS = ("single-spike", "multi-spike")
 # The conventional network is trained from the same events; with dense products it is only timed.
 _PRODUCTS = {"single-spike": "auto", "multi-spike": "events"}
 _TIMED_STEPS = 20
+PENALTIES = (0.0, 3e-4, 6e-4, 1e-3, 3e-3)  # of a spike, along the trade-off curve
 
 
 @dataclass(frozen=True)
@@ -81,6 +82,7 @@ class Comparison:
     outcomes: dict[str, list[dict[str, Any]]] | None = None
     speed: Speed | None = None
     absent: str | None = None  # the reason why there are no results
+    spike_penalty: float = 0.0
 
     def mean(self, neuron: str, key: str) -> tuple[float, float | None]:
         """Mean and s.d. over the trainings of a network of one entry of their outcomes."""
@@ -136,20 +138,21 @@ def compare(
     *,
     data_dir: Path | None = None,
     quiet: bool = False,
+    timed: bool = True,
 ) -> Comparison:
-    """Train both networks of a recipe, from where they stand in `folder`, and time a step of each.
+    """Train both networks of a recipe, from where they stand in `folder`, and time a step of each if asked.
 
     The comparison is `absent` if the files of the data set are missing. `DataError` is raised if `folder` holds
     trainings of another configuration.
     """
-    published = PUBLISHED.get((dataset, name))
+    about, penalty = (dataset, name, PUBLISHED.get((dataset, name))), recipe.network.get("spike_penalty", 0.0)
     experiments = {neuron: experiment_of(dataset, recipe, neuron, budget) for neuron in NEURONS}
     try:
         data = experiments["single-spike"].load_data(data_dir)
     except DataError as error:
         if dataset not in NAMES:  # a file of the user's own is wrong, not missing
             raise
-        return Comparison(dataset, name, published, absent=str(error))
+        return Comparison(*about, absent=str(error), spike_penalty=penalty)
     outcomes: dict[str, list[dict[str, Any]]] = {}
     for neuron, of_recipe in experiments.items():
         experiment = of_recipe.fitted(data, 0 if budget.folds else recipe.held_out(len(data.train)))
@@ -160,10 +163,31 @@ def compare(
         root = experiment.run_folder(folder / f"{name}-{neuron}", refusal)
         with settings(_PRODUCTS[neuron], get_threads()):
             outcomes[neuron] = run_all(root, experiment, data, quiet=quiet)
-    speed = _measure(outcomes, data, experiment.training.batch_size)
+    speed = _measure(outcomes, data, experiment.training.batch_size) if timed else None
     return Comparison(
-        data.name, name, published, sizes, len(data.train), len(data.test), budget.folds, outcomes, speed
+        data.name,
+        *about[1:],
+        sizes,
+        len(data.train),
+        len(data.test),
+        budget.folds,
+        outcomes,
+        speed,
+        spike_penalty=penalty,
     )
+
+
+def trade_off(
+    dataset: str, name: str, recipe: Recipe, budget: Budget, folder: Path, **how: Any
+) -> list[Comparison]:
+    """The comparisons, untimed, of a recipe with each of `PENALTIES`; one of them may be that of the recipe itself."""
+    points = []
+    for penalty in PENALTIES:
+        is_recipe = penalty == recipe.network.get("spike_penalty", 0.0)
+        penalised = replace(recipe, network=recipe.network | {"spike_penalty": penalty})
+        called = name if is_recipe else f"{name}-{penalty:g}"
+        points.append(compare(dataset, called, penalised, budget, folder, timed=False, **how))
+    return points
 
 
 def _measure(outcomes: dict[str, list[dict[str, Any]]], data: Dataset, batch: int) -> Speed:

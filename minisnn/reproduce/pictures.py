@@ -15,8 +15,9 @@ from ..training.colours import CONVENTIONAL, GATED, INPUT, NEURONS, SPIKE
 from ..training.plotting import draw_raster, draw_readout, legend_below, save
 from .comparison import Comparison
 
-__all__ = ["draw_bars", "draw_snapshot", "write_all"]
+__all__ = ["draw_bars", "draw_curve", "draw_snapshot", "write_all"]
 
+_NAMES = {"single-spike": "single-spike", "multi-spike": "conventional (multi-spike)"}
 _QUICK = " (--quick: shows that it works, reproduces nothing)"
 
 
@@ -32,11 +33,10 @@ def draw_bars(comparisons: Sequence[Comparison], quick: bool = False) -> Figure:
         if not np.isnan(values).all():
             axes.plot(x, values, "D", color="k", markersize=5, linestyle="none", label="published")
 
-    names = {"single-spike": "single-spike", "multi-spike": "conventional (multi-spike)"}
     for k, (neuron, colour) in enumerate(NEURONS.items()):
         x, values = place + 0.3 * k - 0.15, [one.mean(neuron, one.accuracy_key) for one in shown]
         means, sds = 100 * np.array(values, dtype=float).T  # no s.d. is NaN
-        accuracy.errorbar(x, means, yerr=sds, fmt="o", color=colour, capsize=3, label=names[neuron])
+        accuracy.errorbar(x, means, yerr=sds, fmt="o", color=colour, capsize=3, label=_NAMES[neuron])
         diamonds(accuracy, x, neuron.replace("-", "_"))
         ratios = [one.speed.ratios[k] if one.speed else np.nan for one in shown]
         baseline, colour = (
@@ -78,6 +78,29 @@ def _budget(one: Comparison) -> str:
     return f"{one.n_train} samples\n{len(runs[0]['epochs'])} epochs, {trainings}"
 
 
+def draw_curve(points: Sequence[Comparison], quick: bool = False) -> Figure:
+    """Accuracy against hidden spikes of both networks, a point for every spike penalty."""
+    figure = Figure(figsize=(8, 5), layout="constrained")
+    axes = figure.subplots()
+    for neuron, colour in NEURONS.items():
+        spikes = [one.mean(neuron, "spikes_per_sample")[0] for one in points]
+        values = [one.mean(neuron, one.accuracy_key) for one in points]
+        means, sds = 100 * np.array(values, dtype=float).T  # no s.d. is NaN
+        axes.errorbar(spikes, means, sds, fmt="o-", color=colour, capsize=3, label=_NAMES[neuron])
+        for x, y, one in zip(spikes, means, points):
+            axes.annotate(
+                f"{one.spike_penalty:g}", (x, y), (4, -11), textcoords="offset points", fontsize="small"
+            )
+    axes.set_xscale("symlog", linthresh=1)
+    axes.set(xlabel="hidden spikes per sample", ylabel="accuracy (%)")
+    axes.grid(alpha=0.3)
+    legend_below(axes, ncols=2, title="a point for every spike penalty, the number beside it")
+    budget = _budget(points[0]).replace("\n", ", ")
+    title = f"{points[0].dataset}, recipe {points[0].recipe}: {budget}"
+    figure.suptitle(title + ("\n" + _QUICK.strip() if quick else ""), fontsize="medium")
+    return figure
+
+
 def draw_snapshot(networks: dict[str, Network], data: Dataset, note: str = "") -> Figure:
     """Input raster, hidden raster and readout traces of every network for the first test sample."""
     spikes, label = data.test.batch(np.arange(1)), int(data.test.labels[0])
@@ -98,10 +121,16 @@ def draw_snapshot(networks: dict[str, Network], data: Dataset, note: str = "") -
 
 
 def write_all(
-    comparisons: Sequence[Comparison], snapshots: dict[str, Any], folder: Path, quick: bool = False
+    comparisons: Sequence[Comparison],
+    points: Sequence[Comparison],
+    snapshots: dict[str, Any],
+    folder: Path,
+    quick: bool = False,
 ) -> list[Path]:
-    """Draw the bars of all comparisons that are not absent, and every snapshot, into `folder`; returns the files."""
+    """Draw what is there into `folder`: bars of `comparisons`, the curve of `points`, snapshots; returns the files."""
     figures = {}
+    if any(one.outcomes is not None for one in points):
+        figures["curve"] = draw_curve(points, quick)
     if any(one.outcomes is not None for one in comparisons):
         figures["comparison"] = draw_bars(comparisons, quick)
     for name, (networks, data) in snapshots.items():

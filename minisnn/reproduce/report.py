@@ -10,7 +10,7 @@ from ..training.energy import ENERGY_NOTE, dense_energy, energy
 from ..training.experiment import OPERATIONS, moments
 from .comparison import NEURONS, Comparison
 
-__all__ = ["table"]
+__all__ = ["curve", "table"]
 
 _HEAD = (
     "recipe", "network", "neurons", "accuracy %", "published", "spikes/sample", "fewer %", "published",
@@ -59,6 +59,27 @@ def _operations(one: Comparison, neuron: str) -> list[str]:
     events, acs, updates, dense, sparsity = (mean or 0.0 for mean in means)
     counts = [*(f"{value:.0f}" for value in (events, acs, updates, dense)), f"{sparsity:.4f}"]
     return [*names, *counts, f"{energy(acs, updates):.1f}", f"{dense_energy(dense, updates):.1f}"]
+
+
+def curve(points: Sequence[Comparison]) -> str:
+    """Accuracy and hidden spikes along the trade-off curve of a recipe as text."""
+    first = points[0]
+    if first.outcomes is None:
+        return f"trade-off curve: absent: {first.absent}"
+
+    def means(one: Comparison, neuron: str) -> tuple[float, float]:
+        return 100 * one.mean(neuron, one.accuracy_key)[0], one.mean(neuron, "spikes_per_sample")[0]
+
+    rows = [["spike penalty", "network", "accuracy %", "points lost", "spikes/sample", "fewer %"]]
+    best, most = means(first, NEURONS[1])
+    for one in points:
+        for neuron in NEURONS:
+            accuracy, spikes = means(one, neuron)
+            cells = accuracy, best - accuracy, spikes, 100 * (1 - spikes / most) if most else math.nan
+            numbers = ["-" if math.isnan(x) else f"{x:.{digits}f}" for x, digits in zip(cells, (2, 2, 1, 1))]
+            rows.append([f"{one.spike_penalty:g}", neuron, *numbers])
+    title = f"Trade-off of recipe {first.recipe}, against the conventional network without penalty:"
+    return f"{title}\n{text_table(rows, left=2)}"
 
 
 def _title(one: Comparison) -> str:

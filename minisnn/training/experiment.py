@@ -31,6 +31,7 @@ __all__ = ["Experiment", "moments", "outcome", "run_all", "table"]
 _EPOCH = (
     "epoch", "train_loss", "train_accuracy", "validation_accuracy", "test_accuracy", "spikes_per_sample", "seconds",
 )  # fmt: skip
+# Said of layers in which many neurons fire never or always.
 SILENT = "never fire and say nothing: if accuracy is low, start with larger weights (--hidden-gain)"
 ALWAYS = "fire for every sample: no fault, when they fire tells samples apart; it only costs spikes"
 OPERATIONS = ("input_events", "effective_acs", "membrane_updates", "dense", "activation_sparsity")

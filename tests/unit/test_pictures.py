@@ -93,6 +93,8 @@ def figures():
     networks = {neuron: network_of(yin_yang, neuron) for neuron in colours.NEURONS}
     yield "snapshot", reproduce.draw_snapshot(networks, yin_yang)
     yield "bars", reproduce.draw_bars(COMPARISONS)
+    points = [dataclasses.replace(one, spike_penalty=k / 1e3) for k, one in enumerate(COMPARISONS)]
+    yield "curve", reproduce.draw_curve(points)
     for name, results in (("step", STEPS), ("grid", CELLS), ("scaling", SERIES)):
         yield name, bench.DRAW[name](results, "2 repeats")
 
@@ -138,7 +140,9 @@ def test_curves_are_drawn_whole(drawn):
 
 def test_the_budget_is_told(drawn):
     assert "--quick" not in drawn["bars"].get_suptitle()
-    assert "--quick" in reproduce.draw_bars(COMPARISONS, quick=True).get_suptitle()
+    for draw in (reproduce.draw_bars, reproduce.draw_curve):
+        assert "--quick" in draw(COMPARISONS, quick=True).get_suptitle()
+    assert drawn["curve"].get_suptitle() == "mnist, recipe v1: 600 samples, 7 epochs, 1 seed"
     labels = [text.get_text() for text in drawn["bars"].axes[0].get_xticklabels()]
     assert labels == [
         "v1, 784-20-10\n600 samples\n7 epochs, 1 seed",

@@ -8,7 +8,7 @@ import pytest
 from minisnn.reproduce import comparison
 from minisnn.reproduce.comparison import NEURONS, Budget, Comparison, Speed, compare, experiment_of
 from minisnn.reproduce.published import PUBLISHED, Published
-from minisnn.reproduce.report import table
+from minisnn.reproduce.report import curve, table
 from minisnn.training.experiment import OPERATIONS
 from minisnn.training.recipes import RECIPES, Recipe, published_recipes
 from minisnn.training.runs import RunFolder
@@ -115,6 +115,39 @@ def test_the_result_as_json():
     assert values["multi-spike_spikes_per_sample_sd"] == pytest.approx(35.355, rel=1e-4)
     assert "single-spike_validation_accuracy_mean" not in values
     assert (values["speed"]["x_dense"], values["speed"]["x_events"]) == (10, 2)
+
+
+CURVE = [
+    COMPARISON,
+    dataclasses.replace(
+        COMPARISON, recipe="v1-0.001", spike_penalty=0.001, outcomes=outcomes(([0.8], [6.0]), ([0.86], [0.0]))
+    ),
+]
+
+
+def test_the_trade_off_curve_by_hand():
+    title, head, *rows = (line.split() for line in curve(CURVE).splitlines())
+    assert title[:4] == ["Trade-off", "of", "recipe", "v1,"]
+    assert " ".join(head) == "spike penalty network accuracy % points lost spikes/sample fewer %"
+    assert rows == [
+        ["0", "single-spike", "81.00", "4.00", "15.0", "80.0"],
+        ["0", "multi-spike", "85.00", "0.00", "75.0", "0.0"],
+        ["0.001", "single-spike", "80.00", "5.00", "6.0", "92.0"],
+        ["0.001", "multi-spike", "86.00", "-1.00", "0.0", "100.0"],
+    ]
+    silent = dataclasses.replace(COMPARISON, outcomes=outcomes(([0.8], [0.0]), ([0.8], [0.0])))
+    assert "nan" not in curve([silent])
+    assert curve([Comparison("mnist", "best", absent="no files")]) == "trade-off curve: absent: no files"
+
+
+def test_the_trade_off_curve_is_drawn_with_every_penalty_and_silence():
+    pytest.importorskip("matplotlib")
+    from minisnn.reproduce.pictures import draw_curve
+
+    axes = draw_curve(CURVE).axes[0]
+    assert [text.get_text() for text in axes.texts] == ["0", "0.001"] * 2
+    single = next(line for line in axes.lines if len(line.get_xdata()) == 2)
+    assert single.get_xdata().tolist() == [15.0, 6.0]
 
 
 def test_folds_count_on_the_folds():
