@@ -33,6 +33,7 @@ nb_code_prompt_hide = "Fold"
 myst_heading_anchors = 3
 
 default_role = "py:obj"  # in docstrings
+highlight_language = "none"  # their listings are equations
 autodoc_typehints = "none"  # numpydoc describes the parameters
 numpydoc_show_class_members = False
 nitpicky = True
