@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import solvers
-from .datasets.encoding import ENCODINGS, pixel_times
+from .datasets.encoding import ENCODINGS, feature_range, feature_times
 from .datasets.samples import Dataset, EventSamples, Subset, split
 from .errors import InputError, import_extra, shown
 from .loss import softmax_cross_entropy
@@ -206,13 +206,7 @@ class SingleSpikeClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[mis
             hidden_decay=0.98,
         )
         self.classes_ = classes
-        features = features.astype(np.float64)
-        self.feature_low_ = features.min(axis=0)
-        with np.errstate(over="ignore"):
-            spread = features.max(axis=0) - self.feature_low_
-        if not np.isfinite(spread).all():
-            raise InputError(f"feature {int(np.argmax(spread))} spans more than float64 holds: scale it down")
-        self.feature_range_ = np.where(spread > 0, spread, 1.0)
+        self.feature_low_, self.feature_range_ = feature_range(features.astype(np.float64))
         self.network_ = Network.random(config, rng.randint(_SEEDS))
         self.loss_curve_, self.n_iter_, self._moments = [], 0, {}
 
@@ -279,8 +273,8 @@ class SingleSpikeClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[mis
 
     def _events(self, features: NDArray[Any]) -> SpikeEvents:
         """Features as spikes; those beyond the range that was fitted count as its ends."""
-        scaled = np.clip((features.astype(np.float64) - self.feature_low_) / self.feature_range_, 0, 1)
-        times = pixel_times(np.rint(255 * scaled).astype(np.uint8), self.n_steps, self.encoding)
+        range_ = self.feature_low_, self.feature_range_
+        times = feature_times(features.astype(np.float64), *range_, self.n_steps, self.encoding)
         return SpikeEvents.from_spike_times(times, self.n_steps)
 
 
