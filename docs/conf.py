@@ -28,9 +28,12 @@ nb_execution_raise_on_error = True
 nb_execution_timeout = 120
 nb_output_stderr = "remove"  # such as the news that matplotlib looks for fonts
 nb_merge_streams = True
+nb_code_prompt_show = "How this picture is drawn"
+nb_code_prompt_hide = "Fold"
 myst_heading_anchors = 3
 
 default_role = "py:obj"  # in docstrings
+highlight_language = "none"  # their listings are equations
 autodoc_typehints = "none"  # numpydoc describes the parameters
 numpydoc_show_class_members = False
 nitpicky = True
