@@ -44,6 +44,7 @@ nitpick_ignore_regex = [("py:(obj|class|exc|data)", ".*")]
 html_theme = "furo"
 html_title = "minisnn"
 html_static_path = ["_static"]
+html_extra_path = ["interactive"]  # pages that are one file each
 html_css_files = ["site.css"]
 html_math_renderer = "mathml"
 math_eqref_format = "Eq. {number}"

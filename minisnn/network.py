@@ -7,6 +7,7 @@ A network is its configuration and a dictionary of parameters: ``hidden1.weight`
 from __future__ import annotations
 
 import copy
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -172,7 +173,9 @@ class Network(OwnParameters):
         c = self.config
         if c.neuron != "single-spike":
             return None
-        choices = solvers.Choices(c.threshold, c.surrogate_scale, c.gradient, c.readout, c.logit_scale)
+        choices = solvers.Choices(
+            c.threshold, c.surrogate_scale, c.gradient, c.readout, c.logit_scale, c.spike_penalty
+        )
         result: tuple[Outcome, float, list[Gradients]] | None = module.run_network(
             signal, labels, self._layers(), choices, workspace, prepared
         )
@@ -188,6 +191,8 @@ class Network(OwnParameters):
         checked: bool = False,
     ) -> Parameters:
         """Gradients of every parameter, by name, from the gradient of the loss by the logits.
+
+        The spike penalty of the network, if it has one, is a part of that loss.
 
         Parameters
         ----------
@@ -214,7 +219,9 @@ class Network(OwnParameters):
             run_layer, choice = module.single_spike_backward, config.gradient
         else:
             run_layer, choice = module.multi_spike_backward, config.detach_reset
+        penalty = config.spike_penalty / len(activity.logits)
         for k, (name, trace) in reversed(list(enumerate(zip(config.layers[:-1], activity.hidden)))):
+            upstream = replace(upstream, spike_penalty=penalty)
             upstream = run_layer(
                 trace,
                 upstream,
@@ -235,7 +242,10 @@ class Network(OwnParameters):
         solver: str = "numpy-parallel",
         workspace: Any = None,
     ) -> tuple[float, Parameters, Activity]:
-        """Mean cross-entropy of a batch, its gradients by every parameter, and the activity it came from."""
+        """The training loss of a batch (Eq. 19), its gradients by every parameter, and the activity it came from.
+
+        That is the mean cross-entropy, and the spike penalty if the network has one.
+        """
         return self._layered_step(*self._checked_batch(spikes, labels, solver), solver, workspace)
 
     def _layered_step(
@@ -245,7 +255,12 @@ class Network(OwnParameters):
         activity = self.forward(signal, **how)
         loss, probabilities = softmax_cross_entropy(activity.logits, labels)
         grad_logits = softmax_cross_entropy_backward(probabilities, labels)
-        return loss, self.backward(activity, grad_logits, **how), activity
+        return self._penalised(loss, activity), self.backward(activity, grad_logits, **how), activity
+
+    def _penalised(self, loss: float, result: Activity | Outcome) -> float:
+        """The training loss (Eq. 19), given the cross-entropy."""
+        penalty = self.config.spike_penalty
+        return loss + penalty / len(result.logits) * int(result.spike_counts().sum()) if penalty else loss
 
     def training_step(
         self,
@@ -268,7 +283,7 @@ class Network(OwnParameters):
         gradients: Parameters = {}
         for name, values in zip(self.config.layers, by_layer):
             gradients |= _named(name, values)
-        return loss, gradients, outcome
+        return self._penalised(loss, outcome), gradients, outcome
 
     # ---- helpers --------------------------------------------------------------------------------
 

@@ -53,6 +53,8 @@ class NetworkConfig:
         One learned decay per neuron, clipped to [0, 1] after every step; otherwise all stay as they start.
     hidden_gain : float
         Factor on the initial weights of the first hidden layer.
+    spike_penalty : float
+        Weight lambda of the mean number of hidden spikes per sample in the training loss (Eq. 19).
     dtype : {"float32", "float64"}
         Working precision.
     """
@@ -69,6 +71,7 @@ class NetworkConfig:
     readout_decay: float = math.exp(-1 / 20)
     learn_decay: bool = True
     hidden_gain: float = 1.0
+    spike_penalty: float = 0.0
     dtype: str = "float32"
 
     def __post_init__(self) -> None:
@@ -82,6 +85,8 @@ class NetworkConfig:
                 f"got {shown(self.sizes)}"
             )
         dtype = self.dtype if isinstance(self.dtype, (str, np.ndarray)) else _dtype_name(self.dtype)
+        dtype = checked_name("dtype", dtype, [d.name for d in DTYPES])
+        largest = float(np.finfo(dtype).max)
         # The checked values are kept: Python's own numbers and strings, which a file can hold.
         checked = {
             "sizes": sizes,
@@ -96,7 +101,8 @@ class NetworkConfig:
             "readout_decay": checked_float("readout_decay", self.readout_decay, low=0, high=1),
             "learn_decay": checked_flag("learn_decay", self.learn_decay),
             "hidden_gain": checked_float("hidden_gain", self.hidden_gain, low=0),
-            "dtype": checked_name("dtype", dtype, [d.name for d in DTYPES]),
+            "spike_penalty": checked_float("spike_penalty", self.spike_penalty, low=0, high=largest),
+            "dtype": dtype,
         }
         for name, value in checked.items():
             object.__setattr__(self, name, value)

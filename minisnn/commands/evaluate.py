@@ -50,15 +50,16 @@ def _evaluate(args: argparse.Namespace) -> int:
             f"{run.path} holds several trainings: give one of them, {folders or 'none has begun'}"
         )
     network, epoch = run.network(), run.chosen_epoch()
-    test = experiment.load_data(args.data_dir).test
+    data = experiment.load_data(args.data_dir)
+    test = data.test
     solver = args.solver or experiment.training.solver
     result = evaluate(network, test, solver=solver)
-    values = {"dataset": experiment.dataset, "n_samples": len(test), "solver": solver, "epoch": epoch}
+    values = {"dataset": data.name, "n_samples": len(test), "solver": solver, "epoch": epoch}
     values |= asdict(result)
     values |= {k: getattr(result, k) for k in ("spikes_per_sample", "silent_neurons", "always_firing")}
     write_json(args.json, values)
     print(
-        f"{experiment.dataset}: test accuracy {100 * result.accuracy:.2f} % of {len(test)} samples, after epoch "
+        f"{data.name}: test accuracy {100 * result.accuracy:.2f} % of {len(test)} samples, after epoch "
         f"{epoch}, loss {result.loss:.4f}, {result.spikes_per_sample:.1f} hidden spikes a sample"
     )
     return 0

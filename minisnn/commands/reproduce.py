@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ..datasets import NAMES
+from ..datasets.own import checked_source
 from ..files import checked_folder, write_text
 from ..reading import checked_count, checked_name
 from ..reproduce.comparison import NEURONS, Budget, Comparison, compare
@@ -15,7 +16,7 @@ from ..solvers.settings import settings
 from ..streams import say
 from ..training import RunFolder
 from ..training.experiment import Experiment
-from ..training.recipes import RECIPES, TRADES, published_recipes
+from ..training.recipes import TRADES, published_recipes, recipe_of
 from .options import FOLDER, WHOLE, add_data_dir, add_json, add_options, draw, given, write_json
 
 __all__ = ["add_reproduce_parser"]
@@ -33,9 +34,12 @@ def add_reproduce_parser(subparsers: Any) -> argparse.ArgumentParser:
         "Called again with the same --out, it goes on where it stopped.",
     )
     add = parser.add_argument
-    add("dataset", help=f"one of {', '.join(NAMES)}")
+    own = "or an .npz file or folder of minisnn.datasets.save_dataset"
+    add("dataset", help=f"one of {', '.join(NAMES)}, {own}")
     add("--quick", action="store_true", help="a minute's budget: shows that it works, reproduces nothing")
-    names = "v1, v2 (the paper's), best, and trade (spikes against accuracy); default: all there are"
+    names = (
+        "v1, v2 (the paper's), best, trade (spikes against accuracy), own (that of your data); default: all"
+    )
     add("--recipes", nargs="+", metavar="R", help=f"of {names}")
     add_options(parser, Budget, leave_out=())
     add_data_dir(add)
@@ -49,13 +53,14 @@ def add_reproduce_parser(subparsers: Any) -> argparse.ArgumentParser:
 
 def _run(args: argparse.Namespace) -> int:
     """Train, time, print, write, draw; returns the exit code."""
-    checked_name("data set", args.dataset, NAMES)
-    recipes = published_recipes(args.dataset) | {"best": RECIPES[args.dataset]}
-    if args.dataset in TRADES:
-        recipes["trade"] = TRADES[args.dataset]
+    dataset = checked_source(args.dataset, args.data_dir)
+    title = Path(dataset).name.removesuffix(".npz")
+    recipes = published_recipes(dataset) | {"best" if dataset in NAMES else "own": recipe_of(dataset)}
+    if dataset in TRADES:
+        recipes["trade"] = TRADES[dataset]
     chosen = args.recipes or list(recipes)
     for name in chosen:
-        checked_name(f"recipe for {args.dataset}", name, recipes)
+        checked_name(f"recipe for {title}", name, recipes)
     asked = given(args, Budget)
     for name in ("seeds", "epochs", "hidden"):
         if name in asked:
@@ -64,14 +69,14 @@ def _run(args: argparse.Namespace) -> int:
         checked_count("--folds", asked["folds"], low=2)
     if args.quick:
         # The recordings of a quick run may be only a part of the data set.
-        few = {"train_samples": 200, "test_samples": 50} if args.dataset in ("nmnist", "shd") else {}
-        asked = QUICK | few | asked
+        few = {"train_samples": 200, "test_samples": 50} if dataset in ("nmnist", "shd") else {}
+        asked = (QUICK | few if dataset in NAMES else {"epochs": 2}) | asked
     budget = Budget(**asked)
-    out = args.out or checked_folder(Path("reproduce") / (args.dataset + ("-quick" if args.quick else "")))
+    out = args.out or checked_folder(Path("reproduce") / (title + ("-quick" if args.quick else "")))
     how = {"data_dir": args.data_dir, "quiet": args.quiet}
     try:
         with settings(n_threads=args.threads):
-            comparisons = [compare(args.dataset, name, recipes[name], budget, out, **how) for name in chosen]
+            comparisons = [compare(dataset, name, recipes[name], budget, out, **how) for name in chosen]
     except KeyboardInterrupt:
         say(f"minisnn: interrupted; what is finished is in {out} (go on with the same command)")
         return 130
@@ -79,7 +84,7 @@ def _run(args: argparse.Namespace) -> int:
     if args.quick:
         text = f"--quick: this shows that it works; it reproduces nothing\n{text}"
     print(text)
-    result: dict[str, Any] = {"dataset": args.dataset, "quick": args.quick}
+    result: dict[str, Any] = {"dataset": title, "quick": args.quick}
     result["comparisons"] = [one.to_json() for one in comparisons]
     out.mkdir(parents=True, exist_ok=True)
     write_text(out / "table.txt", text + "\n")

@@ -6,14 +6,15 @@ import argparse
 from typing import Any
 
 from .. import datasets, solvers
+from ..datasets.own import checked_source
 from ..errors import InputError
 from ..parameters import NetworkConfig
-from ..reading import checked_count, checked_name
+from ..reading import checked_count
 from ..solvers.settings import settings
 from ..streams import say
 from ..training import RunFolder, TrainingConfig
 from ..training.experiment import Experiment, moments, outcome, run_all, table
-from ..training.recipes import RECIPES, default_solver
+from ..training.recipes import default_solver, recipe_of
 from .options import FOLDER, WHOLE, add_data_dir, add_json, add_options, draw, given, write_json
 
 __all__ = ["add_train_parser"]
@@ -28,14 +29,17 @@ def add_train_parser(subparsers: Any) -> argparse.ArgumentParser:
         "train",
         help="train a network",
         description="Train a network; without options, a single-spike network on Yin-Yang, which needs no download. "
-        "Defaults of a data set are its recipe's.",
+        "Defaults of a data set are its recipe's; data of your own share one recipe.",
     )
     names = ", ".join(datasets.NAMES)
-    parser.add_argument("dataset", nargs="?", default="yin-yang", help=f"one of {names} (default yin-yang)")
+    own = "or an .npz file or folder of minisnn.datasets.save_dataset"
+    parser.add_argument(
+        "dataset", nargs="?", default="yin-yang", help=f"one of {names} (default yin-yang), {own}"
+    )
 
     group = parser.add_argument_group("data")
     add_data_dir(group.add_argument)
-    add_options(group, datasets.load_dataset, leave_out=("name", "data_dir"), defaults=False)
+    add_options(group, datasets.load_dataset, leave_out=("name", "data_dir", "fingerprint"), defaults=False)
 
     group = parser.add_argument_group("network")
     group.add_argument("--hidden", type=int, nargs="+", metavar="N", help="neurons of the hidden layers")
@@ -78,7 +82,7 @@ def _run(args: argparse.Namespace) -> int:
         if args.resume is None:
             # An experiment that does not fit the data is refused before a folder is made.
             experiment = experiment.fitted(data, _held_out(args, len(data.train)))
-            root = RunFolder.create(experiment.to_json(), args.out, experiment.dataset)
+            root = RunFolder.create(experiment.to_json(), args.out, data.name)
         try:
             outcomes = run_all(root, experiment, data, quiet=args.quiet)
         except KeyboardInterrupt:
@@ -130,7 +134,7 @@ def _refuse_changes(args: argparse.Namespace) -> None:
 
 def _experiment(args: argparse.Namespace) -> Experiment:
     """The experiment of the data set's recipe and the given options."""
-    checked_name("data set", args.dataset, datasets.NAMES)
+    dataset = checked_source(args.dataset, args.data_dir)
     checked_count("--seeds", args.seeds, low=1)
     if args.folds is not None:
         checked_count("--folds", args.folds, low=2)
@@ -139,8 +143,8 @@ def _experiment(args: argparse.Namespace) -> Experiment:
     network = given(args, NetworkConfig)
     solver = args.solver or default_solver(network.get("neuron", NetworkConfig.neuron))
     experiment = Experiment.of_recipe(
-        args.dataset,
-        RECIPES[args.dataset],
+        dataset,
+        recipe_of(dataset),
         hidden=tuple(args.hidden or ()),
         data=given(args, datasets.load_dataset, leave_out=("data_dir",)),
         training=given(args, TrainingConfig) | {"solver": solver},
@@ -156,7 +160,7 @@ def _experiment(args: argparse.Namespace) -> Experiment:
 def _held_out(args: argparse.Namespace, n_train: int) -> int:
     if args.validation is not None or args.folds is not None:
         return args.validation or 0
-    return RECIPES[args.dataset].held_out(n_train)
+    return recipe_of(args.dataset).held_out(n_train)
 
 
 def _settings(experiment: Experiment, threads: int | None) -> Any:

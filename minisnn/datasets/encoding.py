@@ -11,7 +11,16 @@ from ..errors import InputError
 from ..reading import checked_count, checked_name, read_array
 from ..spikes import LARGEST, SpikeEvents
 
-__all__ = ["ENCODINGS", "latency_linear", "latency_log", "pixel_times", "threshold_crossings"]
+__all__ = [
+    "ENCODINGS",
+    "feature_range",
+    "feature_times",
+    "finite_numbers",
+    "latency_linear",
+    "latency_log",
+    "pixel_times",
+    "threshold_crossings",
+]
 
 ENCODINGS = ("linear", "sparse", "log")
 
@@ -143,7 +152,7 @@ def threshold_crossings(series: NDArray[Any], thresholds: NDArray[Any]) -> Spike
             [0, 0, 1, 0],
             [0, 1, 0, 1]]], dtype=uint8)
     """
-    series, thresholds = _numbers("series", series), _numbers("thresholds", thresholds)
+    series, thresholds = finite_numbers("series", series), finite_numbers("thresholds", thresholds)
     if series.ndim != 3 or not series.size:
         raise InputError(f"series must have shape (samples, steps, channels), none empty, got {series.shape}")
     batch, n_steps, channels = series.shape
@@ -163,7 +172,30 @@ def threshold_crossings(series: NDArray[Any], thresholds: NDArray[Any]) -> Spike
     return SpikeEvents.from_lists(sample, step, neuron, (batch, n_steps, 2 * thresholds.size))
 
 
-def _numbers(name: str, values: Any) -> NDArray[Any]:
+def feature_range(features: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Smallest value and range of every feature (B, N); the range is 1 where a feature is constant."""
+    low = features.min(axis=0)
+    with np.errstate(over="ignore"):
+        spread = features.max(axis=0) - low
+    if not np.isfinite(spread).all():
+        raise InputError(f"feature {int(np.argmax(spread))} spans more than float64 holds: scale it down")
+    return low, np.where(spread > 0, spread, 1.0)
+
+
+def feature_times(
+    features: NDArray[np.float64],
+    low: NDArray[np.float64],
+    spread: NDArray[np.float64],
+    n_steps: int,
+    encoding: str,
+) -> NDArray[np.int32]:
+    """Spike times of features (B, N), see `pixel_times`; those beyond the range count as its ends."""
+    scaled = np.clip((features - low) / spread, 0, 1)
+    return pixel_times(np.rint(255 * scaled).astype(np.uint8), n_steps, encoding)
+
+
+def finite_numbers(name: str, values: Any) -> NDArray[Any]:
+    """`values` as an array of finite whole or real numbers, or the error that names the first that is none."""
     array = read_array(name, values)
     if array.dtype.kind not in "iuf":
         raise InputError(f"{name} must be whole or real numbers, got {array.dtype}")

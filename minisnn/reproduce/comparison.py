@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from ..bench.timing import Contestant, StepRunner, by_turns, milliseconds
-from ..datasets import Dataset
+from ..datasets import NAMES, Dataset
 from ..errors import DataError
 from ..solvers.compiled.threads import get_threads
 from ..solvers.settings import settings
@@ -147,20 +147,22 @@ def compare(
     try:
         data = experiments["single-spike"].load_data(data_dir)
     except DataError as error:
+        if dataset not in NAMES:  # a file of the user's own is wrong, not missing
+            raise
         return Comparison(dataset, name, published, absent=str(error))
     outcomes: dict[str, list[dict[str, Any]]] = {}
     for neuron, of_recipe in experiments.items():
         experiment = of_recipe.fitted(data, 0 if budget.folds else recipe.held_out(len(data.train)))
         sizes = experiment.network.sizes
         if not quiet:
-            print(f"{dataset}, recipe {name}: {neuron}, {'-'.join(map(str, sizes))}")
+            print(f"{data.name}, recipe {name}: {neuron}, {'-'.join(map(str, sizes))}")
         refusal = "holds trainings of another configuration: give --out another folder"
         root = experiment.run_folder(folder / f"{name}-{neuron}", refusal)
         with settings(_PRODUCTS[neuron], get_threads()):
             outcomes[neuron] = run_all(root, experiment, data, quiet=quiet)
     speed = _measure(outcomes, data, experiment.training.batch_size)
     return Comparison(
-        dataset, name, published, sizes, len(data.train), len(data.test), budget.folds, outcomes, speed
+        data.name, name, published, sizes, len(data.train), len(data.test), budget.folds, outcomes, speed
     )
 
 

@@ -73,13 +73,15 @@ def draw_snapshot(networks: dict[str, Network], data: Dataset) -> Figure:
         readout.plot(traces, color="0.75", linewidth=0.8)
         classes = [(label, "the label", "-"), (answer, "the answer", "--")]
         for colour, (k, name, style) in zip(COLOURS, classes[: 1 + (answer != label)]):
-            readout.plot(traces[:, k], style, color=colour, linewidth=2.2, label=f"{k}, {name}")
+            readout.plot(
+                traces[:, k], style, color=colour, linewidth=2.2, label=f"{data.class_name(k)}, {name}"
+            )
         readout.set(xlabel="time (steps)", ylabel="readout (thresholds)")
         readout.legend(
             fontsize="small", loc="upper center", bbox_to_anchor=(0.5, -0.22), ncols=2,
             title="class (others grey)",
         )  # fmt: skip
-    figure.suptitle(f"{data.name}: one test sample of class {label}")
+    figure.suptitle(f"{data.name}: one test sample of class {data.class_name(label)}")
     return figure
 
 

@@ -99,7 +99,8 @@ def single_spike_backward(
     by_events = len(incoming.indptr) > 0
     potential, times = in_blocks(trace) if by_events else trace.potential, padded(trace.spike_times)
     parameters = layer.parameters_of(weight[:0], trace.bias, trace.decay)
-    rule = Rule(dtype.type(trace.threshold), dtype.type(surrogate_scale), gradient == "gated")
+    real, penalty = dtype.type, grad_spikes.spike_penalty if isinstance(grad_spikes, Gradients) else 0
+    rule = Rule(real(trace.threshold), real(surrogate_scale), gradient == "gated", real(penalty))
     arriving = as_upstream(grad_spikes, grad_membrane, trace)
     keep = keep_current or not by_events  # BLAS takes all of gI at once
     current = buffer(workspace, "grad_current", (batch if keep else 0, n_steps, n_out), dtype)
@@ -206,7 +207,8 @@ def readout_backward(trace: ReadoutTrace, grad_logits: Floats, workspace: Any = 
     common = (grad_weight, *layer.sums_of_shares(partial, trace.decay, n_out), current, weight)
     if trace.decay.ndim:
         return Gradients(*common)
-    return ReadoutGradients(*common, trace.decay[()], grad_value, peaks)
+    adjoint = {"readout_decay": trace.decay[()], "grad_value": grad_value, "peak_times": peaks}
+    return ReadoutGradients(*common, **adjoint)
 
 
 @dataclass(frozen=True, eq=False)

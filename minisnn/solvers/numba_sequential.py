@@ -70,12 +70,13 @@ def input_current_backward(grad_current: Floats, spikes: Spikes, workspace: Any)
 
 
 def input_spikes_backward(upstream: Floats | Gradients) -> Floats:
-    """Gradient by the spikes of a layer, ``gI[t] @ W^T`` of the next (Eq. 11), (B, T, N)."""
+    """Gradient by the spikes of a layer, ``gI[t] @ W^T`` of the next (Eq. 11) and Eq. 19, (B, T, N)."""
     if not isinstance(upstream, Gradients):
         return upstream
     assert upstream.current is not None
     assert upstream.input_weight is not None
-    return matmul(upstream.current, upstream.input_weight.T, run_shares)
+    grad_spikes: Floats = upstream.with_penalty(matmul(upstream.current, upstream.input_weight.T, run_shares))
+    return grad_spikes
 
 
 @inlined

@@ -42,7 +42,7 @@ class Experiment:
     Parameters
     ----------
     dataset, data : str, dict
-        Name of the data set, and options of `load_dataset`.
+        Name of the data set, or the absolute path of your own, and options of `load_dataset`.
     split : dict
         Held-out training samples: ``validation``, a number of them, or ``folds`` and ``fold``; or none.
     product : {"auto", "events", "dense"}
@@ -142,9 +142,10 @@ class Experiment:
     def fitted(self, data: Dataset, held_out: int = 0) -> Experiment:
         """The experiment with the sizes of `data` and `held_out` validation samples; an error if it does not fit."""
         sizes = (data.n_inputs, *self.network.sizes[1:-1], data.n_classes)
+        fingerprint = {"fingerprint": data.fingerprint} if data.fingerprint else {}
         experiment = replace(
             self,
-            data=self.data | {"n_steps": data.n_steps},
+            data=self.data | {"n_steps": data.n_steps} | fingerprint,
             split={"validation": held_out} if held_out else {},
             network=replace(self.network, sizes=sizes),
         )
@@ -210,7 +211,7 @@ def _train_run(run: RunFolder, experiment: Experiment, data: Dataset, *, quiet: 
     chosen = chosen_epoch(history)
     _warn_about_activity(chosen, experiment.network.sizes[1:-1])
     return {
-        "dataset": experiment.dataset,
+        "dataset": data.name,
         "neuron": experiment.network.neuron,
         "solver": training.solver,
         "seed": training.seed,

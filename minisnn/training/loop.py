@@ -107,7 +107,7 @@ def train(
     -------
     metrics : list of EpochMetrics
         One for every epoch, those before an interruption included; the network ends as it was after the
-        `chosen_epoch` of them.
+        `chosen_epoch` of them. `train_loss` is what training minimises, the spike penalty included (Eq. 19).
 
     Raises
     ------

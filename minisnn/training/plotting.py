@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -43,7 +43,7 @@ def draw_run(folder: Path, history: Sequence[EpochMetrics], network: Network, da
     sample, label = data.test.batch(np.arange(1)), int(data.test.labels[0])
     figures = {
         "learning_curves": draw_learning_curves(history),
-        "activity": draw_activity(network, sample, label),
+        "activity": draw_activity(network, sample, label, data.class_name),
     }
     if data.name == "yin-yang":
         figures["decision_regions"] = draw_decision_regions(network, data)
@@ -74,7 +74,9 @@ def draw_learning_curves(history: Sequence[EpochMetrics]) -> Figure:
     return figure
 
 
-def draw_activity(network: Network, spikes: SpikeEvents, label: int) -> Figure:
+def draw_activity(
+    network: Network, spikes: SpikeEvents, label: int, class_name: Callable[[int], str] = str
+) -> Figure:
     """Input raster, hidden raster, a few membrane traces and the readout of one sample."""
     activity = network.forward(spikes, solver="numpy-sequential")
     figure = Figure(figsize=(9, 9), layout="constrained")
@@ -93,12 +95,14 @@ def draw_activity(network: Network, spikes: SpikeEvents, label: int) -> Figure:
     traces.set(ylabel="membrane (thresholds)")
     traces.legend(loc="upper left", fontsize="small", ncols=5)
     for k, trace in enumerate(activity.readout.membrane[0].T):
-        width, name = (2.5, f"{k} (label)") if k == label else (1.0, str(k))
+        width, name = (2.5, f"{class_name(k)} (label)") if k == label else (1.0, class_name(k))
         readout.plot(trace, linewidth=width, label=name)
     answer = int(activity.logits[0].argmax())
     readout.set(ylabel="readout (thresholds)", xlabel="time (steps)")
     readout.legend(loc="upper left", fontsize="small", ncols=5, title="class")
-    inputs.set_title(f"One sample of class {label}, classified as {answer}; ticks and dots mark spikes")
+    inputs.set_title(
+        f"One sample of class {class_name(label)}, classified as {class_name(answer)}; ticks and dots mark spikes"
+    )
     return figure
 
 

@@ -74,13 +74,13 @@ def test_options_reach_the_run(tmp_path, monkeypatch, read):
     options = (
         "--neuron multi-spike --solver numba-sequential --product events --threads 3 --batch-size 50 --lr 0.01 "
         "--schedule constant --surrogate-scale 7 --readout max --logit-scale 2 --no-learn-decay --dtype float64 "
-        "--seed 5 --weight-decay 0.1 --detach-reset --quiet --hidden 8 6 --out run"
+        "--seed 5 --weight-decay 0.1 --detach-reset --spike-penalty 1e-3 --quiet --hidden 8 6 --out run"
     )
     assert run(f"{SMALL} {options}") == 0
     config = read("run/config.json")
     assert config["network"].items() >= {
         "sizes": [4, 8, 6, 3], "neuron": "multi-spike", "surrogate_scale": 7, "readout": "max", "logit_scale": 2,
-        "learn_decay": False, "dtype": "float64", "detach_reset": True,
+        "learn_decay": False, "dtype": "float64", "detach_reset": True, "spike_penalty": 0.001,
     }.items()  # fmt: skip
     assert config["training"].items() >= {
         "batch_size": 50, "lr": 0.01, "schedule": "constant", "seed": 5, "weight_decay": 0.1, "epochs": 2,
@@ -169,6 +169,9 @@ MISTAKES = [
     ("train --schedule cos", "unknown schedule 'cos'"),
     ("train --epochs 0", "epochs must be a whole number >= 1, got 0"),
     ("train --lr -1", "lr must be a finite number > 0"),
+    ("train --spike-penalty -1", "spike_penalty must be a finite number >= 0"),
+    ("train --spike-penalty inf", "spike_penalty must be a finite number >= 0"),
+    ("train --spike-penalty few", "invalid float value: 'few'"),
     ("train --hidden 0", "sizes must be at least (inputs, hidden, classes)"),
     ("train --n-steps 0", "n_steps must be a whole number >= 1, got 0"),
     ("train --train-samples 0", "train_samples must lie in 1 ... 20000, got 0"),
