@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from ..errors import InputError
+from ..reading import checked_count
 from ..streams import say
 from ..training.cluster import opened
 from ..training.series import How
@@ -33,6 +34,8 @@ def how_of(args: argparse.Namespace, workers: int | None = None) -> Iterator[How
         raise InputError(
             "--workers starts a cluster here and --scheduler takes one that runs: give one of them"
         )
+    if args.threads is not None:
+        checked_count("--threads", args.threads, low=1)
     n_workers = workers if args.workers is None else args.workers
     if n_workers is None and args.scheduler is None:
         yield How(args.data_dir, args.threads, args.quiet)

@@ -129,7 +129,9 @@ def _run(args: argparse.Namespace) -> int:
     outcomes = results.of(trainings)
     if not outcomes:
         return 1
-    write_json(args.json, outcome(outcomes, experiment))
+    write_json(
+        args.json, outcome(outcomes, experiment) | ({"failed": results.failed} if results.failed else {})
+    )
     if not args.quiet:
         print(table(outcomes))
     last = _last_line(outcomes, experiment.series is not None, len(data.test))
@@ -211,10 +213,8 @@ def check_settings(experiment: Experiment, threads: int | None) -> None:
     """Raise the error that names the settings that the experiment's solver does not have."""
     name, product = experiment.training.solver, experiment.product
     module = solvers.get(name, experiment.network.neuron)
-    if threads is not None:
-        checked_count("--threads", threads, low=1)
-        if not module.has_threads:
-            module.set_threads(threads)  # raises the error
+    if threads is not None and not module.has_threads:
+        module.set_threads(threads)  # raises the error
     if product != "auto" and not name.startswith("numba"):
         raise InputError(f"--product is for the compiled solvers, got {name!r}")
 

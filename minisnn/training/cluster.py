@@ -1,37 +1,30 @@
 """Trainings side by side, on worker processes of this machine or on any Dask cluster that shares the folder.
 
-A task is the path of a run folder. Its worker reads the configuration there, loads the data set (kept for the next
-task), and trains from the checkpoint on. If a worker is killed, the scheduler gives its task to another. If the first
-only seemed dead, both have the task; the lock of the folder lets the second wait until the first has ended.
+A task is the path of a run folder (see `minisnn.training.worker`). If a worker is killed, the scheduler gives its task
+to another, which goes on from the checkpoint.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import logging
 import os
 import queue
 import signal
-import threading
 import uuid
 import warnings
+from collections import Counter
 from collections.abc import Iterator, Sequence
-from functools import lru_cache
 from multiprocessing import resource_tracker
 from pathlib import Path
 from typing import Any
 
 from .. import __version__
-from ..datasets import Dataset, load_dataset
 from ..errors import DataError, InputError, import_extra, one_line
-from ..files import locked
 from ..reading import checked_count
 from ..streams import can_say
-from .experiment import Experiment, train_run
-from .metrics import EpochMetrics
-from .runs import RunFolder
+from . import worker
 from .series import How, Results, Training, accuracy_of
 
 __all__ = ["Cluster", "opened"]
@@ -40,8 +33,6 @@ __all__ = ["Cluster", "opened"]
 _PATIENCE = 5
 # So many workers may die over a training before it has finished another epoch.
 _DEATHS = 4
-# Threads, BLAS and products with spikes are settings of the whole process.
-_ONE_AT_A_TIME = threading.Lock()
 
 
 @contextlib.contextmanager
@@ -53,9 +44,9 @@ def opened(workers: int | None, scheduler: str | None) -> Iterator[Cluster]:
     InputError
         If Dask is missing, the scheduler cannot be reached, or its workers cannot train.
     """
-    distributed = import_extra("distributed", "distributed", "sweep", "runs trainings side by side")
     n_workers = 0 if scheduler is not None else checked_count("--workers", workers, low=1)
     with _silence(), contextlib.ExitStack() as stack:
+        distributed = import_extra("distributed", "distributed", "sweep", "runs trainings side by side")
         with _ctrl_c_waits():
             try:
                 if scheduler is not None:
@@ -99,13 +90,8 @@ def _local(distributed: Any, n_workers: int) -> Any:
             threads_per_worker=1,
             dashboard_address="127.0.0.1:0",
             scheduler_kwargs={"allowed_failures": _DEATHS - 1},
-            preload=[__name__],
+            preload=[worker.__name__],
         )
-
-
-def dask_setup(worker: Any) -> None:
-    """Dask calls it in every worker of `_local`."""
-    logging.disable(logging.CRITICAL)
 
 
 @contextlib.contextmanager
@@ -175,7 +161,7 @@ class Cluster:
         for address, answer in answers.items():
             if isinstance(answer, Exception):
                 raise InputError(f"worker {address} cannot import minisnn: {one_line(answer)}")
-            _check_version(address, answer)
+            worker.check_version(address, answer)
 
     def __call__(self, trainings: Sequence[Training], how: How, results: Results) -> None:
         """Train all that are not finished, and add every end to the `results`."""
@@ -187,9 +173,10 @@ class Cluster:
                     waiting.append(training)
                 else:
                     results.add(training)
-            except DataError as error:
-                results.add(training, error)
-        waiting.sort(key=_data_of)  # workers keep one data set: trainings on the same follow each other
+            except DataError as damage:
+                results.add(training, damage)
+        # Workers keep one data set: trainings on the same follow each other.
+        waiting.sort(key=lambda one: worker.data_of(one.experiment))
         if waiting and self.scheduler is not None:
             self._check_folder(waiting[0].run.path / "config.json")
         with _bar(len(trainings), how.quiet) as bar, ours:
@@ -226,7 +213,8 @@ class _Session(contextlib.AbstractContextManager["_Session"]):
         self.topic = f"minisnn-{uuid.uuid4().hex}"
         self.futures: dict[str, Any] = {}
         self.started: set[str] = set()  # names, told by the workers
-        self._epochs: dict[str, int] = {}
+        self._epochs: dict[str, int] = {}  # finished when it was submitted
+        self._again: Counter[str] = Counter()  # submissions since it last got on
         self._ends: queue.SimpleQueue[tuple[Training, Any]] = queue.SimpleQueue()
 
     def __enter__(self) -> _Session:
@@ -248,15 +236,15 @@ class _Session(contextlib.AbstractContextManager["_Session"]):
             "places": [None if place is None else str(Path(place).resolve()) for place in places],
         }  # fmt: skip
         key = f"{name or 'training'}-{uuid.uuid4().hex}"
-        future = self.client.submit(_train, folder, task, key=key, pure=False)
+        future = self.client.submit(worker.train, folder, task, key=key, pure=False)
         self.futures[name] = future
         future.add_done_callback(lambda future: self._ends.put((training, future)))
 
     def next_end(self) -> tuple[Training, Exception | None]:
         """The next training that ended, and its error; `queue.Empty` if there was none within a second.
 
-        A training whose workers were killed is submitted again if it was not the reason: it had not begun, or it had
-        finished another epoch.
+        A training whose workers were killed is submitted again if it got on, or if it had not begun: it only waited at
+        workers that others brought down. The latter comes to an end too.
         """
         training, future = self._ends.get(timeout=1)
         del self.futures[training.name]
@@ -264,57 +252,14 @@ class _Session(contextlib.AbstractContextManager["_Session"]):
             raise DataError("the scheduler is gone; what is finished stays, go on with the same command")
         error = future.exception() if future.status == "error" else None
         if type(error).__name__ == "KilledWorker":
-            progress = training.run.finished_epochs() > self._epochs[training.name]
-            if progress or training.name not in self.started:
-                self.submit(training)
-                raise queue.Empty
-            error = InputError("its workers died, one after the other: killed, or out of memory")
+            if training.run.finished_epochs() > self._epochs[training.name]:
+                del self._again[training.name]
+            elif training.name in self.started or self._again[training.name] == _DEATHS:
+                return training, InputError("its workers died, one after the other: killed, or out of memory")
+            self._again[training.name] += 1
+            self.submit(training)
+            raise queue.Empty
         return training, error
-
-
-def _train(folder: str, task: dict[str, Any]) -> None:
-    """Train in a run folder, on a worker."""
-    from distributed import get_worker
-
-    worker = get_worker()
-    key = worker.get_current_task()
-    _check_version(worker.address, task["version"])
-
-    def stop_if_cancelled(_: EpochMetrics) -> None:
-        state = worker.state.tasks.get(key)
-        if state is None or state.state == "cancelled":
-            raise InterruptedError("nobody waits for this training any more")
-
-    run = RunFolder.open(folder)
-    experiment = Experiment.from_json(run.config(), run.path)
-    data_dir, data_home = task["places"]
-    if data_home is not None:
-        os.environ.setdefault("MINISNN_DATA", data_home)
-    with _ONE_AT_A_TIME, locked(run.path / "config.json", wait=True):
-        worker.log_event(task["topic"], task["name"])
-        data = _loaded(_data_of(Training("", run, experiment)), data_dir)
-        threads = task["threads"] or worker.state.nthreads
-        train_run(run, experiment, data, threads=threads, quiet=True, on_epoch=stop_if_cancelled)
-
-
-def _check_version(address: str, version: str) -> None:
-    """Raise `InputError` if a worker and the command have different versions of minisnn."""
-    if version != __version__:
-        raise InputError(
-            f"worker {address} must have the minisnn of the command: {__version__} is not {version}"
-        )
-
-
-def _data_of(training: Training) -> str:
-    """The data set of a training and its options, as text."""
-    return json.dumps([training.experiment.dataset, training.experiment.data], sort_keys=True)
-
-
-@lru_cache(maxsize=1)
-def _loaded(what: str, data_dir: str | None) -> Dataset:
-    """The data set of `_data_of`."""
-    name, options = json.loads(what)
-    return load_dataset(name, data_dir, **options)
 
 
 def _line(outcome: dict[str, Any]) -> str:
@@ -335,7 +280,7 @@ def _bar(total: int, quiet: bool) -> Any:
     from tqdm import tqdm
 
     hidden = True if quiet or not can_say() else None
-    return tqdm(total=total, desc="trainings", leave=False, disable=hidden, unit=" trainings")
+    return tqdm(total=total, desc="trainings", leave=False, disable=hidden, unit="training")
 
 
 def _show(bar: Any, results: Results, running: int) -> None:

@@ -8,27 +8,24 @@ from __future__ import annotations
 
 import inspect
 import statistics
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from .. import solvers
 from ..datasets import Dataset, load_dataset
 from ..datasets.samples import folds, split
 from ..errors import DataError, InputError, one_line, shown
-from ..network import Network
 from ..parameters import NetworkConfig
 from ..reading import checked_count, checked_type, plain
-from ..solvers.settings import settings
 from ..streams import say
 from ..table import table as text_table
-from .loop import TrainingConfig, train
+from .loop import TrainingConfig
 from .metrics import EpochMetrics, chosen_epoch, mean_and_sd
 from .recipes import Recipe
 from .runs import RunFolder
 
-__all__ = ["Experiment", "difference", "moments", "outcome", "outcome_of", "table", "train_run"]
+__all__ = ["Experiment", "difference", "moments", "outcome", "outcome_of", "table"]
 
 _EPOCH = (
     "epoch", "train_loss", "train_accuracy", "validation_accuracy", "test_accuracy", "spikes_per_sample", "seconds",
@@ -206,37 +203,6 @@ def difference(there: Any, here: Any, place: str = "") -> str:
         parts = ((there.get(key), here.get(key), f"{place}{': ' * bool(place)}{key}") for key in there | here)
         return next(filter(None, (difference(*part) for part in parts)), "")
     return "" if there == here else f"{place} is {shown(there)} there and {shown(here)} here"
-
-
-def train_run(
-    run: RunFolder,
-    experiment: Experiment,
-    data: Dataset,
-    *,
-    threads: int | None,
-    quiet: bool,
-    on_epoch: Callable[[EpochMetrics], None] | None = None,
-) -> None:
-    """Train in a folder, from where it stands, on the undivided data set."""
-    training, data = experiment.training, experiment.divided(data)
-    network = Network.random(experiment.network, training.seed)
-
-    def report(metrics: EpochMetrics) -> None:
-        validation = metrics.validation_accuracy
-        print(
-            f"epoch {metrics.epoch:3d}/{training.epochs}  loss {metrics.train_loss:.4f}  "
-            f"train {100 * metrics.train_accuracy:6.2f} %  "
-            + ("" if validation is None else f"validation {100 * validation:6.2f} %  ")
-            + f"test {100 * metrics.test_accuracy:6.2f} %  spikes/sample {metrics.spikes_per_sample:7.1f}  "
-            f"{metrics.seconds:6.2f} s  {len(data.train) / metrics.seconds:6.0f} samples/s",
-            flush=True,
-        )
-
-    product = None if experiment.product == "auto" else experiment.product
-    # BLAS adds in another order on another number of threads; solvers with threads of their own hold it to one.
-    has_threads = solvers.get(training.solver, experiment.network.neuron).has_threads
-    with settings(product, threads if has_threads else 1):
-        train(network, data, training, run=run, quiet=quiet, on_epoch=on_epoch if quiet else report)
 
 
 def outcome_of(run: RunFolder, experiment: Experiment, name: str = "") -> dict[str, Any]:

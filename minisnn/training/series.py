@@ -7,14 +7,19 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from .. import solvers
 from ..datasets import Dataset
 from ..faults import fault, line_of
 from ..files import locked
+from ..network import Network
+from ..solvers.settings import settings
 from ..streams import say
-from .experiment import Experiment, outcome_of, train_run
+from .experiment import Experiment, outcome_of
+from .loop import train
+from .metrics import EpochMetrics
 from .runs import RunFolder
 
-__all__ = ["How", "Results", "Training", "accuracy_of", "placed", "run_all"]
+__all__ = ["How", "Results", "Training", "accuracy_of", "placed", "run_all", "train_run"]
 
 
 class Training(NamedTuple):
@@ -100,6 +105,37 @@ def run_all(trainings: Sequence[Training], how: How, data: Dataset | None = None
             error = failure
         results.add(training, error)
     return results
+
+
+def train_run(
+    run: RunFolder,
+    experiment: Experiment,
+    data: Dataset,
+    *,
+    threads: int | None,
+    quiet: bool,
+    on_epoch: Callable[[EpochMetrics], None] | None = None,
+) -> None:
+    """Train in a folder, from where it stands, on the undivided data set."""
+    training, data = experiment.training, experiment.divided(data)
+    network = Network.random(experiment.network, training.seed)
+
+    def report(metrics: EpochMetrics) -> None:
+        validation = metrics.validation_accuracy
+        print(
+            f"epoch {metrics.epoch:3d}/{training.epochs}  loss {metrics.train_loss:.4f}  "
+            f"train {100 * metrics.train_accuracy:6.2f} %  "
+            + ("" if validation is None else f"validation {100 * validation:6.2f} %  ")
+            + f"test {100 * metrics.test_accuracy:6.2f} %  spikes/sample {metrics.spikes_per_sample:7.1f}  "
+            f"{metrics.seconds:6.2f} s  {len(data.train) / metrics.seconds:6.0f} samples/s",
+            flush=True,
+        )
+
+    product = None if experiment.product == "auto" else experiment.product
+    # BLAS adds in another order on another number of threads; solvers with threads of their own hold it to one.
+    has_threads = solvers.get(training.solver, experiment.network.neuron).has_threads
+    with settings(product, threads if has_threads else 1):
+        train(network, data, training, run=run, quiet=quiet, on_epoch=on_epoch if quiet else report)
 
 
 def accuracy_of(outcome: dict[str, Any]) -> float:

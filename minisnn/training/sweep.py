@@ -114,7 +114,8 @@ class Sweep:
 
     def result(self, results: Results) -> dict[str, Any]:
         """Contents of ``results.json``: mean and s.d. of every setting, and the outcomes of all trainings."""
-        settings = []
+        settings: list[dict[str, Any]] = []
+        runs: list[dict[str, Any]] = []
         for setting in self.settings:
             names = [name for name, _ in setting.variants()]
             outcomes = [results.outcomes[name] for name in names if name in results.outcomes]
@@ -127,10 +128,11 @@ class Sweep:
             for key, (mean, sd) in (moments(outcomes) if outcomes else {}).items():
                 entry[f"{key}_mean"], entry[f"{key}_sd"] = mean, sd
             settings.append(entry)
+            runs += outcomes
         first = self.settings[0].experiment
         series = first.series or {"seeds": 1, "folds": 0}
         head = {"dataset": first.dataset, "over": self.over, **series, "settings": settings}
-        return head | {"runs": list(results.outcomes.values()), "failed": results.failed}
+        return head | {"runs": runs, "failed": results.failed}
 
     def table(self, result: dict[str, Any]) -> str:
         """A line for every setting of a `result`: mean +- s.d. over seeds and folds; accuracies in %."""

@@ -6,6 +6,7 @@ import statistics
 
 import pytest
 
+from minisnn.files import locked
 from minisnn.training import experiment
 from tests.helpers import run
 
@@ -53,9 +54,16 @@ def test_a_seed_of_a_series_is_a_training_with_that_seed(tmp_path, capsys):
     zero, one = (tmp_path / "series" / f"seed-{seed}" for seed in (0, 1))
     assert checkpoints(one) == checkpoints(tmp_path / "one")
     assert checkpoints(zero) != checkpoints(tmp_path / "one")
+    with locked(zero / "config.json"):
+        assert run("train --resume series --quiet --json result.json") == 1
+    error = "minisnn: seed-0 failed: another process is at work in series/seed-0: let it end, or stop it\n"
+    assert error in capsys.readouterr().err
+    result = json.loads((tmp_path / "result.json").read_text())
+    assert (len(result["runs"]), list(result["failed"])) == (1, ["seed-0"])
     shutil.copy(zero / "config.json", one)
     assert run("train --resume series") == 2
-    assert "series/seed-1 is not of the series in series: their config.json differ" in capsys.readouterr().err
+    message = "series/seed-1 is not of the series in series: their config.json differ (training: seed is 0 there and"
+    assert message in capsys.readouterr().err
 
 
 def test_a_series_without_validation_has_no_accuracy_of_it(tmp_path):

@@ -11,7 +11,7 @@ import pytest
 from minisnn.commands.options import draw
 from minisnn.errors import InputError
 from minisnn.files import locked
-from minisnn.training.experiment import train_run
+from minisnn.training.series import train_run
 from tests.helpers import is_picture, run
 
 SMALL = "--train-samples 120 --test-samples 50 --epochs 2 --n-steps 20"

@@ -3,14 +3,24 @@
 import errno
 import os
 import stat
+import subprocess
+import sys
 import threading
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from minisnn.errors import InputError
-from minisnn.files import checked_file, checked_folder, read_npz, write_atomically, write_npz, write_text
+from minisnn.errors import DataError, InputError
+from minisnn.files import (
+    checked_file,
+    checked_folder,
+    locked,
+    read_npz,
+    write_atomically,
+    write_npz,
+    write_text,
+)
 from tests.helpers import one_line, same_dict
 
 
@@ -229,3 +239,52 @@ def test_what_may_not_be_written_is_known_before(tmp_path):
         with pytest.raises(PermissionError):
             check(path)
     tmp_path.chmod(0o755)
+
+
+HOLD = "import fcntl, sys; file = open(sys.argv[1], 'rb+'); fcntl.flock(file, 2); print(flush=True); input()"
+
+
+def test_a_file_is_held_until_its_process_is_killed(tmp_path):
+    pytest.importorskip("fcntl", reason="needs locks of files")
+    path, came = tmp_path / "file", []
+    path.write_text("")
+    other = subprocess.Popen(
+        [sys.executable, "-c", HOLD, path], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    )
+    other.stdout.readline()
+    with one_line(DataError, "another process is at work in .*: let it end, or stop it"), locked(path):
+        pass
+
+    def wait():
+        with locked(path, wait=True):
+            came.append(True)
+
+    thread = threading.Thread(target=wait)
+    thread.start()
+    thread.join(0.1)
+    assert not came
+    other.kill()
+    other.communicate()
+    thread.join()
+    assert came
+    with locked(path), one_line(DataError), locked(path):
+        pass
+
+
+def test_a_file_system_without_locks_holds_nothing(tmp_path, monkeypatch):
+    fcntl = pytest.importorskip("fcntl", reason="needs locks of files")
+    (tmp_path / "file").write_text("")
+
+    def fail(number):
+        def flock(*_):
+            raise OSError(number, os.strerror(number))
+
+        monkeypatch.setattr(fcntl, "flock", flock)
+
+    for number in (errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS):
+        fail(number)
+        with locked(tmp_path / "file"):
+            pass
+    fail(errno.EIO)
+    with one_line(OSError), locked(tmp_path / "file"):
+        pass
