@@ -42,8 +42,8 @@ def draw_options(sweep: Sweep, settings: list[dict[str, Any]]) -> Figure:
             axes.errorbar(x, y, error, marker=".", capsize=3, color=COLOURS[k % len(COLOURS)], label=label)
         if numbers and min(places) > 0 and max(places) >= 10 * min(places):
             axes.set_xscale("log")
-        elif not numbers:
-            axes.set_xticks(places, [spelled(value) or "none" for value in values])
+        axes.set_xticks(places, [spelled(value) or "none" for value in values])
+        axes.minorticks_off()
         axes.set(xlabel=option)
         axes.grid(alpha=0.3)
         if 1 < len(lines) <= _LABELS:
