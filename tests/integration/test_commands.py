@@ -80,13 +80,13 @@ def test_train_and_evaluate(tmp_path, capsys, monkeypatch, read):
 
 
 def test_options_reach_the_run(tmp_path, monkeypatch, read):
-    from minisnn.training import experiment
+    from minisnn.training import series
 
     def in_force():
         return events.get_product(), threads.get_threads()
 
-    before, used, train = in_force(), [], experiment.train
-    monkeypatch.setattr(experiment, "train", lambda *a, **o: used.append(in_force()) or train(*a, **o))
+    before, used, train = in_force(), [], series.train
+    monkeypatch.setattr(series, "train", lambda *a, **o: used.append(in_force()) or train(*a, **o))
     options = (
         "--neuron multi-spike --solver numba-sequential --product events --threads 3 --batch-size 50 --lr 0.01 "
         "--schedule constant --surrogate-scale 7 --readout max --logit-scale 2 --no-learn-decay --dtype float64 "
