@@ -53,13 +53,14 @@ def opened(workers: int | None, scheduler: str | None) -> Iterator[Cluster]:
                     asyncio.run(asyncio.wait_for(_greet(distributed, scheduler), _PATIENCE))
                 where = scheduler or stack.enter_context(_local(distributed, n_workers))
                 client = distributed.Client(where, timeout=_PATIENCE, set_as_default=False)
-            except Exception as error:  # a foreign server at that address may cause any
+            except Exception as error:
+                text = one_line(error) or "it does not answer"
+                if isinstance(error, MemoryError):  # Dask reads a length in the words of a foreign server
+                    text = "no Dask answers there"
                 what = (
-                    f"--scheduler {scheduler} cannot be reached"
-                    if scheduler
-                    else "no worker could be started"
+                    f"--scheduler {scheduler} cannot be reached" if scheduler else "no worker can be started"
                 )
-                raise InputError(f"{what}: {one_line(error) or 'it does not answer'}") from None
+                raise InputError(f"{what}: {text}") from None
             stack.enter_context(client)
         try:
             cluster = Cluster(client, scheduler)
@@ -114,9 +115,8 @@ def _ctrl_c_waits() -> Iterator[None]:
     The signal is blocked for threads and processes that start in the block. So workers never get it, neither those of
     now nor those that replace them: the command ends them itself.
     """
-    if signal.getsignal(signal.SIGINT) is not signal.default_int_handler or not hasattr(
-        signal, "pthread_sigmask"
-    ):
+    usual = signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    if not usual or not hasattr(signal, "pthread_sigmask"):
         yield
         return
     resource_tracker.ensure_running()  # it lets the signal through again, once it has started its process

@@ -5,6 +5,7 @@ import shutil
 import statistics
 
 import pytest
+import threadpoolctl
 
 from minisnn.files import locked
 from minisnn.training import experiment
@@ -64,6 +65,14 @@ def test_a_seed_of_a_series_is_a_training_with_that_seed(tmp_path, capsys):
     assert run("train --resume series") == 2
     message = "series/seed-1 is not of the series in series: their config.json differ (training: seed is 0 there and"
     assert message in capsys.readouterr().err
+
+
+def test_more_threads_of_blas_change_no_bit(tmp_path):
+    options = "--train-samples 256 --test-samples 20 --n-steps 30 --epochs 1 --hidden 200 100 --quiet"
+    for n in (1, 2):
+        with threadpoolctl.threadpool_limits(n, user_api="blas"):
+            assert run(f"train {options} --solver numpy-parallel --out on-{n}") == 0
+    assert checkpoints(tmp_path / "on-1") == checkpoints(tmp_path / "on-2")
 
 
 def test_a_series_without_validation_has_no_accuracy_of_it(tmp_path):
