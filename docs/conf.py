@@ -4,6 +4,7 @@ All code on the pages is executed when the site is built, and a cell that fails 
 so that reading needs no network and no script.
 """
 
+import importlib
 import re
 
 from docutils.nodes import SkipNode
@@ -95,8 +96,19 @@ def link_equations(app, what, name, obj, options, lines):
         )
 
 
+def miss_no_name(app, env):
+    """Warn of a public name that the reference does not describe, under its module or under minisnn."""
+    python = env.get_domain("py")
+    for module in python.modules:
+        for name in importlib.import_module(module).__all__ if module != "minisnn.model" else ():
+            known = {f"{module}.{name}", f"minisnn.{name}"}
+            if not known & {*python.objects, *python.modules}:
+                logging.getLogger(__name__).warning("%s.%s is missing in the reference", module, name)
+
+
 def setup(app):
     """Register what is defined above."""
+    app.connect("env-check-consistency", miss_no_name)
     app.connect("autodoc-process-docstring", link_equations)
     app.add_domain(LabelledEquations, override=True)
     app.add_html_math_renderer("mathml", (visit_math, None), (visit_displaymath, None))

@@ -1,23 +1,15 @@
 """The common look of the pictures on the pages: one colour for one thing everywhere.
 
-The colours stay apart for colour-blind eyes and in print; most are of Okabe and Ito. Shapes differ too: a potential is
-a line with a dot at every step, a spike is a tick.
+The colours are those of minisnn's own pictures. Shapes differ too: a potential is a line with a dot at every step, a
+spike is a tick.
 """
 
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib_inline.backend_inline import set_matplotlib_formats
 
-INPUT = THRESHOLD = "#333333"
-CURRENT = "#888888"
-POTENTIAL = "#0072b2"  # V
-CROSSING = "#e69f00"  # S~
-DOUBLE_SUM = "#009e73"  # z
-SPIKE = "#d55e00"  # S
-STRAIGHT_THROUGH = "#56b4e9"
-GATED = "#cc79a7"
-CONVENTIONAL = "#882255"
-CLASSES = (POTENTIAL, SPIKE, DOUBLE_SUM)  # of Yin-Yang
+from minisnn.training.colours import *  # noqa: F403  (the pages take them from here)
+from minisnn.training.colours import POTENTIAL, SPIKE, THRESHOLD
 
 set_matplotlib_formats("svg")
 plt.rcParams |= {

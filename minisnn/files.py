@@ -26,6 +26,11 @@ from numpy.typing import NDArray
 
 from .errors import DataError, InputError
 
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]
+
 # The errors of zipfile, zlib and NumPy on damaged files. NumPy reads a header by evaluating a Python literal, which can
 # raise many of them.
 _UNREADABLE = (
@@ -42,6 +47,7 @@ _SMALL, _RATIO = 2**24, 100
 __all__ = [
     "checked_file",
     "checked_folder",
+    "locked",
     "read_folder",
     "read_npz",
     "write_atomically",
@@ -99,6 +105,38 @@ def checked_file(path: str | Path, to_be_made: Sequence[Path] = ()) -> Path:
     if os.path.exists(path) and not os.access(path, os.W_OK):
         raise OSError(errno.EACCES, os.strerror(errno.EACCES), str(path))
     return Path(path)
+
+
+@contextlib.contextmanager
+def locked(path: str | Path, *, wait: bool = False) -> Iterator[None]:
+    """Hold a file that is never replaced: no other process, on this machine or another, holds it meanwhile.
+
+    The system lets go of it if the process is killed. Where there are no locks (Windows, some file systems), nothing
+    is held.
+
+    Parameters
+    ----------
+    path : path
+        The file.
+    wait : bool
+        Wait if another process holds it.
+
+    Raises
+    ------
+    DataError
+        If another process holds it, and nobody waits.
+    """
+    with open(path, "rb+") as file:  # an exclusive lock over NFS wants a file that is open for writing
+        if fcntl is not None:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+            except BlockingIOError:
+                folder = Path(path).parent
+                raise DataError(f"another process is at work in {folder}: let it end, or stop it") from None
+            except OSError as error:
+                if error.errno not in (errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS):
+                    raise
+        yield
 
 
 def write_atomically(path: str | Path, write: Callable[[BinaryIO], object]) -> None:

@@ -14,7 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import solvers
-from .datasets.encoding import ENCODINGS, feature_range, feature_times
+from .datasets.encoding import ENCODINGS
+from .datasets.features import feature_range, feature_times
 from .datasets.samples import Dataset, EventSamples, Subset, split
 from .errors import InputError, import_extra, shown
 from .loss import softmax_cross_entropy

@@ -12,10 +12,10 @@ from ..files import checked_folder, write_text
 from ..reading import checked_count, checked_name
 from ..reproduce.comparison import NEURONS, Budget, Comparison, compare, trade_off
 from ..reproduce.report import curve, table
-from ..solvers.settings import settings
 from ..streams import say
 from ..training import RunFolder
 from ..training.experiment import Experiment
+from .cluster import add_cluster, how_of
 from .options import FOLDER, WHOLE, add_data_dir, add_json, add_options, draw, given, write_json
 from .recipes import recipes_of
 
@@ -47,6 +47,7 @@ def add_reproduce_parser(subparsers: Any) -> argparse.ArgumentParser:
     add("--out", **FOLDER, help="folder of runs and results (default reproduce/<dataset>)")
     add_json(add)
     add("--threads", **WHOLE, help="threads of the compiled solvers")
+    add_cluster(add, "one after the other, here")
     add("--quiet", action="store_true", help="print the table only")
     parser.set_defaults(run=_run)
     return parser
@@ -71,16 +72,13 @@ def _run(args: argparse.Namespace) -> int:
         asked = (QUICK | few if dataset in NAMES else {"epochs": 2}) | asked
     budget = Budget(**asked)
     out = args.out or checked_folder(Path("reproduce") / (title + ("-quick" if args.quick else "")))
-    how = {"data_dir": args.data_dir, "quiet": args.quiet}
     try:
-        with settings(n_threads=args.threads):
+        with how_of(args) as how:
             comparisons = [
-                compare(dataset, name, recipes[name], budget, out, **how)
-                for name in chosen
-                if name in recipes
+                compare(dataset, name, recipes[name], budget, out, how) for name in chosen if name in recipes
             ]
             base = "best" if "best" in recipes else "own"
-            points = trade_off(dataset, base, recipes[base], budget, out, **how) if "curve" in chosen else []
+            points = trade_off(dataset, base, recipes[base], budget, out, how) if "curve" in chosen else []
     except KeyboardInterrupt:
         say(f"minisnn: interrupted; what is finished is in {out} (go on with the same command)")
         return 130
@@ -96,7 +94,7 @@ def _run(args: argparse.Namespace) -> int:
     for path in (out / "result.json", args.json):
         write_json(path, result)
     _draw(comparisons, points, out, args)
-    return 0
+    return 1 if any(one.failed for one in (*comparisons, *points)) else 0
 
 
 def _draw(

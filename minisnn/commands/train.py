@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from .. import datasets, solvers
@@ -11,23 +11,23 @@ from ..datasets.own import checked_source
 from ..errors import InputError
 from ..parameters import NetworkConfig
 from ..reading import checked_count
-from ..solvers.settings import settings
 from ..streams import say
 from ..training import RunFolder, TrainingConfig
-from ..training.experiment import Experiment, moments, outcome, run_all, table
+from ..training.experiment import Experiment, moments, outcome, table
 from ..training.recipes import default_solver, recipe_of
+from ..training.series import placed, run_all
+from .cluster import add_cluster, how_of
 from .options import FOLDER, WHOLE, add_data_dir, add_json, add_options, draw, given, with_default, write_json
 from .recipes import values_of
 
-__all__ = ["add_train_parser"]
+__all__ = ["add_train_parser", "add_training_options", "check_settings", "experiment_of", "held_out"]
 
 # Options that change nothing about a run, so that --resume takes them.
-_ANY_TIME = {"run", "resume", "data_dir", "threads", "json", "quiet"}
+_ANY_TIME = {"run", "resume", "data_dir", "threads", "json", "quiet", "workers", "scheduler"}
 
 
 def add_train_parser(subparsers: Any, defaults: Mapping[str, Any] | None = None) -> argparse.ArgumentParser:
     """Add the command ``train`` to the subparsers of an argparse parser; its help names the `defaults`."""
-    defaults = defaults or {}
     parser: argparse.ArgumentParser = subparsers.add_parser(
         "train",
         help="train a network",
@@ -45,7 +45,22 @@ def add_train_parser(subparsers: Any, defaults: Mapping[str, Any] | None = None)
     parser.add_argument(
         "dataset", nargs="?", default="yin-yang", help=f"one of {names} (default yin-yang), {own}"
     )
+    add = add_training_options(parser, defaults)
+    add("--out", **FOLDER, help="run folder, must be new (default runs/<dataset>-<date>-<number>)")
+    add("--resume", **FOLDER, help="go on with an interrupted run or series in its folder, to the same bits")
+    add_cluster(add, "one after the other, here")
+    parser.set_defaults(run=_run)
+    return parser
 
+
+def add_training_options(
+    parser: argparse.ArgumentParser, defaults: Mapping[str, Any] | None = None
+) -> Callable[..., Any]:
+    """Add the options of a training, or of several; returns the function that adds to the last group of them.
+
+    Their help names the `defaults`.
+    """
+    defaults = defaults or {}
     group = parser.add_argument_group("data")
     add_data_dir(group.add_argument)
     leave_out = ("name", "data_dir", "fingerprint")
@@ -74,12 +89,9 @@ def add_train_parser(subparsers: Any, defaults: Mapping[str, Any] | None = None)
     add("--threads", **WHOLE, help="threads of the compiled solvers; changes no bit of the result")
     products = ("auto", "events", "dense")
     add("--product", choices=products, help="products with spikes by events or by BLAS (default auto)")
-    add("--out", **FOLDER, help="run folder, must be new (default runs/<dataset>-<date>-<number>)")
-    add("--resume", **FOLDER, help="go on with an interrupted run or series in its folder, to the same bits")
     add_json(add)
     add("--quiet", action="store_true", help="print the last line only")
-    parser.set_defaults(run=_run)
-    return parser
+    return add
 
 
 def _run(args: argparse.Namespace) -> int:
@@ -94,22 +106,29 @@ def _run(args: argparse.Namespace) -> int:
         root.check_writable()
         experiment = Experiment.from_json(root.config(), root.path)
     else:
-        experiment = _experiment(args)
+        experiment = experiment_of(args)
         RunFolder.check_new(args.out)
-    with _settings(experiment, args.threads):
+    check_settings(experiment, args.threads)
+    if experiment.series is None and (args.workers is not None or args.scheduler is not None):
+        raise InputError("--workers and --scheduler are for several trainings: give --seeds or --folds too")
+    with how_of(args) as how:
         data = experiment.load_data(args.data_dir)
         if args.resume is None:
             # An experiment that does not fit the data is refused before a folder is made.
-            experiment = experiment.fitted(data, _held_out(args, len(data.train)))
+            experiment = experiment.fitted(data, held_out(args, len(data.train)))
             root = RunFolder.create(experiment.to_json(), args.out, data.name)
         try:
-            outcomes = run_all(root, experiment, data, quiet=args.quiet)
+            trainings = placed(root.path, experiment.variants())
+            results = run_all(trainings, how, data)
         except KeyboardInterrupt:
             finished = f"{root.finished_epochs()} finished epochs are"
             safe = finished if experiment.series is None else "what is finished is"
             advice = f"go on with: minisnn train --resume {root.path}"
             say(f"minisnn: interrupted; {safe} in {root.path} ({advice})")
             return 130
+    outcomes = results.of(trainings)
+    if not outcomes:
+        return 1
     write_json(args.json, outcome(outcomes, experiment))
     if not args.quiet:
         print(table(outcomes))
@@ -117,7 +136,7 @@ def _run(args: argparse.Namespace) -> int:
     print(f"{last}, run folder {root.path}")
     if experiment.series is None:
         _draw(root, data)
-    return 0
+    return 1 if results.failed else 0
 
 
 def _last_line(outcomes: list[dict[str, Any]], is_series: bool, n_test: int) -> str:
@@ -156,7 +175,7 @@ def _refuse_changes(args: argparse.Namespace) -> None:
         raise InputError(f"--resume goes on with the run as it is; it takes no {options}")
 
 
-def _experiment(args: argparse.Namespace) -> Experiment:
+def experiment_of(args: argparse.Namespace) -> Experiment:
     """The experiment of the data set's recipe and the given options."""
     dataset = checked_source(args.dataset, args.data_dir)
     checked_count("--seeds", args.seeds, low=1)
@@ -181,21 +200,23 @@ def _experiment(args: argparse.Namespace) -> Experiment:
     return experiment
 
 
-def _held_out(args: argparse.Namespace, n_train: int) -> int:
+def held_out(args: argparse.Namespace, n_train: int) -> int:
+    """How many of the training samples are held out for validation."""
     if args.validation is not None or args.folds is not None:
         return args.validation or 0
     return recipe_of(args.dataset).held_out(n_train)
 
 
-def _settings(experiment: Experiment, threads: int | None) -> Any:
-    """The settings of the experiment's solver, or the error that names those it does not have."""
+def check_settings(experiment: Experiment, threads: int | None) -> None:
+    """Raise the error that names the settings that the experiment's solver does not have."""
     name, product = experiment.training.solver, experiment.product
     module = solvers.get(name, experiment.network.neuron)
-    if threads is not None and not module.has_threads:
-        module.set_threads(threads)  # raises the error
+    if threads is not None:
+        checked_count("--threads", threads, low=1)
+        if not module.has_threads:
+            module.set_threads(threads)  # raises the error
     if product != "auto" and not name.startswith("numba"):
         raise InputError(f"--product is for the compiled solvers, got {name!r}")
-    return settings(None if product == "auto" else product, threads)
 
 
 def _draw(run: RunFolder, data: datasets.Dataset) -> None:

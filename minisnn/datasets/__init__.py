@@ -8,11 +8,12 @@ DataFrame (`from_features`), or of any data set of tonic (`from_tonic`).
 
 from .cache import cache_folder
 from .encoding import latency_linear, latency_log, pixel_times, threshold_crossings
+from .features import from_features
 from .idx import read_idx, read_images
 from .images import ImageSamples, augment_images
 from .loading import load_dataset
 from .nmnist import read_bin
-from .own import from_features, save_dataset
+from .own import save_dataset
 from .places import NAMES, download, find
 from .recordings import encode_recordings
 from .samples import Dataset, EventSamples, Samples, Subset, encode_events, folds, split

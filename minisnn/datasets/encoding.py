@@ -13,8 +13,6 @@ from ..spikes import LARGEST, SpikeEvents
 
 __all__ = [
     "ENCODINGS",
-    "feature_range",
-    "feature_times",
     "finite_numbers",
     "latency_linear",
     "latency_log",
@@ -172,28 +170,6 @@ def threshold_crossings(series: NDArray[Any], thresholds: NDArray[Any]) -> Spike
             found.append((sample, step + 1, 2 * (channel * thresholds.shape[1] + k) + down))
     sample, step, neuron = (np.concatenate(column) for column in zip(*found))
     return SpikeEvents.from_lists(sample, step, neuron, (batch, n_steps, 2 * thresholds.size))
-
-
-def feature_range(features: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Smallest value and range of every feature (B, N); the range is 1 where a feature is constant."""
-    low = features.min(axis=0)
-    with np.errstate(over="ignore"):
-        spread = features.max(axis=0) - low
-    if not np.isfinite(spread).all():
-        raise InputError(f"feature {int(np.argmax(spread))} spans more than float64 holds: scale it down")
-    return low, np.where(spread > 0, spread, 1.0)
-
-
-def feature_times(
-    features: NDArray[np.float64],
-    low: NDArray[np.float64],
-    spread: NDArray[np.float64],
-    n_steps: int,
-    encoding: str,
-) -> NDArray[np.int32]:
-    """Spike times of features (B, N), see `pixel_times`; those beyond the range count as its ends."""
-    scaled = np.clip((features - low) / spread, 0, 1)
-    return pixel_times(np.rint(255 * scaled).astype(np.uint8), n_steps, encoding)
 
 
 def finite_numbers(name: str, values: Any) -> NDArray[Any]:

@@ -10,7 +10,8 @@ are ``labels``, (B,) integers from 0 on, and their spikes in one of three forms:
 ========================  ======================================================================================
 
 The test samples are ``test_labels``, and ``test_raster`` or another of these forms. If there are none, a fifth of the
-training samples is held out for the test: of every class its share, always the same ones.
+training samples is held out for the test: of every class its share, always the same ones. (A folder that has the name
+of a data set, such as ``mnist``, is meant by ``./mnist``.)
 
 These may be added: ``n_steps`` and ``n_inputs`` where they are not needed; ``n_classes`` (by default one more than the
 largest label); ``class_names``, a text for every class; ``counts``, true if values above 1 of a raster, or inputs that
@@ -32,15 +33,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..checks import checked_labels
-from ..errors import DataError, InputError, shown, unknown_name
+from ..errors import DataError, InputError, unknown_name
 from ..files import read_folder, read_npz, write_folder, write_npz
-from ..reading import checked_count, checked_flag, checked_name, read_array
+from ..reading import checked_count, checked_flag, checked_name
 from ..spikes import LARGEST, SpikeEvents
-from .encoding import feature_range, feature_times, finite_numbers
 from .places import NAMES
-from .samples import Dataset, EventSamples, Samples, checked_part, encode_events, split
+from .samples import Dataset, EventSamples, Samples, checked_part, split
 
-__all__ = ["checked_source", "from_features", "read_own", "save_dataset"]
+__all__ = ["checked_source", "holding_out", "read_own", "save_dataset"]
 
 Arrays = dict[str, NDArray[Any]]
 
@@ -70,7 +70,8 @@ def checked_source(name: Any, data_dir: str | Path | None = None) -> str:
     with contextlib.suppress(OSError, ValueError):
         beside = difflib.get_close_matches(path.name, os.listdir(path.parent), n=1)
     if name.endswith(".npz") or path.name != name:
-        hint = f" (did you mean {str(path.parent / beside[0])!r}?)" if beside else ""
+        moved = " (if it has moved, give --data-dir its folder)" if path.is_absolute() else ""
+        hint = f" (did you mean {str(path.parent / beside[0])!r}?)" if beside else moved
         raise DataError(f"{path} does not exist{hint}")
     error = unknown_name("data set", name, [*NAMES, *beside])
     raise InputError(f"{error}, and the path of an .npz file or a folder of arrays")
@@ -157,97 +158,6 @@ def save_dataset(
     (write_npz if str(path).endswith(".npz") else write_folder)(path, arrays)
 
 
-def from_features(
-    features: Any,
-    labels: Any,
-    test: tuple[Any, Any] | None = None,
-    *,
-    n_steps: int = 100,
-    encoding: str = "linear",
-) -> Dataset:
-    """Make a data set of a table of features, such as a pandas DataFrame: each becomes the time of a spike.
-
-    Parameters
-    ----------
-    features : (B, N) numbers
-        Every feature is scaled to [0, 1] by its smallest and largest value here, and read to 1/255 of that range.
-    labels : (B,) integers or text
-        The classes, sorted, become 0, 1, 2 and so on, and their names are kept.
-    test : (features, labels), optional
-        Test samples, scaled as the others; without them, a fifth of the samples is held out.
-    n_steps : int
-        T.
-    encoding : {"linear", "sparse", "log"}
-        See `pixel_times`: a large value fires early, and in "sparse" and "log" the smallest is silent.
-
-    Raises
-    ------
-    InputError
-        For values that are not finite numbers, labels of another kind, or test labels that are new.
-
-    Examples
-    --------
-    >>> table = np.array([[0.0, 5.0], [1.0, 7.0], [0.5, 9.0], [0.0, 5.0]])
-    >>> data = from_features(table, ["no", "yes", "yes", "no"], n_steps=11)
-    >>> data.class_names, data.n_inputs, len(data.train), len(data.test)
-    (('no', 'yes'), 2, 3, 1)
-    """
-    n_steps = checked_count("n_steps", n_steps, low=1, high=LARGEST)
-    values = _table("features", features)
-    low, spread = feature_range(values)
-    classes = np.unique(_names("labels", labels)).tolist()
-    codes = {label: k for k, label in enumerate(classes)}
-
-    def part(prefix: str, features: Any, labels: Any) -> EventSamples:
-        table, labels = _table(f"{prefix}features", features), _names(f"{prefix}labels", labels).tolist()
-        if table.shape[1] != len(low):
-            raise InputError(f"{prefix}features must have {len(low)} columns, got {table.shape[1]}")
-        new = [label for label in labels if label not in codes]
-        if new:
-            raise InputError(f"{prefix}labels must be among {shown(classes)}, got {shown(new[0])}")
-        spikes = encode_events(table, lambda x: feature_times(x, low, spread, n_steps, encoding), n_steps)
-        return EventSamples(spikes, np.array([codes[label] for label in labels]))
-
-    train = part("", values, labels)
-    tested = None if test is None else part("test ", *test)
-    names = [str(name) for name in classes]
-    data = Dataset("features", train, tested or train, len(low), len(names), n_steps, class_names=names)
-    return data if tested else _holding_out(data)
-
-
-def _table(name: str, features: Any) -> NDArray[np.float64]:
-    """Features as finite numbers (B, N); the error names the columns of a DataFrame."""
-    is_frame = hasattr(features, "columns")
-    columns = zip(features.columns, features.dtypes) if is_frame else ()
-    odd = [str(column) for column, dtype in columns if dtype.kind not in "biuf"]
-    if odd:
-        raise InputError(f"{name} must be numbers, got other values in the columns {', '.join(odd)}")
-    array = read_array(name, features)
-    if is_frame and array.dtype.kind == "O":  # of columns of several dtypes
-        try:
-            array = array.astype(np.float64)
-        except (TypeError, ValueError) as error:
-            raise InputError(f"{name} must be finite numbers: {error}") from None
-    if array.dtype.kind == "b":
-        array = array.astype(np.uint8)
-    table = finite_numbers(name, array).astype(np.float64)
-    if table.ndim != 2 or not table.size:
-        raise InputError(f"{name} must have shape (samples, features), none empty, got {table.shape}")
-    return table
-
-
-def _names(name: str, labels: Any) -> NDArray[Any]:
-    """Labels as integers or text (B,)."""
-    array = read_array(name, labels)
-    if array.dtype.kind == "O" and all(isinstance(label, str) for label in array.ravel()):
-        array = array.astype(np.str_)
-    if array.ndim != 1 or array.dtype.kind not in "biuU" or not array.size:
-        raise InputError(
-            f"{name} must be integers or text, one for every sample, got {array.dtype} of shape {array.shape}"
-        )
-    return array
-
-
 def _dataset(name: str, arrays: Arrays) -> Dataset:
     """The data set of the arrays of a file."""
     known = [prefix + array for prefix in ("", "test_") for array in _OF_A_PART] + list(_OF_ALL)
@@ -270,7 +180,7 @@ def _dataset(name: str, arrays: Arrays) -> Dataset:
     data = Dataset(
         name, train, test or train, spikes.n_neurons, n_classes, spikes.n_steps, class_names=names.tolist()
     )
-    return data if test else _holding_out(data)
+    return data if test else holding_out(data)
 
 
 def _part(arrays: Arrays, prefix: str) -> EventSamples:
@@ -311,7 +221,7 @@ def _part(arrays: Arrays, prefix: str) -> EventSamples:
     return EventSamples(spikes, checked_labels(array("labels"), len(spikes), LARGEST, f"{prefix}labels"))
 
 
-def _holding_out(data: Dataset) -> Dataset:
+def holding_out(data: Dataset) -> Dataset:
     """The data set with a fifth of its training samples as its test part."""
     if len(data.train) < 2:
         raise InputError("there must be at least two samples where there are none for the test, got one")

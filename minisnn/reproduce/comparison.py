@@ -14,9 +14,10 @@ from ..datasets import NAMES, Dataset
 from ..errors import DataError
 from ..solvers.compiled.threads import get_threads
 from ..solvers.settings import settings
-from ..training.experiment import Experiment, moments, run_all
+from ..training.experiment import Experiment, moments
 from ..training.recipes import Recipe, default_solver
 from ..training.runs import RunFolder
+from ..training.series import How, Training, placed, run_all
 from .published import PUBLISHED, Published
 
 __all__ = ["NEURONS", "PENALTIES", "Budget", "Comparison", "Speed", "compare", "experiment_of", "trade_off"]
@@ -83,6 +84,7 @@ class Comparison:
     speed: Speed | None = None
     absent: str | None = None  # the reason why there are no results
     spike_penalty: float = 0.0
+    failed: dict[str, str] | None = None  # trainings that failed, and the line of each
 
     def mean(self, neuron: str, key: str) -> tuple[float, float | None]:
         """Mean and s.d. over the trainings of a network of one entry of their outcomes."""
@@ -135,35 +137,43 @@ def compare(
     recipe: Recipe,
     budget: Budget,
     folder: Path,
+    how: How,
     *,
-    data_dir: Path | None = None,
-    quiet: bool = False,
     timed: bool = True,
 ) -> Comparison:
     """Train both networks of a recipe, from where they stand in `folder`, and time a step of each if asked.
 
-    The comparison is `absent` if the files of the data set are missing. `DataError` is raised if `folder` holds
-    trainings of another configuration.
+    The comparison is `absent` if the files of the data set are missing, or if trainings failed. `DataError` is raised
+    if `folder` holds trainings of another configuration.
     """
     about, penalty = (dataset, name, PUBLISHED.get((dataset, name))), recipe.network.get("spike_penalty", 0.0)
     experiments = {neuron: experiment_of(dataset, recipe, neuron, budget) for neuron in NEURONS}
     try:
-        data = experiments["single-spike"].load_data(data_dir)
+        data = experiments["single-spike"].load_data(how.data_dir)
     except DataError as error:
         if dataset not in NAMES:  # a file of the user's own is wrong, not missing
             raise
         return Comparison(*about, absent=str(error), spike_penalty=penalty)
-    outcomes: dict[str, list[dict[str, Any]]] = {}
+    trainings: dict[str, list[Training]] = {}
     for neuron, of_recipe in experiments.items():
         experiment = of_recipe.fitted(data, 0 if budget.folds else recipe.held_out(len(data.train)))
         sizes = experiment.network.sizes
-        if not quiet:
+        if not how.quiet:
             print(f"{data.name}, recipe {name}: {neuron}, {'-'.join(map(str, sizes))}")
         refusal = "holds trainings of another configuration: give --out another folder"
-        root = experiment.run_folder(folder / f"{name}-{neuron}", refusal)
-        with settings(_PRODUCTS[neuron], get_threads()):
-            outcomes[neuron] = run_all(root, experiment, data, quiet=quiet)
-    speed = _measure(outcomes, data, experiment.training.batch_size) if timed else None
+        root = f"{name}-{neuron}"
+        experiment.run_folder(folder / root, refusal)
+        variants = [(f"{root}/{variant}", one) for variant, one in experiment.variants()]
+        trainings[neuron] = placed(folder, variants, refusal)
+    results = run_all([one for both in trainings.values() for one in both], how, data)
+    if results.failed:
+        absent = f"trainings failed: {', '.join(results.failed)}"
+        return Comparison(*about, absent=absent, failed=results.failed, spike_penalty=penalty)
+    outcomes = {neuron: results.of(both) for neuron, both in trainings.items()}
+    speed = None
+    if timed:
+        with settings(n_threads=how.threads):
+            speed = _measure(outcomes, data, experiment.training.batch_size)
     return Comparison(
         data.name,
         *about[1:],
@@ -178,7 +188,7 @@ def compare(
 
 
 def trade_off(
-    dataset: str, name: str, recipe: Recipe, budget: Budget, folder: Path, **how: Any
+    dataset: str, name: str, recipe: Recipe, budget: Budget, folder: Path, how: How
 ) -> list[Comparison]:
     """The comparisons, untimed, of a recipe with each of `PENALTIES`; one of them may be that of the recipe itself."""
     points = []
@@ -186,7 +196,7 @@ def trade_off(
         is_recipe = penalty == recipe.network.get("spike_penalty", 0.0)
         penalised = replace(recipe, network=recipe.network | {"spike_penalty": penalty})
         called = name if is_recipe else f"{name}-{penalty:g}"
-        points.append(compare(dataset, called, penalised, budget, folder, timed=False, **how))
+        points.append(compare(dataset, called, penalised, budget, folder, how, timed=False))
     return points
 
 

@@ -87,14 +87,17 @@ def draw_curve(points: Sequence[Comparison], quick: bool = False) -> Figure:
         values = [one.mean(neuron, one.accuracy_key) for one in points]
         means, sds = 100 * np.array(values, dtype=float).T  # no s.d. is NaN
         axes.errorbar(spikes, means, sds, fmt="o-", color=colour, capsize=3, label=_NAMES[neuron])
-        for x, y, one in zip(spikes, means, points):
-            axes.annotate(
-                f"{one.spike_penalty:g}", (x, y), (4, -11), textcoords="offset points", fontsize="small"
-            )
-    axes.set_xscale("symlog", linthresh=1)
+        for k in (0, -1):  # those between would run into each other
+            place, text = (spikes[k], means[k]), f"{points[k].spike_penalty:g}"
+            axes.annotate(text, place, (6, -4), textcoords="offset points", fontsize="small")
+    axes.set_xscale("symlog", linthresh=1, subs=(2, 3, 5, 7))
+    for formatter in (axes.xaxis.set_major_formatter, axes.xaxis.set_minor_formatter):
+        formatter("{x:g}")
+    axes.margins(x=0.1)
     axes.set(xlabel="hidden spikes per sample", ylabel="accuracy (%)")
     axes.grid(alpha=0.3)
-    legend_below(axes, ncols=2, title="a point for every spike penalty, the number beside it")
+    penalties = ", ".join(f"{one.spike_penalty:g}" for one in points)
+    legend_below(axes, ncols=2, title=f"a point for each spike penalty: {penalties}")
     budget = _budget(points[0]).replace("\n", ", ")
     title = f"{points[0].dataset}, recipe {points[0].recipe}: {budget}"
     figure.suptitle(title + ("\n" + _QUICK.strip() if quick else ""), fontsize="medium")

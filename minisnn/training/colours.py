@@ -13,6 +13,7 @@ POTENTIAL, SPIKE, DOUBLE_SUM, GATED, CROSSING, STRAIGHT_THROUGH = COLOURS
 # The conventional neuron and network, and both by name.
 CONVENTIONAL = "#882255"
 NEURONS = {"single-spike": SPIKE, "multi-spike": CONVENTIONAL}
-# Classes of the readout, and parts of a data set.
+# Classes of Yin-Yang, those of the readout, and parts of a data set.
+CLASSES = COLOURS[:3]
 LABEL, ANSWER, OTHERS = "#000000", "#e69f00", "#cccccc"
 PARTS = {"train": "#56b4e9", "validation": "#009e73", "test": "#0072b2"}

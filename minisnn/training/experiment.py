@@ -8,17 +8,19 @@ from __future__ import annotations
 
 import inspect
 import statistics
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from .. import solvers
 from ..datasets import Dataset, load_dataset
 from ..datasets.samples import folds, split
-from ..errors import DataError, InputError, one_line
+from ..errors import DataError, InputError, one_line, shown
 from ..network import Network
 from ..parameters import NetworkConfig
 from ..reading import checked_count, checked_type, plain
+from ..solvers.settings import settings
 from ..streams import say
 from ..table import table as text_table
 from .loop import TrainingConfig, train
@@ -26,7 +28,7 @@ from .metrics import EpochMetrics, chosen_epoch, mean_and_sd
 from .recipes import Recipe
 from .runs import RunFolder
 
-__all__ = ["Experiment", "moments", "outcome", "run_all", "table"]
+__all__ = ["Experiment", "difference", "moments", "outcome", "outcome_of", "table", "train_run"]
 
 _EPOCH = (
     "epoch", "train_loss", "train_accuracy", "validation_accuracy", "test_accuracy", "spikes_per_sample", "seconds",
@@ -130,14 +132,23 @@ class Experiment:
         return {name: values[name] for name in order if values[name] is not None}
 
     def run_folder(self, path: Path, refusal: str) -> RunFolder:
-        """The run folder at `path`, made if need be; if it is of another experiment, an error with the `refusal`."""
+        """The run folder at `path`, made if need be; if it is of another experiment, an error with the `refusal`.
+
+        The error names the first setting that differs.
+        """
         # If a process was killed before it wrote config.json, the run has not begun.
         if not (path / "config.json").exists():
             return RunFolder.create(self.to_json(), path)
         run = RunFolder.open(path)
-        if Experiment.from_json(run.config(), path) != self:
-            raise DataError(f"{path} {refusal}")
+        there = Experiment.from_json(run.config(), path)
+        if there != self:
+            raise DataError(f"{path} {refusal} ({difference(there.to_json(), self.to_json())})")
         return run
+
+    @property
+    def title(self) -> str:
+        """Name of the data set; of a file of your own, without its folder and ending."""
+        return Path(self.dataset).name.removesuffix(".npz")
 
     def load_data(self, data_dir: Path | None = None) -> Dataset:
         """Load the data set, undivided."""
@@ -183,20 +194,30 @@ class Experiment:
                 yield "-".join(parts) or f"seed-{seed}", variant
 
 
-def run_all(root: RunFolder, experiment: Experiment, data: Dataset, *, quiet: bool) -> list[dict[str, Any]]:
-    """Train every variant in its folder, from where it stands; returns their outcomes."""
-    refusal = f"is not of the series in {root.path}: their config.json differ"
-    outcomes = []
-    for name, variant in experiment.variants():
-        run = variant.run_folder(root.path / name, refusal) if name else root
-        if name and not quiet:
-            print(f"{name}:", flush=True)
-        outcomes.append(_train_run(run, variant, data, quiet=quiet) | ({"name": name} if name else {}))
-    return outcomes
+def difference(there: Any, here: Any, place: str = "") -> str:
+    """The first place at which two contents of JSON files differ, in words; nothing if they are the same.
+
+    Examples
+    --------
+    >>> difference({"training": {"lr": 0.1, "epochs": 3}}, {"training": {"lr": 0.1, "epochs": 4}})
+    'training: epochs is 3 there and 4 here'
+    """
+    if isinstance(there, dict) and isinstance(here, dict):
+        parts = ((there.get(key), here.get(key), f"{place}{': ' * bool(place)}{key}") for key in there | here)
+        return next(filter(None, (difference(*part) for part in parts)), "")
+    return "" if there == here else f"{place} is {shown(there)} there and {shown(here)} here"
 
 
-def _train_run(run: RunFolder, experiment: Experiment, data: Dataset, *, quiet: bool) -> dict[str, Any]:
-    """Train in a folder, from where it stands, on the undivided data set; returns the outcome."""
+def train_run(
+    run: RunFolder,
+    experiment: Experiment,
+    data: Dataset,
+    *,
+    threads: int | None,
+    quiet: bool,
+    on_epoch: Callable[[EpochMetrics], None] | None = None,
+) -> None:
+    """Train in a folder, from where it stands, on the undivided data set."""
     training, data = experiment.training, experiment.divided(data)
     network = Network.random(experiment.network, training.seed)
 
@@ -211,11 +232,23 @@ def _train_run(run: RunFolder, experiment: Experiment, data: Dataset, *, quiet: 
             flush=True,
         )
 
-    history = train(network, data, training, run=run, quiet=quiet, on_epoch=None if quiet else report)
+    product = None if experiment.product == "auto" else experiment.product
+    # BLAS adds in another order on another number of threads; solvers with threads of their own hold it to one.
+    has_threads = solvers.get(training.solver, experiment.network.neuron).has_threads
+    with settings(product, threads if has_threads else 1):
+        train(network, data, training, run=run, quiet=quiet, on_epoch=on_epoch if quiet else report)
+
+
+def outcome_of(run: RunFolder, experiment: Experiment, name: str = "") -> dict[str, Any]:
+    """The outcome of a finished training; a warning with its name tells of layers in which many neurons say nothing."""
+    training, network = experiment.training, run.network()
+    history = run.metrics()[: run.finished_epochs()]
+    if len(history) != training.epochs:
+        raise DataError(f"{run.path} holds {len(history)} of {training.epochs} epochs")
     chosen = chosen_epoch(history)
-    _warn_about_activity(chosen, experiment.network.sizes[1:-1])
+    _warn_about_activity(chosen, experiment.network.sizes[1:-1], f"{name}: " if name else "")
     return {
-        "dataset": data.name,
+        "dataset": experiment.title,
         "neuron": experiment.network.neuron,
         "solver": training.solver,
         "seed": training.seed,
@@ -233,7 +266,7 @@ def _train_run(run: RunFolder, experiment: Experiment, data: Dataset, *, quiet: 
     }
 
 
-def _warn_about_activity(metrics: EpochMetrics, sizes: tuple[int, ...]) -> None:
+def _warn_about_activity(metrics: EpochMetrics, sizes: tuple[int, ...], whose: str) -> None:
     """Name the layers in which many neurons fire never or always, and say whether to care."""
     for counts, kind, what in (
         (metrics.silent_per_layer, "warning", SILENT),
@@ -241,7 +274,7 @@ def _warn_about_activity(metrics: EpochMetrics, sizes: tuple[int, ...]) -> None:
     ):
         for k, (count, size) in enumerate(zip(counts, sizes), start=1):
             if count > size / 10:
-                say(f"minisnn: {kind}: {count} of {size} neurons of hidden{k} {what}")
+                say(f"minisnn: {kind}: {whose}{count} of {size} neurons of hidden{k} {what}")
 
 
 def outcome(outcomes: list[dict[str, Any]], experiment: Experiment) -> dict[str, Any]:

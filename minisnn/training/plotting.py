@@ -22,7 +22,7 @@ from ..files import write_atomically
 from ..model import ReadoutTrace
 from ..network import Network
 from ..spikes import SpikeEvents
-from .colours import ANSWER, COLOURS, INPUT, LABEL, NEURONS, OTHERS, PARTS, THRESHOLD
+from .colours import ANSWER, CLASSES, COLOURS, INPUT, LABEL, NEURONS, OTHERS, PARTS, THRESHOLD
 from .metrics import EpochMetrics
 
 __all__ = [
@@ -41,7 +41,6 @@ __all__ = [
 _SMALL: dict[str, Any] = {"fontsize": "small", "frameon": False}
 # Where a legend covers nothing; `legend_below` is another place.
 BESIDE = _SMALL | {"loc": "upper left", "bbox_to_anchor": (1.01, 1.04), "alignment": "left"}
-_CLASSES = ("yang", "yin", "dot")
 
 
 def save(figure: Figure, path: str | Path) -> Path:
@@ -196,7 +195,7 @@ def _draw_sample(axes: Any, spikes: SpikeEvents, name: str) -> None:
         grid = np.linspace(0, 1, 60)
         classes = [[np.nan if (c := yin_yang_class(x, y)) is None else c for x in grid] for y in grid]
         room.imshow(
-            np.array(classes, float), origin="lower", extent=(0, 1, 0, 1), cmap=ListedColormap(COLOURS[:3]),
+            np.array(classes, float), origin="lower", extent=(0, 1, 0, 1), cmap=ListedColormap(CLASSES),
             alpha=0.45,
         )  # fmt: skip
         room.plot(*_points(spikes)[0], "o", color=LABEL, markersize=5)
@@ -230,13 +229,13 @@ def draw_decision_regions(network: Network, data: Dataset) -> Figure:
     picture = np.where(inside, answers, np.nan).reshape(len(grid), len(grid))
     figure = Figure(figsize=(6.4, 5.5), layout="constrained")
     axes = figure.subplots()
-    colours = ListedColormap(COLOURS[:3])
+    colours = ListedColormap(CLASSES)
     axes.imshow(picture, origin="lower", extent=(0, 1, 0, 1), cmap=colours, vmin=0, vmax=2, alpha=0.45)
     shown = np.arange(min(600, len(data.test)))
     points, labels = _points(data.test.batch(shown)), data.test.labels[shown]
-    for k, name in enumerate(_CLASSES):
+    for k, name in enumerate(("yang", "yin", "dot")):
         x, y = points[labels == k].T
-        axes.scatter(x, y, color=COLOURS[k], s=9, edgecolors="k", linewidths=0.3, label=name)
+        axes.scatter(x, y, color=CLASSES[k], s=9, edgecolors="k", linewidths=0.3, label=name)
     axes.set(xlabel="x", ylabel="y", xlim=(-0.02, 1.02), ylim=(-0.02, 1.02))
     axes.set_title(f"Regions: the network's answer. Dots: {len(shown)} test samples", fontsize="medium")
     axes.legend(**BESIDE, title="class")

@@ -88,6 +88,10 @@ class RunFolder:
     def config(self) -> dict[str, Any]:
         """Contents of ``config.json``."""
         path = self.path / "config.json"
+        if not path.exists() and (self.path / "sweep.json").exists():
+            raise DataError(
+                f"{self.path} holds a sweep: name one of the folders in it, or call minisnn sweep to go on"
+            )
         content = _read(path)
         try:
             config: dict[str, Any] = json.loads(content)

@@ -278,7 +278,7 @@ def test_a_recipe_typed_out_is_the_default(name, capsys, read):
     assert {f"--{option.replace('_', '-')}" for option in best} <= {row.split()[0] for row in rows}
 
     def parsed(*words):
-        experiment = train_command._experiment(_parser().parse_args(["train", name, *words]))
+        experiment = train_command.experiment_of(_parser().parse_args(["train", name, *words]))
         data = options_of(name) | experiment.data
         return experiment.training, experiment.network, {key: value or None for key, value in data.items()}
 

@@ -13,6 +13,7 @@ from minisnn.commands.main import main
 
 RUNS = {
     "train": "minisnn.commands.train._run",
+    "sweep yin-yang --over lr=1 --out new": "minisnn.commands.sweep._run",
     "evaluate run": "minisnn.commands.evaluate._evaluate",
     "export run --to npz": "minisnn.commands.export._run",
     "reproduce yin-yang": "minisnn.commands.reproduce._run",
@@ -106,6 +107,7 @@ def test_an_accident_of_the_checker_is_no_verdict(tmp_path, ends):
 
 OUTPUTS = {
     "train": ("json", "out"),
+    "sweep yin-yang --over lr=1 --out new": ("json", "out"),
     "evaluate run": ("json",),
     "export run --to npz": ("json",),
     "reproduce yin-yang": ("json", "out"),

@@ -40,7 +40,7 @@ def test_train_and_evaluate(name, own, new_folder, capsys):
     assert [path.name[:4] for path in (new_folder / "runs").iterdir()] == ["own-"]
 
 
-def test_resume_from_another_folder(own, new_folder, monkeypatch):
+def test_resume_from_another_folder(own, new_folder, monkeypatch, capsys):
     assert run(f"train data/own.npz {OPTIONS} --out whole") == 0
     save_epoch = RunFolder.save_epoch
 
@@ -54,7 +54,9 @@ def test_resume_from_another_folder(own, new_folder, monkeypatch):
     (new_folder / "there").mkdir()
     monkeypatch.chdir("there")
     own.rename(new_folder / "moved")
+    capsys.readouterr()
     assert run("train --resume ../run --quiet") == 2
+    assert "own.npz does not exist (if it has moved, give --data-dir its folder)" in capsys.readouterr().err
     assert run("train --resume ../run --quiet --data-dir ../moved") == 0
     whole, resumed = ((new_folder / name / "checkpoint.npz").read_bytes() for name in ("whole", "run"))
     assert whole == resumed

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from minisnn.reproduce.comparison import PENALTIES
-from minisnn.training import experiment
+from minisnn.training import series
 from tests.helpers import is_picture, run
 
 SMALL = "--train-samples 60 --test-samples 30 --epochs 1 --hidden 12 --quiet --out out"
@@ -35,16 +35,16 @@ def test_quick_says_so_and_writes_everything(tmp_path, capsys):
 
 def test_a_second_call_goes_on_and_trains_nothing_again(tmp_path, capsys, monkeypatch):
     command = f"reproduce yin-yang {SMALL} --recipes best --seeds 2"
-    trained, train_run = [], experiment._train_run
+    trained, train_run = [], series.train_run
 
-    def watched(folder, variant, data, *, quiet):
+    def watched(folder, *arguments, **options):
         if len(trained) == 3:
             raise KeyboardInterrupt
         trained.append(folder.path.name)
-        return train_run(folder, variant, data, quiet=quiet)
+        train_run(folder, *arguments, **options)
 
     with monkeypatch.context() as patch:
-        patch.setattr(experiment, "_train_run", watched)
+        patch.setattr(series, "train_run", watched)
         assert run(command) == 130
     assert "go on with the same command" in capsys.readouterr().err
     assert run(command) == 0

@@ -12,7 +12,7 @@ import minisnn
 PACKAGE = Path(minisnn.__file__).parent
 # From the ground up; a module may import those before it, and its own package.
 ORDER = [
-    "errors", "streams", "table", "reading", "model", "surrogate", "spikes", "checks", "activity", "files",
+    "errors", "faults", "streams", "table", "reading", "model", "surrogate", "spikes", "checks", "activity", "files",
     "checkpoints", "solvers", "layers", "loss", "parameters", "network", "export", "datasets", "training",
     "sklearn", "oracle", "bench", "reproduce", "commands",
 ]  # fmt: skip
@@ -76,7 +76,18 @@ def test_no_circle():
 
 
 def test_importing_is_light():
-    heavy = ["numba", "scipy", "matplotlib", "tonic", "tqdm", "hypothesis", "h5py", "pooch", "cupy"]
+    heavy = [
+        "numba",
+        "scipy",
+        "matplotlib",
+        "tonic",
+        "tqdm",
+        "h5py",
+        "pooch",
+        "cupy",
+        "distributed",
+        "hypothesis",
+    ]
     code = f"import sys, minisnn; print([name for name in {heavy} if name in sys.modules])"
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert out.stdout.strip() == "[]"

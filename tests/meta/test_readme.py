@@ -41,6 +41,7 @@ def commands(text):
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda path: path.name)
 def test_every_command_is_one(page, capsys):
+    faults = []
     for words, is_whole in commands(page.read_text()):
         try:
             _parser().parse_args(words)
@@ -48,7 +49,8 @@ def test_every_command_is_one(page, capsys):
             error = capsys.readouterr().err
             incomplete = re.search(r"arguments? (are )?required|expected (one|at least one) argument", error)
             if stop.code and (is_whole or not incomplete):
-                pytest.fail(f"minisnn {shlex.join(words)}: {error}")
+                faults.append(f"minisnn {shlex.join(words)}: {error}")
+    assert not faults, "\n".join(faults)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda path: path.name)

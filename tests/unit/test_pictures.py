@@ -1,6 +1,8 @@
 """Pictures: legends cover and repeat nothing, curves are drawn whole, and the budget is told."""
 
 import dataclasses
+import itertools
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -20,7 +22,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 
 from minisnn.bench import pictures as bench
 from minisnn.reproduce import pictures as reproduce
-from minisnn.training import colours, plotting
+from minisnn.training import colours, plotting, sweep_pictures
 
 SIZES = {
     "yin-yang": (4, 3),
@@ -95,6 +97,16 @@ def figures():
     yield "bars", reproduce.draw_bars(COMPARISONS)
     points = [dataclasses.replace(one, spike_penalty=k / 1e3) for k, one in enumerate(COMPARISONS)]
     yield "curve", reproduce.draw_curve(points)
+    swept = SimpleNamespace(over={"lr": [0.001, 0.1], "hidden": [[5], [9]]})
+    settings = [
+        {
+            "lr": lr, "hidden": hidden, "finished": n, "validation_accuracy_mean": None, "test_accuracy_mean": 0.5,
+            "test_accuracy_sd": 0.1, "spikes_per_sample_mean": 9.0 * n, "spikes_per_sample_sd": None,
+        }
+        for n, (lr, hidden) in enumerate(itertools.product(*swept.over.values()), start=1)
+    ]  # fmt: skip
+    yield "sweep, options", sweep_pictures.draw_options(swept, settings)
+    yield "sweep, spikes", sweep_pictures.draw_spikes(swept, settings)
     for name, results in (("step", STEPS), ("grid", CELLS), ("scaling", SERIES)):
         yield name, bench.DRAW[name](results, "2 repeats")
 
@@ -150,6 +162,9 @@ def test_the_budget_is_told(drawn):
     ]
     for name in bench.DRAW:
         assert drawn[name].get_suptitle().endswith("2 repeats")
+    for name in ("options", "spikes"):
+        budget = "Mean and s.d. of trainings, 1 to 4 of each setting"
+        assert drawn[f"sweep, {name}"].get_suptitle() == budget
     folds = dataclasses.replace(COMPARISONS[0], folds=5)
     assert reproduce._budget(folds) == "600 samples\n7 epochs, 5 folds"
 

@@ -12,6 +12,7 @@ from minisnn.reproduce.report import curve, table
 from minisnn.training.experiment import OPERATIONS
 from minisnn.training.recipes import RECIPES, Recipe, published_recipes
 from minisnn.training.runs import RunFolder
+from minisnn.training.series import How
 from tests.helpers import same_dict
 
 SETS = ("yin-yang", "mnist", "fashion-mnist", "nmnist", "shd")
@@ -171,9 +172,8 @@ def test_what_is_timed_is_what_was_trained_and_validation_takes_a_tenth(tmp_path
 
     monkeypatch.setattr(comparison, "StepRunner", Watched)
     recipe = Recipe((5,), training={"epochs": 1}, validation=5000)
-    done = compare(
-        "yin-yang", "best", recipe, Budget(train_samples=60, test_samples=10), tmp_path, quiet=True
-    )
+    budget = Budget(train_samples=60, test_samples=10)
+    done = compare("yin-yang", "best", recipe, budget, tmp_path, How(quiet=True))
     assert len(timed) == 3
     for (neuron, _), parameters in timed.items():
         (outcome,) = done.outcomes[neuron]

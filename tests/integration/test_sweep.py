@@ -1,0 +1,281 @@
+"""``minisnn sweep`` as a user calls it: the grid, its results, going on, and every wrong use in one line."""
+
+import contextlib
+import csv
+import json
+import statistics
+import sys
+
+import pytest
+
+from minisnn.commands.options import draw
+from minisnn.errors import InputError
+from minisnn.files import locked
+from minisnn.training.experiment import train_run
+from tests.helpers import is_picture, run
+
+SMALL = "--train-samples 120 --test-samples 50 --epochs 2 --n-steps 20"
+SWEEP = f"sweep yin-yang {SMALL} --out out"
+
+pytestmark = pytest.mark.usefixtures("new_folder")
+
+
+@pytest.fixture
+def here(monkeypatch):
+    """In place of a cluster, this process; yields the names of what was trained."""
+    trained = []
+
+    class Here:
+        dashboard = None
+
+        def __call__(self, trainings, how, results):
+            for training in trainings:
+                error = None
+                try:
+                    if training.run.finished_epochs() < training.experiment.training.epochs:
+                        trained.append(training.name)
+                        data = training.experiment.load_data(how.data_dir)
+                        train_run(training.run, training.experiment, data, threads=how.threads, quiet=True)
+                except Exception as failure:
+                    error = failure
+                results.add(training, error)
+
+    monkeypatch.setattr("minisnn.commands.cluster.opened", lambda *_: contextlib.nullcontext(Here()))
+    monkeypatch.setattr("minisnn.commands.sweep.draw", lambda *_: None)  # it takes most of the time
+    return trained
+
+
+@pytest.fixture
+def no_cluster(monkeypatch):
+    """A mistake is found before anything starts."""
+
+    def opened(*_):
+        raise AssertionError("a cluster was started")
+
+    monkeypatch.setattr("minisnn.commands.cluster.opened", opened)
+
+
+def read_csv(path):
+    with open(path, newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def arrays(folder):
+    return {path.name: path.read_bytes() for path in folder.glob("*.npz")}
+
+
+def test_a_grid_with_seeds_and_folds(tmp_path, capsys, here, monkeypatch):
+    monkeypatch.setattr("minisnn.commands.sweep.draw", draw)
+    over = ["--over", "hidden=10,10 5", "--over", "learn-decay=true,false"]
+    assert run(f"{SWEEP} --seeds 2 --folds 2 --json copy.json", *over) == 0
+    printed, out = capsys.readouterr().out, tmp_path / "out"
+    settings = [f"hidden-{h}-learn-decay-{d}" for h in ("10", "10+5") for d in ("true", "false")]
+    names = [f"{setting}-seed-{s}-fold-{f}" for setting in settings for s in (0, 1) for f in (0, 1)]
+    rows = read_csv(out / "results.csv")
+    assert here == [row["name"] for row in rows] == names
+    assert [rows[5][k] for k in ("hidden", "learn_decay", "seed", "fold", "failed")] == [
+        "10",
+        "false",
+        "0",
+        "1",
+        "",
+    ]
+    result = json.loads((out / "results.json").read_text())
+    assert result == json.loads((tmp_path / "copy.json").read_text())
+    assert [one["name"] for one in result["settings"]] == settings
+    assert [one["name"] for one in result["runs"]] == names
+    assert result["over"] == {"hidden": [[10], [10, 5]], "learn_decay": [True, False]}
+    table = printed[printed.index("hidden ") :].splitlines()
+    for k, setting in enumerate(result["settings"]):
+        for key in ("validation_accuracy", "test_accuracy", "spikes_per_sample"):
+            values = [float(row[key]) for row in rows[4 * k : 4 * k + 4]]
+            mean, sd = setting[f"{key}_mean"], setting[f"{key}_sd"]
+            assert mean == pytest.approx(statistics.fmean(values))
+            assert sd == pytest.approx(statistics.stdev(values))
+            factor, digits = (1, 1) if key[0] == "s" else (100, 2)
+            assert f"{factor * mean:.{digits}f} +- {factor * sd:.{digits}f}" in table[1 + k]
+    for picture in ("options", "spikes"):
+        assert is_picture(out / f"{picture}.png")
+    # A training of a sweep is the training with these options, alone.
+    assert run(f"train {SMALL} --hidden 10 5 --no-learn-decay --seed 1 --folds 2 --out alone --quiet") == 0
+    for fold in ("fold-0", "fold-1"):
+        assert arrays(out / f"hidden-10+5-learn-decay-false-seed-1-{fold}") == arrays(
+            tmp_path / "alone" / fold
+        )
+
+
+def test_the_same_command_goes_on_and_another_is_refused(tmp_path, capsys, here):
+    command = f"{SWEEP} --over lr=1e-3,2e-3 --hidden 5 --quiet"
+    assert run(command) == 0
+    assert here == ["lr-0.001", "lr-0.002"]
+    (tmp_path / "out" / "lr-0.002" / "checkpoint.npz").unlink()
+    assert run(command) == 0
+    assert here[2:] == ["lr-0.002"]
+    capsys.readouterr()
+    advice = "give --out another folder"
+    for change, message in [
+        ("--epochs 3", "settings: lr-0.001: training: epochs is 2 there and 3 here"),
+        ("--seeds 2", "series is None there and {'seeds': 2, 'folds': 0} here"),
+        ("--over n-steps=20", "over: n_steps is None there and ['20'] here"),
+        ("--hidden 6", "network: sizes is [4, 5, 3] there and [4, 6, 3] here"),
+    ]:
+        words = command.replace("--n-steps 20", "") if "n-steps" in change else command
+        assert run(f"{words} {change}") == 2
+        error = capsys.readouterr().err
+        assert f"out holds another sweep: {message}" in error.replace(
+            "settings: lr-0.001: series", "series"
+        ).replace("settings: lr-0.001: network", "network")
+        assert advice in error
+    assert run(f"{SWEEP} --over lr=1e-3 --hidden 5") == 2
+    assert "over: lr is ['0.001', '0.002'] there and ['0.001'] here" in capsys.readouterr().err
+    config = tmp_path / "out" / "lr-0.001" / "config.json"
+    config.write_text(config.read_text().replace('"batch_size": 128', '"batch_size": 64'))
+    assert run(command) == 2
+    assert "training: batch_size is 64 there and 128 here" in capsys.readouterr().err
+    with locked(tmp_path / "out" / "sweep.json"):
+        assert run(command) == 2
+    assert "another process is at work in out" in capsys.readouterr().err
+    (tmp_path / "out" / "sweep.json").write_text("{")
+    assert run(command) == 2
+    assert "out/sweep.json is not valid JSON" in capsys.readouterr().err
+    assert len(here) == 3
+
+
+def test_a_training_that_fails_does_not_stop_the_others(tmp_path, capsys, here):
+    command = f"{SWEEP} --over lr=1e-3,2e-3 --hidden 5 --seeds 2"
+    assert run(command) == 0
+    damaged = [tmp_path / "out" / f"lr-0.001-seed-{seed}" / "checkpoint.npz" for seed in (0, 1)]
+    for path in damaged:
+        path.write_bytes(b"no checkpoint")
+    capsys.readouterr()
+    assert run(command) == 1
+    printed = capsys.readouterr()
+    lines = [line for line in printed.err.splitlines() if "failed" in line]
+    assert [line.split()[1] for line in lines] == ["lr-0.001-seed-0", "lr-0.001-seed-1"]
+    assert "checkpoint.npz is not a readable .npz file" in lines[0]
+    assert "\n0.001     0 of 2           -" in printed.out
+    assert "2 of 4 trainings finished" in printed.out
+    rows = read_csv(tmp_path / "out" / "results.csv")
+    assert ["not a readable" in row["failed"] for row in rows] == [1, 1, 0, 0]
+    assert rows[0]["test_accuracy"] == ""
+    result = json.loads((tmp_path / "out" / "results.json").read_text())
+    assert list(result["failed"]) == ["lr-0.001-seed-0", "lr-0.001-seed-1"]
+    assert [one["finished"] for one in result["settings"]] == [0, 2]
+    for path in (tmp_path / "out").glob("*/checkpoint.npz"):
+        path.write_bytes(b"no checkpoint")
+    assert run(command) == 1
+    assert "0 of 4 trainings finished" in capsys.readouterr().out
+
+
+def test_without_matplotlib_one_line_says_so(capsys, here, monkeypatch):
+    def absent(*_):
+        raise InputError("matplotlib is not installed")
+
+    monkeypatch.setattr("minisnn.commands.options.import_extra", absent)
+    monkeypatch.setattr("minisnn.commands.sweep.draw", draw)
+    assert run(f"{SWEEP} --over lr=1e-3 --hidden 5 --quiet") == 0
+    assert "no pictures: matplotlib" in capsys.readouterr().err
+
+
+def test_a_sweep_is_no_run(capsys, here):
+    assert run(f"{SWEEP} --over seed=3,4 --hidden 5 --quiet") == 0
+    for command in ("evaluate out", "train --resume out"):
+        assert run(command) == 2
+        assert (
+            "out holds a sweep: name one of the folders in it, or call minisnn sweep"
+            in capsys.readouterr().err
+        )
+    assert run("evaluate out/seed-4") == 0
+
+
+MISTAKES = [
+    ("--over lerning-rate=1", "unknown option in --over 'lerning-rate'"),
+    ("--over n-step=1", "(did you mean 'n-steps'?)"),
+    ("--over lr", "--over must be NAME=V,V,... with at least one value, got 'lr'"),
+    ("--over lr=", "with at least one value"),
+    ("--over =1", "unknown option in --over ''"),
+    ("--over lr=fast", "argument --lr: invalid float value: 'fast'"),
+    ("--over lr=1e-3,", "argument --lr: invalid float value: ''"),
+    ("--over lr=1e-3,-1", "lr must be a finite number > 0, got -1.0"),
+    ("--over hidden=10,x", "argument --hidden: invalid int value: 'x'"),
+    ("--over hidden=,10", "argument --hidden: expected at least one argument"),
+    ("--over hidden=10,0", "sizes must be at least (inputs, hidden, classes)"),
+    ("--over hidden=--out", "--hidden has no value '--out'"),
+    ("--over solver=--out", "unknown solver '--out'"),
+    ("--over learn-decay=yes,no", "--learn-decay must be true or false, got 'yes'"),
+    ("--over product=fast", "argument --product: invalid choice: 'fast'"),
+    ("--over readout=max,mean", "unknown readout 'mean'"),
+    ("--over schedule=cosine,milestones --milestones 0.5", "--milestones is for --schedule milestones"),
+    ("--over validation=10 --folds 2", "leave --validation out"),
+    ("--over product=auto,dense --solver numpy-parallel", "--product is for the compiled solvers"),
+    ("--over solver=numba-parallel,numpy-parallel --threads 2", "has no threads to set"),
+    ("--over lr=1,2 --over lr=3", "lr is varied twice"),
+    ("--over n_steps=5 --over n-steps=6", "n-steps is varied twice"),
+    ("--over lr=1,2 --lr 3", "--lr is varied by --over: leave it out"),
+    ("--over seed=1,2 --seeds 2", "--over seed and --seeds both choose the seeds"),
+    ("--over epochs=1 --seeds 0", "--seeds must be a whole number >= 1"),
+    ("--over epochs=1 --folds 1", "--folds must be a whole number >= 2"),
+    ("--over epochs=1 --workers 1 --scheduler x", "give one of them"),
+    ("--seeds 3", "the following arguments are required: --over"),
+    *[
+        (f"--over {name}=1", f"--{name} is the same for all trainings of a sweep: it cannot vary")
+        for name in (
+            "seeds",
+            "folds",
+            "out",
+            "json",
+            "threads",
+            "quiet",
+            "data-dir",
+            "download",
+            "workers",
+            "scheduler",
+        )
+    ],
+]
+
+
+@pytest.mark.parametrize(("options", "message"), MISTAKES, ids=[options for options, _ in MISTAKES])
+def test_a_mistake_is_one_line_before_anything_starts(options, message, capsys, tmp_path, no_cluster):
+    assert run(f"sweep yin-yang --out out {options}") == 2
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1, error
+    assert message in error
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ("--over lr=1e-3,0.001", "lr-0.001 and lr-0.001 are the same training"),
+        ("--over train-samples=99,0", "train_samples must lie in 1 ... 20000, got 0"),
+        ("--over n-steps=20 --over validation=10,400 --train-samples 120", "must number 1 ... 119"),
+        ("--over encoding=log,linear", "encoding has no meaning for yin-yang"),
+    ],
+)
+def test_a_mistake_that_the_data_show(options, message, capsys, tmp_path, here):
+    assert run(f"sweep yin-yang --out out {options}") == 2
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1, error
+    assert message in error
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_folder_of_something_else(tmp_path, capsys, no_cluster):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "notes").write_text("mine")
+    assert run(f"{SWEEP} --over lr=1") == 2
+    assert "out exists already and holds no sweep: give --out a new folder" in capsys.readouterr().err
+    assert run("train --workers 2 --hidden 5") == 2
+    assert "give --seeds or --folds too" in capsys.readouterr().err
+
+
+def test_dask_is_an_extra(capsys, monkeypatch):
+    monkeypatch.setitem(sys.modules, "distributed", None)
+    for command in (f"{SWEEP} --over lr=1", "train --seeds 2 --workers 2", "reproduce yin-yang --workers 2"):
+        assert run(command) == 2
+        error = capsys.readouterr().err
+        assert (
+            "distributed, which runs trainings side by side, is not installed: pip install '.[sweep]'"
+            in error
+        )
