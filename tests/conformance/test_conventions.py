@@ -160,9 +160,8 @@ def test_the_page_says_what_is_tested():
         )
     }
     for row, (_, convention, rule) in ROWS.items():
-        options = " ".join(f"--convention {name}" for name in convention or ())
-        wanted = f"`{options}`" if options else "default rules"
-        assert told.pop(row) == (f"fails by rule `{rule}`" if rule else wanted)
+        rules = f"`{' '.join(convention)}`" if convention else "default rules"
+        assert told.pop(row) == (f"fails by rule `{rule}`" if rule else rules)
     assert not told
 
 
