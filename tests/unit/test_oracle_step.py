@@ -297,8 +297,14 @@ def test_a_given_network_is_tried_with_its_parameters_and_others(neuron, readout
 
 
 class NoPenalty(Step):
+    factor = 0
+
     def penalty(self, config, batch):
-        return 0 * super().penalty(config, batch)
+        return super().penalty(config, batch) * np.asarray(self.factor, config["dtype"])
+
+
+class PenaltyOff(NoPenalty):
+    factor = 1.0003
 
 
 class PenaltyOnlyOfLoss(NoPenalty):
@@ -315,6 +321,7 @@ def test_the_spike_penalty_of_a_given_network_is_judged(neuron):
     network = _network(neuron=neuron, spike_penalty=0.05)
     assert check_step(Step(), network, examples=1).passed
     assert check_step(NoPenalty(), network, examples=1).findings[0].rule == "spike-penalty"
+    assert not check_step(PenaltyOff(), network, examples=1).passed
     wrong = check_step(PenaltyOnlyOfLoss(), network, examples=1).findings[0].violations
     assert {violation.kind.split(".")[0] for violation in wrong} == {"hidden1", "hidden2"}
 
