@@ -15,11 +15,18 @@ import time
 from pathlib import Path
 
 import numpy as np
-from matplotlib.figure import Figure
 
 from minisnn.solvers import numpy_parallel as parallel
 from minisnn.solvers import numpy_sequential as sequential
-from minisnn.training import plotting
+from minisnn.solvers.settings import settings
+from minisnn.training import colours
+
+try:
+    from matplotlib.figure import Figure
+
+    from minisnn.training import plotting
+except ImportError as error:
+    raise SystemExit(f"needs matplotlib: pip install '.[plot]' in a clone of minisnn ({error})") from None
 
 
 def step_by_step(current, decay):
@@ -72,11 +79,12 @@ def main(arguments=None):
 
     lengths = [2**k for k in range(3, 14) if 2**k <= args.longest]
     times = {name: [] for name in WAYS}
-    print("\n    T" + "".join(f"  {name:>20s}" for name in WAYS) + "   (ms, median of 5)")
+    print("\n    T" + "".join(f"  {name:>20s}" for name in WAYS) + "   (ms, median of 5, one thread)")
     for n_steps in lengths:
         drive = rng.normal(0.05, 0.2, (32, n_steps, 100))
-        for name, way in WAYS.items():
-            times[name].append(milliseconds(way, drive, decay))
+        with settings(n_threads=1):  # more threads of BLAS would help the matrices alone
+            for name, way in WAYS.items():
+                times[name].append(milliseconds(way, drive, decay))
         print(f"{n_steps:5d}" + "".join(f"  {values[-1]:20.2f}" for values in times.values()))
 
     figure = Figure(figsize=(11, 6.4), layout="constrained")
@@ -92,21 +100,24 @@ def main(arguments=None):
         top.colorbar(image, ax=place, shrink=0.7)
     membrane = parallel.integrate(current, decay)
     neuron = int(np.argmax(parallel.crossings(membrane, 1.0)[0].sum(axis=0)))
-    axes[2].plot(membrane[0, :, neuron], marker=".", color=plotting.COLOURS[0])
-    axes[2].axhline(1, color="0.3", linestyle="--", linewidth=1)
+    axes[2].plot(membrane[0, :, neuron], marker=".", color=colours.POTENTIAL)
+    axes[2].axhline(1, color=colours.THRESHOLD, linestyle="--", linewidth=1)
     axes[2].set(title="V = A I, one neuron", xlabel="step", ylabel="V (thresholds)")
     z = parallel.double_sum(parallel.crossings(membrane, 1.0))[0, :, neuron]
-    axes[3].plot(z, drawstyle="steps-mid", color=plotting.COLOURS[2])
+    axes[3].plot(z, drawstyle="steps-mid", color=colours.DOUBLE_SUM)
     first = np.flatnonzero(z == 1)
-    axes[3].plot(first, z[first], "o", color=plotting.COLOURS[1], label="z = 1: the spike")
+    axes[3].plot(first, z[first], "o", color=colours.SPIKE)
+    axes[3].annotate("z = 1: the spike", (first[0], 1), (0, 8), arrowprops={"arrowstyle": "->"})
     axes[3].set(title="z = P S~", xlabel="step", ylabel="double sum z")
-    axes[3].legend(fontsize="small")
     plot = bottom.subplots()
-    for colour, (name, values) in zip(plotting.COLOURS, times.items()):
-        plot.loglog(lengths, values, marker="o", color=colour, label=name, base=2)
+    for colour, (name, values) in zip(colours.COLOURS, times.items()):
+        plot.loglog(lengths, values, marker="o", color=colour, label=name)
     plot.set(xlabel="time steps T", ylabel="ms for 32 samples, 100 neurons", title="Time against T, in NumPy")
     plot.grid(alpha=0.3, which="both")
-    plot.legend()
+    plot.set_xticks(lengths, [str(n_steps) for n_steps in lengths], minor=False)
+    plot.minorticks_off()
+    plot.yaxis.set_major_formatter("{x:g}")
+    plot.legend(**plotting.BESIDE)
     print(f"\npicture {plotting.save(figure, args.out / 'from_loop_to_no_loop.png')}")
 
 

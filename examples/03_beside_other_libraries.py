@@ -24,6 +24,7 @@ import numpy as np
 from minisnn import Network
 from minisnn.bench.timing import Contestant, StepRunner, by_turns
 from minisnn.bench.workloads import WORKLOADS, make_batch, make_network, workload
+from minisnn.solvers.settings import settings
 
 SLOPE = 100.0  # of the surrogate derivative 1 / (1 + s |u|)^2
 LR = 1e-5
@@ -228,7 +229,8 @@ def main() -> int:
             print(f"{name:14s} not installed")
             continue
         step = make(conventional, raster, labels, args.threads)
-        loss, expected = step(), expected_loss(conventional, raster, labels, delayed)
+        with settings(n_threads=1):  # more threads of NumPy's BLAS would go on spinning into the times
+            loss, expected = step(), expected_loss(conventional, raster, labels, delayed)
         # The same sums in another order: the losses differ by rounding, and by a few spikes it may move.
         if abs(loss - expected) > 1e-3 * expected:
             print(f"{name:14s} answers differ, no time: loss {loss:.6f}, expected {expected:.6f}")

@@ -1,6 +1,6 @@
 """Check a port in PyTorch: the paper's convolution form, differentiated by autograd.
 
-Run it: ``python examples/10_check_a_pytorch_port.py`` (needs torch; without it the example says so and stops). It
+Run it: ``python examples/10_check_a_pytorch_port.py`` (needs torch: pip install torch). It
 prints the report and a table of how near the port came to the bound.
 """
 
@@ -10,8 +10,8 @@ from minisnn.oracle import check
 
 try:
     import torch
-except ImportError:
-    torch = None
+except ImportError as error:
+    raise SystemExit(f"needs PyTorch: pip install torch ({error})") from None
 
 
 def convolve(values, kernel):
@@ -82,9 +82,6 @@ def backward(spikes, weight, bias, decay, threshold, surrogate_scale, gradient, 
 
 
 def main():
-    if torch is None:
-        print("needs PyTorch: pip install torch")
-        return 0
     report = check(forward, backward)
     print(report)
     print(f"\n{'quantity':<30} largest error / bound")

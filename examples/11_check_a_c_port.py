@@ -1,8 +1,8 @@
 """Check a port in plain C: compiled here, called through ctypes, judged by the oracle.
 
-Run it: ``python examples/11_check_a_c_port.py``. It prints the reports of two builds of the same source, one of
-them with fused multiply-add where the processor has it, and a table of how near each came to the bound. Neither
-rounds as NumPy does, and both are right.
+Run it: ``python examples/11_check_a_c_port.py`` (needs a C compiler). It prints the reports of two builds of the same
+source, one of them with fused multiply-add where the processor has it, and a table of how near each came to the bound.
+Neither rounds as NumPy does, and both are right.
 """
 
 import ctypes
@@ -120,8 +120,7 @@ def port_of(library):
 
 def main():
     if shutil.which("cc") is None:
-        print("needs a C compiler: no cc on the path")
-        return 0
+        raise SystemExit("needs a C compiler: no cc on the path")
     builds = {"plain": ("-ffp-contract=off",), "fused multiply-add": ("-mfma", "-ffp-contract=fast")}
     table, passed = [], True
     with tempfile.TemporaryDirectory() as folder:

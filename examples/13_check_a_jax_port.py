@@ -1,6 +1,6 @@
 """Check a port in JAX: one scan for the potential, two running sums, differentiated by JAX itself.
 
-Run it: ``python examples/13_check_a_jax_port.py`` (needs jax; without it the example says so and stops). It prints the
+Run it: ``python examples/13_check_a_jax_port.py`` (needs jax: pip install jax). It prints the
 report and a table of how near the port came to the bound. JAX computes in float32 unless it is told otherwise.
 """
 
@@ -11,10 +11,10 @@ from minisnn.oracle import check
 try:
     import jax
     import jax.numpy as jnp
-except ImportError:
-    jax = None
-else:
-    jax.config.update("jax_enable_x64", True)
+except ImportError as error:
+    raise SystemExit(f"needs JAX: pip install jax ({error})") from None
+
+jax.config.update("jax_enable_x64", True)
 
 
 def crossings(distance, scale):
@@ -54,8 +54,7 @@ def pulled_back(leaves, threshold, surrogate_scale, gated, grad_spikes):
     return pull(grad_spikes)
 
 
-if jax is not None:
-    layer_compiled, pulled_back_compiled = jax.jit(layer), jax.jit(pulled_back)
+layer_compiled, pulled_back_compiled = jax.jit(layer), jax.jit(pulled_back)
 
 
 def forward(spikes, weight, bias, decay, threshold):
@@ -69,9 +68,6 @@ def backward(spikes, weight, bias, decay, threshold, surrogate_scale, gradient, 
 
 
 def main():
-    if jax is None:
-        print("needs JAX: pip install jax")
-        return 0
     report = check(forward, backward)
     print(report)
     print(f"\n{'quantity':<30} largest error / bound")

@@ -24,8 +24,7 @@ def build(folder):
 
 def main():
     if shutil.which("cc") is None:
-        print("needs a C compiler: no cc on the path")
-        return 0
+        raise SystemExit("needs a C compiler: no cc on the path")
     with tempfile.TemporaryDirectory() as folder:
         report = check(Program(str(build(folder))), gradient="both")
     print(report)

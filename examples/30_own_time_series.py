@@ -19,14 +19,19 @@ import os
 from pathlib import Path
 
 import numpy as np
-from matplotlib.figure import Figure
 
 import minisnn
 from minisnn.datasets import EventSamples, threshold_crossings
-from minisnn.training import plotting
+from minisnn.training import colours
+
+try:
+    from matplotlib.figure import Figure
+
+    from minisnn.training import plotting
+except ImportError as error:
+    raise SystemExit(f"needs matplotlib: pip install '.[plot]' in a clone of minisnn ({error})") from None
 
 N_THRESHOLDS = 32
-BESIDE = {"loc": "center left", "bbox_to_anchor": (1, 0.5), "fontsize": "small"}
 
 
 def experiment(series, labels, in_training, epochs, seed):
@@ -71,35 +76,25 @@ def draw(series, thresholds, unit, names, label, events, activity):
     top, inputs, hidden, readout = figure.subplots(4, 1, sharex=True, height_ratios=(1.4, 1.2, 1.2, 1.4))
     top.hlines(thresholds, 0, len(series) - 1, color="0.85", linewidth=0.7, label="thresholds")
     for channel in np.flatnonzero(np.ptp(series, axis=0)):
-        colour = plotting.COLOURS[channel % len(plotting.COLOURS)]
+        colour = colours.COLOURS[channel % len(colours.COLOURS)]
         top.plot(series[:, channel], color=colour, label=f"channel {channel}")
     low, high = series.min(), series.max()
     top.set(ylabel=f"change ({unit})", ylim=(low - 0.1 * (high - low), high + 0.1 * (high - low)))
-    top.legend(**BESIDE)
+    top.legend(**plotting.BESIDE)
     _, steps, neurons = np.nonzero(events.to_raster())
-    for down, (colour, name) in enumerate(zip(plotting.COLOURS, ("upwards", "downwards"))):
+    directions = (colours.INPUT, "upwards"), (colours.ANSWER, "downwards")
+    for down, (colour, name) in enumerate(directions):
         chosen = neurons % 2 == down
         inputs.scatter(steps[chosen], neurons[chosen], marker="|", color=colour, label=name)
-    inputs.set(ylabel="input neuron", ylim=(-1, events.n_neurons))
-    inputs.legend(**BESIDE)
-    times = activity.hidden[0].spike_times[0]
-    fires = np.flatnonzero(times < events.n_steps)
-    hidden.scatter(times[fires], fires, marker="|", color=plotting.COLOURS[2])
-    hidden.set(ylabel="hidden neuron", ylim=(-1, len(times)))
-    answer = int(activity.logits[0].argmax())
-    traces = activity.readout.membrane[0]
-    readout.plot(traces, color="0.8", linewidth=0.8)
-    readout.plot(
-        traces[:, answer], color=plotting.COLOURS[1], linewidth=2, label=f"{names[answer]}, the answer"
-    )
-    if label != answer:
-        readout.plot(
-            traces[:, label], color=plotting.COLOURS[0], linewidth=2, label=f"{names[label]}, the label"
-        )
-    readout.set(xlabel="time (steps)", ylabel="readout (thresholds)")
-    readout.legend(**BESIDE, title="class")
+    inputs.set(ylabel="input neuron", ylim=(-0.03 * events.n_neurons, 1.03 * events.n_neurons))
+    inputs.legend(**plotting.BESIDE, title="crossings")
+    plotting.draw_raster(hidden, activity.hidden[0].spikes[0], "hidden neuron", colours.SPIKE)
+    plotting.draw_readout(readout, activity, label, names)
+    readout.set_xlabel("time (steps)")
+    readout.legend(**plotting.BESIDE, title="class (others grey)")
+    n_spikes = activity.spike_counts().sum()
     figure.suptitle(
-        f"A test sample of class {names[label]}: {len(steps)} events in, {len(fires)} hidden spikes"
+        f"A test sample of class {names[label]}: {len(steps)} events in, {n_spikes} hidden spikes"
     )
     return figure
 

@@ -3,7 +3,7 @@
     python examples/31_digits_beside_an_mlp.py [--hidden 100] [--folds 5] [--seed 0]
 
 The 1797 digits of 8 x 8 pixels come with scikit-learn (pip install '.[sklearn]' in a clone). Both classifiers are
-trained on the same folds, in turns, each with its own defaults. Both may use all cores. The defaults of
+trained on the same folds, in turns, each with its own defaults and on one thread. The defaults of
 SingleSpikeClassifier were chosen on folds of these digits among others, those of MLPClassifier were not.
 """
 
@@ -12,12 +12,20 @@ import time
 import warnings
 
 import numpy as np
-from sklearn.datasets import load_digits
-from sklearn.exceptions import ConvergenceWarning
-from sklearn.model_selection import StratifiedKFold
-from sklearn.neural_network import MLPClassifier
 
-from minisnn.sklearn import SingleSpikeClassifier
+from minisnn.solvers.settings import settings
+
+try:
+    from sklearn.datasets import load_digits
+    from sklearn.exceptions import ConvergenceWarning
+    from sklearn.model_selection import StratifiedKFold
+    from sklearn.neural_network import MLPClassifier
+
+    from minisnn.sklearn import SingleSpikeClassifier
+except ImportError as error:
+    raise SystemExit(
+        f"needs scikit-learn: pip install '.[sklearn]' in a clone of minisnn ({error})"
+    ) from None
 
 
 def experiment(hidden, n_folds, seed, epochs=60):
@@ -32,7 +40,7 @@ def experiment(hidden, n_folds, seed, epochs=60):
         }
         for name, classifier in classifiers.items():
             started = time.perf_counter()
-            with warnings.catch_warnings():
+            with warnings.catch_warnings(), settings(n_threads=1):
                 warnings.simplefilter("ignore", ConvergenceWarning)  # 200 epochs are its default
                 classifier.fit(features[train], labels[train])
             seconds[name].append(time.perf_counter() - started)

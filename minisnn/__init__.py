@@ -35,6 +35,10 @@ def __getattr__(name: str) -> Any:
     return module if name == _LATER[name] else getattr(module, name)
 
 
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
+
+
 __all__ = [
     "Dataset",
     "Gradients",

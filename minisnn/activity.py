@@ -13,6 +13,7 @@ from .checks import checked_readout_trace, checked_trace
 from .errors import InputError
 from .model import Array, ReadoutTrace, Trace
 from .reading import checked_type
+from .spikes import SpikeEvents
 
 __all__ = ["Activity", "Outcome", "checked_activity"]
 
@@ -46,6 +47,18 @@ class Activity:
             for trace in self.hidden
         ]
         return np.array([int(count) for count in counts], dtype=np.int64)
+
+    def to_arrays(self) -> dict[str, Array]:
+        """Input, spike times, potentials and logits as arrays for a file; `minisnn.export` describes them."""
+        spikes = self.hidden[0].input
+        if isinstance(spikes, SpikeEvents):
+            spikes = spikes.to_raster(np.int32 if spikes.counts else np.uint8)
+        arrays: dict[str, Array] = {"input": spikes if spikes.dtype.kind == "i" else spikes.astype(np.uint8)}
+        for k, trace in enumerate(self.hidden, start=1):
+            arrays |= {f"hidden{k}.spike_times": trace.spike_times, f"hidden{k}.membrane": trace.membrane}
+            if trace.neuron == "multi-spike":
+                arrays[f"hidden{k}.spikes"] = trace.spikes.astype(np.uint8)
+        return arrays | {"readout.membrane": self.readout.membrane, "logits": self.logits}
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,4 +1,4 @@
-"""Files written whole or not at all, and .npz files read with every fault named."""
+"""Files written whole or not at all, and .npz files and folders of .npy files read with every fault named."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import io
 import math
 import os
 import re
+import shutil
 import stat
 import struct
 import sys
@@ -47,8 +48,10 @@ __all__ = [
     "checked_file",
     "checked_folder",
     "locked",
+    "read_folder",
     "read_npz",
     "write_atomically",
+    "write_folder",
     "write_npz",
     "write_text",
 ]
@@ -216,14 +219,14 @@ def _own_descriptor(path: str | Path) -> int | None:
     return None
 
 
-def _take_over(temporary: str, target: Path) -> None:
+def _take_over(temporary: str, target: Path, mode: int = 0o666) -> None:
     """Give a new file the mode, and if possible the owner, of the one that it replaces, or those of any new file."""
     try:
         old = os.stat(target)
     except FileNotFoundError:
         mask = os.umask(0o022)  # it can be read only by setting it
         os.umask(mask)
-        os.chmod(temporary, 0o666 & ~mask)
+        os.chmod(temporary, mode & ~mask)
         return
     if hasattr(os, "chown"):
         with contextlib.suppress(OSError):
@@ -249,29 +252,68 @@ def write_npz(path: str | Path, arrays: Mapping[str, NDArray[Any]]) -> None:
     write_atomically(path, write)
 
 
-def read_npz(path: str | Path) -> dict[str, NDArray[Any]]:
-    """Read every array of an ``.npz`` file (no pickle), or raise a `DataError` that names the file and its fault."""
+def write_folder(path: str | Path, arrays: Mapping[str, NDArray[Any]]) -> None:
+    """Write named arrays as ``.npy`` files without pickle into a new or empty folder, whole or not at all."""
+    path = _followed(path)
+    if path.exists() and not (path.is_dir() and not any(path.iterdir())):
+        raise InputError(f"{path} exists already: name a new folder, or a file that ends in .npz")
+    checked_folder(path.parent)
+    temporary = Path(tempfile.mkdtemp(dir=path.parent, prefix=".", suffix=".part"))
     try:
-        with open(path, "rb") as file:
-            start = file.read(6)
-            if start == np.lib.format.MAGIC_PREFIX:
-                raise DataError(f"{path} is a single array, not an .npz file")
-            if start[:4] not in (b"PK\3\4", b"PK\5\6"):  # zipfile also takes an archive behind other bytes
-                raise DataError(
-                    f"{path} is not a readable .npz file: it begins with {start.hex() or 'nothing'}"
-                )
-            with zipfile.ZipFile(file) as archive:
-                _check_entries(archive.infolist(), os.fstat(file.fileno()).st_size)
-                return {e.filename.removesuffix(".npy"): _read_array(archive, e) for e in archive.infolist()}
+        for name, array in arrays.items():
+            with open(temporary / f"{name}.npy", "wb") as file:
+                np.lib.format.write_array(file, np.asanyarray(array), allow_pickle=False)
+        _take_over(str(temporary), path, 0o777)
+        os.replace(temporary, path)
+    except BaseException:
+        shutil.rmtree(temporary, ignore_errors=True)
+        raise
+
+
+def read_npz(path: str | Path, *, ratio: float = _RATIO) -> dict[str, NDArray[Any]]:
+    """Read every array of an ``.npz`` file (no pickle), or raise a `DataError` that names the file and its fault.
+
+    An archive that would unpack to more than `ratio` times its own size is refused, unless it is small.
+    """
+    with _faults_named(path, ".npz file"), open(path, "rb") as file:
+        start = file.read(6)
+        if start == np.lib.format.MAGIC_PREFIX:
+            raise DataError(f"{path} is a single array, not an .npz file")
+        if start[:4] not in (b"PK\3\4", b"PK\5\6"):  # zipfile also takes an archive behind other bytes
+            raise ValueError(f"it begins with {start!r}" if start else "it is empty")
+        with zipfile.ZipFile(file) as archive:
+            _check_entries(archive.infolist(), os.fstat(file.fileno()).st_size, ratio)
+            arrays = {}
+            for entry in archive.infolist():
+                with archive.open(entry) as content:
+                    name = f"entry {entry.filename!r}"
+                    arrays[entry.filename.removesuffix(".npy")] = _read_array(content, entry.file_size, name)
+            return arrays
+
+
+def read_folder(path: str | Path) -> dict[str, NDArray[Any]]:
+    """Read every ``.npy`` file of a folder (no pickle) by its name, or raise a `DataError` with the fault of one."""
+    arrays = {}
+    for file_path in sorted(Path(path).glob("*.npy")):
+        with _faults_named(file_path, ".npy file"), open(file_path, "rb") as file:
+            arrays[file_path.stem] = _read_array(file, os.fstat(file.fileno()).st_size, "a file")
+    return arrays
+
+
+@contextlib.contextmanager
+def _faults_named(path: str | Path, kind: str) -> Iterator[None]:
+    """Turn the errors of a damaged file into a `DataError` in one line."""
+    try:
+        yield
     except FileNotFoundError:
         raise DataError(f"{path} does not exist") from None
     except DataError:
         raise
     except _UNREADABLE as error:
-        raise DataError(f"{path} is not a readable .npz file: {' '.join(str(error).split())}") from None
+        raise DataError(f"{path} is not a readable {kind}: {' '.join(str(error).split())}") from None
 
 
-def _check_entries(entries: list[zipfile.ZipInfo], size: int) -> None:
+def _check_entries(entries: list[zipfile.ZipInfo], size: int, ratio: float) -> None:
     """Raise `ValueError` if NumPy did not write these entries, or if they would unpack to far more bytes."""
     for entry in entries:
         if entry.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
@@ -279,23 +321,23 @@ def _check_entries(entries: list[zipfile.ZipInfo], size: int) -> None:
         if not entry.filename.endswith(".npy"):
             raise ValueError(f"entry {entry.filename!r} is not an array")
     unpacked = sum(entry.file_size for entry in entries)
-    if unpacked > _SMALL + _RATIO * size:
+    if unpacked > _SMALL + ratio * size:
         raise ValueError(f"its {size} bytes would unpack to {unpacked}")
 
 
-def _read_array(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> NDArray[Any]:
-    """Read one array, once its header and the size of its entry agree."""
-    with archive.open(entry) as file, warnings.catch_warnings():
+def _read_array(file: Any, size: int, name: str) -> NDArray[Any]:
+    """Read one array of so many bytes with its header, once the two agree."""
+    with warnings.catch_warnings():
         # NumPy writes no header that Python warns about.
         warnings.simplefilter("error")
         version = np.lib.format.read_magic(file)
         if version not in _HEADERS:
-            raise ValueError(f"entry {entry.filename!r} has an unknown version, {version}")
+            raise ValueError(f"{name} has an unknown version, {version}")
         shape, _, dtype = _HEADERS[version](file)
-        if min(shape, default=0) < 0 or file.tell() + math.prod(shape) * dtype.itemsize != entry.file_size:
-            raise ValueError(
-                f"entry {entry.filename!r} of {entry.file_size} bytes cannot hold {dtype} of shape {shape}"
-            )
+        if dtype.hasobject:
+            raise ValueError(f"{name} holds pickled Python objects: save plain numbers or text")
+        if min(shape, default=0) < 0 or file.tell() + math.prod(shape) * dtype.itemsize != size:
+            raise ValueError(f"{name} of {size} bytes cannot hold {dtype} of shape {shape}")
         file.seek(0)
         array: NDArray[Any] = np.lib.format.read_array(file, allow_pickle=False)
         return array

@@ -21,6 +21,7 @@ equation    name in the code      meaning, unit
 ``tau``     ``spike_times``       step of the spike, ``T`` for "never"
 ``s``       ``surrogate_scale``   steepness of the surrogate derivative, per threshold
 ``h``       ``fast_sigmoid``      ``h(u) = u / (1 + s|u|)``, see `minisnn.surrogate`
+``lambda``  ``spike_penalty``     loss of a hidden spike, nats; 0 unless said otherwise
 ==========  ====================  ==============================================================
 
 Forward, one single-spike layer
@@ -75,7 +76,16 @@ potential over time gives the logits, by maximum (version 1) or by sum (version 
     logit_o = logit_scale * max_t U_o[t]    or    logit_scale * sum_t U_o[t]         (17)
     gU_o[t] = logit_scale * glogit_o * [t is the first maximum]    or everywhere     (18)
 
-followed by softmax cross-entropy, mean over the batch (`minisnn.loss`).
+followed by softmax cross-entropy L, mean over the batch of B samples (`minisnn.loss`).
+
+Spike penalty
+-------------
+Training minimises L and, weighted by lambda, the mean number of hidden spikes per sample::
+
+    L' = L + lambda / B * sum of S[t] over samples, hidden layers, neurons and steps     (19)
+
+So every ``gS[t]`` of a hidden layer gains ``lambda / B`` before Eq. 6 (or Eq. 16), and the surrogate passes it on. Only
+the training loss has the penalty; the loss of an evaluation is L.
 
 Conventions on which other libraries differ
 -------------------------------------------
@@ -254,6 +264,8 @@ class Gradients:
         gI of Eq. 9. A solver that was told that nobody will ask for `spikes` may leave it out.
     input_weight : (n_in, n_out), optional
         The weight the layer was run with, for `spikes`.
+    spike_penalty : float
+        ``lambda / B`` of Eq. 19 if the input spikes are those of a hidden layer: a part of `spikes`.
     """
 
     weight: Array
@@ -261,10 +273,15 @@ class Gradients:
     decay: Array
     current: Array | None = None
     input_weight: Array | None = None
+    spike_penalty: float = 0.0
+
+    def with_penalty(self, grad_spikes: Array) -> Array:
+        """`grad_spikes`, the product of Eq. 11, with the penalty of Eq. 19."""
+        return grad_spikes + self.spike_penalty if self.spike_penalty else grad_spikes
 
     @cached_property
     def spikes(self) -> Array:
-        """(B, T, n_in) gradient by the input spikes (Eq. 11), formed when first asked for."""
+        """(B, T, n_in) gradient by the input spikes (Eqs. 11 and 19), formed when first asked for."""
         if self.current is None or self.input_weight is None:
             raise AttributeError(
                 "the gradient by the input spikes was not kept: run the backward pass with keep_current=True"
@@ -272,4 +289,4 @@ class Gradients:
         xp = array_api_compat.array_namespace(self.current)
         batch, n_steps, n_out = self.current.shape
         flat = xp.matmul(xp.reshape(self.current, (batch * n_steps, n_out)), self.input_weight.T)
-        return xp.reshape(flat, (batch, n_steps, self.input_weight.shape[0]))
+        return self.with_penalty(xp.reshape(flat, (batch, n_steps, self.input_weight.shape[0])))

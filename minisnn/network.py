@@ -1,12 +1,16 @@
 """Layers in a stack with a readout: forward, backward, prediction and training steps.
 
 A network is its configuration and a dictionary of parameters: ``hidden1.weight``, ``hidden1.bias``,
-``hidden1.decay``, ``hidden2.weight``, ..., ``readout.weight``, ``readout.bias``, ``readout.decay``.
+``hidden1.decay``, ``hidden2.weight``, ..., ``readout.weight``, ``readout.bias``, ``readout.decay``. `minisnn.export`
+describes the file of a network, for those who read it elsewhere.
 """
 
 from __future__ import annotations
 
 import copy
+import json
+from dataclasses import asdict, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,6 +19,7 @@ from numpy.typing import NDArray
 from . import solvers
 from .activity import Activity, Outcome, checked_activity
 from .checks import check_overflow, checked_labels, checked_parameter, checked_spikes, made_here
+from .files import write_npz
 from .loss import softmax_cross_entropy, softmax_cross_entropy_backward
 from .model import Gradients, Trace
 from .parameters import OwnParameters, Parameters
@@ -172,7 +177,9 @@ class Network(OwnParameters):
         c = self.config
         if c.neuron != "single-spike":
             return None
-        choices = solvers.Choices(c.threshold, c.surrogate_scale, c.gradient, c.readout, c.logit_scale)
+        choices = solvers.Choices(
+            c.threshold, c.surrogate_scale, c.gradient, c.readout, c.logit_scale, c.spike_penalty
+        )
         result: tuple[Outcome, float, list[Gradients]] | None = module.run_network(
             signal, labels, self._layers(), choices, workspace, prepared
         )
@@ -188,6 +195,8 @@ class Network(OwnParameters):
         checked: bool = False,
     ) -> Parameters:
         """Gradients of every parameter, by name, from the gradient of the loss by the logits.
+
+        The spike penalty of the network, if it has one, is a part of that loss.
 
         Parameters
         ----------
@@ -214,7 +223,9 @@ class Network(OwnParameters):
             run_layer, choice = module.single_spike_backward, config.gradient
         else:
             run_layer, choice = module.multi_spike_backward, config.detach_reset
+        penalty = config.spike_penalty / len(activity.logits)
         for k, (name, trace) in reversed(list(enumerate(zip(config.layers[:-1], activity.hidden)))):
+            upstream = replace(upstream, spike_penalty=penalty)
             upstream = run_layer(
                 trace,
                 upstream,
@@ -235,7 +246,10 @@ class Network(OwnParameters):
         solver: str = "numpy-parallel",
         workspace: Any = None,
     ) -> tuple[float, Parameters, Activity]:
-        """Mean cross-entropy of a batch, its gradients by every parameter, and the activity it came from."""
+        """The training loss of a batch (Eq. 19), its gradients by every parameter, and the activity it came from.
+
+        That is the mean cross-entropy, and the spike penalty if the network has one.
+        """
         return self._layered_step(*self._checked_batch(spikes, labels, solver), solver, workspace)
 
     def _layered_step(
@@ -245,7 +259,12 @@ class Network(OwnParameters):
         activity = self.forward(signal, **how)
         loss, probabilities = softmax_cross_entropy(activity.logits, labels)
         grad_logits = softmax_cross_entropy_backward(probabilities, labels)
-        return loss, self.backward(activity, grad_logits, **how), activity
+        return self._penalised(loss, activity), self.backward(activity, grad_logits, **how), activity
+
+    def _penalised(self, loss: float, result: Activity | Outcome) -> float:
+        """The training loss (Eq. 19), given the cross-entropy."""
+        penalty = self.config.spike_penalty
+        return loss + penalty / len(result.logits) * int(result.spike_counts().sum()) if penalty else loss
 
     def training_step(
         self,
@@ -268,7 +287,24 @@ class Network(OwnParameters):
         gradients: Parameters = {}
         for name, values in zip(self.config.layers, by_layer):
             gradients |= _named(name, values)
-        return loss, gradients, outcome
+        return self._penalised(loss, outcome), gradients, outcome
+
+    def save(self, path: str | Path, probe: NDArray[Any] | SpikeEvents | None = None) -> None:
+        """Write the arrays of `to_arrays` to an ``.npz`` file (no pickle); whole or not at all."""
+        write_npz(path, self.to_arrays(probe))
+
+    def to_arrays(self, probe: NDArray[Any] | SpikeEvents | None = None) -> dict[str, NDArray[Any]]:
+        """The network as arrays for a file: ``config`` (JSON text) and ``parameters/<name>``.
+
+        With a `probe`, (B, T, n_inputs) input spikes, also ``probe/<name>``: these, and the answers to them.
+        """
+        text = json.dumps(asdict(self.config), sort_keys=True)
+        arrays: dict[str, NDArray[Any]] = {"config": np.array(text)}
+        arrays |= {f"parameters/{name}": array for name, array in self.own_parameters().items()}
+        if probe is None:
+            return arrays
+        answers = self.forward(probe, solver="numpy-sequential").to_arrays()
+        return arrays | {f"probe/{name}": array for name, array in answers.items()}
 
     # ---- helpers --------------------------------------------------------------------------------
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -12,9 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import solvers
+from .checkpoints import best_file, checkpoint_file, count, read_checkpoint
 from .checks import DTYPES, checked_decay, checked_gradient, checked_parameter
 from .errors import DataError, InputError, one_line, shown
-from .files import read_npz, write_npz
+from .files import read_npz
 from .model import READOUTS
 from .reading import checked_count, checked_flag, checked_float, checked_name, checked_type, read_array
 from .solvers.compiled.workspace import Workspace
@@ -53,6 +54,8 @@ class NetworkConfig:
         One learned decay per neuron, clipped to [0, 1] after every step; otherwise all stay as they start.
     hidden_gain : float
         Factor on the initial weights of the first hidden layer.
+    spike_penalty : float
+        Weight lambda of the mean number of hidden spikes per sample in the training loss (Eq. 19).
     dtype : {"float32", "float64"}
         Working precision.
     """
@@ -69,6 +72,7 @@ class NetworkConfig:
     readout_decay: float = math.exp(-1 / 20)
     learn_decay: bool = True
     hidden_gain: float = 1.0
+    spike_penalty: float = 0.0
     dtype: str = "float32"
 
     def __post_init__(self) -> None:
@@ -82,6 +86,8 @@ class NetworkConfig:
                 f"got {shown(self.sizes)}"
             )
         dtype = self.dtype if isinstance(self.dtype, (str, np.ndarray)) else _dtype_name(self.dtype)
+        dtype = checked_name("dtype", dtype, [d.name for d in DTYPES])
+        largest = float(np.finfo(dtype).max)
         # The checked values are kept: Python's own numbers and strings, which a file can hold.
         checked = {
             "sizes": sizes,
@@ -96,7 +102,8 @@ class NetworkConfig:
             "readout_decay": checked_float("readout_decay", self.readout_decay, low=0, high=1),
             "learn_decay": checked_flag("learn_decay", self.learn_decay),
             "hidden_gain": checked_float("hidden_gain", self.hidden_gain, low=0),
-            "dtype": checked_name("dtype", dtype, [d.name for d in DTYPES]),
+            "spike_penalty": checked_float("spike_penalty", self.spike_penalty, low=0, high=largest),
+            "dtype": dtype,
         }
         for name, value in checked.items():
             object.__setattr__(self, name, value)
@@ -173,7 +180,7 @@ def checked_parameters(config: NetworkConfig, given: Any, last: Parameters) -> P
 
 @dataclass(eq=False)
 class OwnParameters:
-    """The half of `minisnn.Network` that keeps its parameters: copied, checked, saved and loaded."""
+    """The half of `minisnn.Network` that keeps its parameters: copied, checked, and loaded."""
 
     config: NetworkConfig
     parameters: Parameters = field(default_factory=dict)
@@ -242,29 +249,32 @@ class OwnParameters:
         """Whether training changes the parameter of that name."""
         return self.config.learn_decay or not name.endswith(".decay")
 
-    def save(self, path: str | Path) -> None:
-        """Write configuration and parameters to an ``.npz`` file (no pickle); whole or not at all."""
-        write_npz(path, self.to_arrays())
-
-    def to_arrays(self) -> dict[str, NDArray[Any]]:
-        """The network as arrays for an ``.npz`` file: ``config`` (JSON text) and ``parameters/<name>``."""
-        text = json.dumps(asdict(self.config), sort_keys=True)
-        return {"config": np.array(text)} | {f"parameters/{k}": v for k, v in self.own_parameters().items()}
-
     @classmethod
     def load(cls: type[Own], path: str | Path) -> Own:
-        """Read a network written by `save` (or a training checkpoint), every shape checked.
+        """Read a network written by `save`, or that of the chosen epoch of a run folder, every shape checked.
 
         Raises
         ------
         DataError
-            If the file is missing, damaged, or does not hold a network.
+            If the file is missing, damaged, or does not hold a network, or the folder no finished epoch.
         """
-        return cls.from_arrays(read_npz(path), path)
+        path = Path(path)
+        if not path.is_dir():
+            return cls.from_arrays(read_npz(path), path)
+        arrays, last, chosen = read_checkpoint(path)
+        network = cls.from_arrays(arrays, checkpoint_file(path))
+        if chosen == last:
+            return network
+        path = best_file(path, chosen)
+        arrays = read_npz(path)
+        best = cls.from_arrays(arrays, path)
+        if best.config != network.config or count(arrays, "epoch", path) != chosen:
+            raise DataError(f"{path} does not belong to this run: it is of another network or epoch")
+        return best
 
     @classmethod
     def from_arrays(cls: type[Own], arrays: dict[str, NDArray[Any]], path: str | Path) -> Own:
-        """Build a network from the arrays of `to_arrays`; `path` is named in errors."""
+        """Build a network from the arrays of `minisnn.Network.to_arrays`; `path` is named in errors."""
         try:
             values = json.loads(str(arrays["config"]))
             config = NetworkConfig(**{**values, "sizes": tuple(values["sizes"])})

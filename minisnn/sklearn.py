@@ -7,13 +7,15 @@ sooner (`minisnn.datasets.pixel_times`).
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from . import solvers
-from .datasets.encoding import ENCODINGS, pixel_times
+from .datasets.encoding import ENCODINGS
+from .datasets.features import feature_range, feature_times
 from .datasets.samples import Dataset, EventSamples, Subset, split
 from .errors import InputError, import_extra, shown
 from .loss import softmax_cross_entropy
@@ -47,8 +49,8 @@ class SingleSpikeClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[mis
     ----------
     hidden : int or tuple of int
         Neurons of every hidden layer.
-    encoding : {"linear", "sparse", "log"}
-        How a feature becomes a spike time; in "sparse" and "log" the smallest value of a feature stays silent.
+    encoding : {"linear", "sparse", "root", "log"}
+        How a feature becomes a spike time; except in "linear" the smallest value of a feature stays silent.
     n_steps : int
         Time steps T of a sample. Features are read to 1/255 of their range.
     epochs : int
@@ -59,6 +61,8 @@ class SingleSpikeClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[mis
         Samples per step.
     hidden_gain : float
         Factor on the initial weights of the first hidden layer. With few features a large one lets neurons fire.
+    spike_penalty : float
+        Weight of the mean number of hidden spikes per sample in the training loss; 0.001 or so saves most of them.
     validation_fraction : float
         Share of the samples that `fit` holds out to choose the best epoch by, of every class alike; 0 holds
         out none, and the last epoch counts.
@@ -75,10 +79,10 @@ class SingleSpikeClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[mis
         Labels, in the order of the network's outputs.
     network_ : Network
         The trained network.
-    feature_low_, feature_range_ : (n_features_in_,) float64
+    feature_low_, feature_range_ : (n_features,) float64
         Smallest value of every feature, and its range (1 where a feature is constant).
     loss_curve_ : list of float
-        Mean cross-entropy of every epoch while it was trained, in nats.
+        Mean training loss of every epoch, in nats: cross-entropy and spike penalty.
     n_iter_ : int
         Epochs trained.
     n_features_in_, feature_names_in_
@@ -102,6 +106,7 @@ class SingleSpikeClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[mis
         lr: float = 5e-3,
         batch_size: int = 32,
         hidden_gain: float = 2.0,
+        spike_penalty: float = 0.0,
         validation_fraction: float = 0.0,
         random_state: Any = None,
         warm_start: bool = False,
@@ -114,6 +119,7 @@ class SingleSpikeClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[mis
         self.lr = lr
         self.batch_size = batch_size
         self.hidden_gain = hidden_gain
+        self.spike_penalty = spike_penalty
         self.validation_fraction = validation_fraction
         self.random_state = random_state
         self.warm_start = warm_start
@@ -201,13 +207,7 @@ class SingleSpikeClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[mis
             hidden_decay=0.98,
         )
         self.classes_ = classes
-        features = features.astype(np.float64)
-        self.feature_low_ = features.min(axis=0)
-        with np.errstate(over="ignore"):
-            spread = features.max(axis=0) - self.feature_low_
-        if not np.isfinite(spread).all():
-            raise InputError(f"feature {int(np.argmax(spread))} spans more than float64 holds: scale it down")
-        self.feature_range_ = np.where(spread > 0, spread, 1.0)
+        self.feature_low_, self.feature_range_ = feature_range(features.astype(np.float64))
         self.network_ = Network.random(config, rng.randint(_SEEDS))
         self.loss_curve_, self.n_iter_, self._moments = [], 0, {}
 
@@ -223,6 +223,8 @@ class SingleSpikeClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[mis
         return np.array([numbers[label] for label in labels], dtype=np.int64)
 
     def _training(self, schedule: str, rng: Any) -> TrainingConfig:
+        # A warm start may have another penalty than the fit before.
+        self.network_.config = replace(self.network_.config, spike_penalty=self.spike_penalty)
         return TrainingConfig(
             epochs=self.epochs,
             batch_size=self.batch_size,
@@ -272,8 +274,8 @@ class SingleSpikeClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[mis
 
     def _events(self, features: NDArray[Any]) -> SpikeEvents:
         """Features as spikes; those beyond the range that was fitted count as its ends."""
-        scaled = np.clip((features.astype(np.float64) - self.feature_low_) / self.feature_range_, 0, 1)
-        times = pixel_times(np.rint(255 * scaled).astype(np.uint8), self.n_steps, self.encoding)
+        range_ = self.feature_low_, self.feature_range_
+        times = feature_times(features.astype(np.float64), *range_, self.n_steps, self.encoding)
         return SpikeEvents.from_spike_times(times, self.n_steps)
 
 

@@ -55,6 +55,9 @@ class Step:
     def project(self, grad_current, weight, above):
         return grad_current @ weight.T
 
+    def penalty(self, config, batch):
+        return np.asarray(config["spike_penalty"], config["dtype"]) / np.asarray(batch, config["dtype"])
+
     def decay_gradient(self, each, decay):
         return each if decay.ndim else each.sum()
 
@@ -72,7 +75,9 @@ class Step:
         potential = Layer().integrate(signals[-1] @ weight + bias, decay)
         logits = self.scaled(self.over_time(potential, config), config)
         log_p = self.log_softmax(logits)
+        penalty = self.penalty(config, len(labels))
         loss = self.reduced(-log_p[np.arange(len(labels)), labels])
+        loss = loss + penalty * sum(signal.sum() for signal in signals[1:])
         by_value = self.scaled(self.by_logits(log_p, labels), config)
         grad_current = self.readout_back(by_value[:, None] * self.reached(potential, config), decay)
         gradients = {
@@ -82,7 +87,7 @@ class Step:
                 (grad_current[:, 1:] * potential[:, :-1]).sum(axis=(0, 1)), decay
             ),
         }
-        arriving = self.project(grad_current, weight, gradients)
+        arriving = self.project(grad_current, weight, gradients) + penalty
         scale = np.asarray(config["surrogate_scale"], spikes.dtype)
         for name, x in reversed(list(zip(self.names(parameters), signals))):
             weight, bias, decay = self.of(parameters, name)
@@ -90,7 +95,7 @@ class Step:
             back = layer.backward(x, weight, bias, each, theta, scale, self.rule(config), arriving)
             gradients |= {f"{name}.{part}": back[part] for part in ("weight", "bias")}
             gradients[f"{name}.decay"] = self.decay_gradient(back["decay"], decay)
-            arriving = back["spikes"]
+            arriving = back["spikes"] + penalty
         return {"logits": logits, "loss": loss} | self.finished(gradients, config)
 
 

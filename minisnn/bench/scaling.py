@@ -1,21 +1,23 @@
-"""``minisnn bench scaling``: how the time of a training step grows with T, n, batch and threads."""
+"""``minisnn bench scaling``: how the time of a training step grows with T, n, batch and threads, or cores simulated."""
 
 from __future__ import annotations
 
+import heapq
 import statistics
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
+from ..solvers.compiled.threads import recorded_tasks
 from ..solvers.settings import settings
 from .agreement import disagreement
 from .timing import Contestant, StepRunner, by_turns, exponent
 from .workloads import Workload, make_batch, make_network
 
-__all__ = ["AXES", "Series", "default_sizes", "line", "measure_axis"]
+__all__ = ["AXES", "Series", "default_sizes", "line", "makespan", "measure_axis", "simulate"]
 
 # The axes: the field of the workload, and its name in tables.
-AXES = {"n_steps": "T", "n_hidden": "n", "batch": "batch", "threads": "threads"}
+AXES = {"n_steps": "T", "n_hidden": "n", "batch": "batch", "threads": "threads", "cores": "simulated cores"}
 _CHECKED_SAMPLES = 2
 
 
@@ -68,6 +70,50 @@ def measure_axis(
     return replace(series, median_ms=tuple(medians), fitted=fitted)
 
 
+def simulate(what: Workload, rule: str, solver: str, cores: Sequence[int], repeats: int) -> Series:
+    """Time the tasks of a training step on one thread, medians of `repeats` steps, and lay them out on `cores`.
+
+    That is a simulation: the cores take the tasks of a call in the order in which threads take them, and wait for each
+    other before the next call; code between the calls runs on one core. Waking threads and sharing the memory's
+    bandwidth cost nothing.
+    """
+    series = Series(what.name, rule, solver, "cores", tuple(cores), None, None)
+    events, labels = make_batch(what)
+    way = Contestant(solver, "single-spike", "auto", 1)
+    network = make_network(what, rule, way.neuron, events)
+    few = slice(_CHECKED_SAMPLES)
+    with settings(way.product, way.threads):
+        fault = disagreement(network, events[few], labels[few], solver)
+        if fault is not None:
+            return replace(series, fault=fault)
+        runner = StepRunner(way, network, events, labels)
+        runner.step.turn()
+        between, steps = [], []
+        for _ in range(repeats):
+            with recorded_tasks() as calls:
+                (whole,) = runner.step()
+            between.append(whole - sum(map(sum, calls)))
+            steps.append(calls)
+    usual = [[statistics.median(times) for times in zip(*same)] for same in zip(*steps)]
+    alone = statistics.median(between)
+    seconds = [alone + sum(makespan(tasks, n) for tasks in usual) for n in cores]
+    return replace(series, median_ms=tuple(1e3 * one for one in seconds))
+
+
+def makespan(seconds: Sequence[float], cores: int) -> float:
+    """Time until tasks of so many seconds are done, if a core that is free takes the next one.
+
+    Examples
+    --------
+    >>> makespan([3.0, 2.0, 2.0, 1.0], cores=2)
+    4.0
+    """
+    free = [0.0] * cores
+    for one in seconds:
+        heapq.heapreplace(free, free[0] + one)
+    return max(free)
+
+
 def line(series: Series) -> str:
     """The series as a line of text."""
     head = f"{series.workload} {series.rule} {series.solver}, time against {AXES[series.axis]}"
@@ -77,8 +123,9 @@ def line(series: Series) -> str:
     text = f"{head}: " + "  ".join(f"{size}: {value:.2f} ms" for size, value in ms.items())
     if series.fitted is not None:
         text += f"  exponent {series.fitted:.2f}"
-    if series.axis == "threads" and {1, 2} <= set(ms):
-        text += f"  2 threads over 1: {ms[1] / ms[2]:.2f}x"
+    if series.axis in ("threads", "cores") and 1 in ms:
+        faster = (f"{size}: {ms[1] / value:.2f}x" for size, value in ms.items() if size > 1)
+        text += "  faster than 1: " + "  ".join(faster)
     return text
 
 

@@ -14,20 +14,20 @@ from ..solvers.settings import settings
 from ..table import table as text_table
 from .agreement import disagreement, same_bits
 from .memory import peak_rss_mb
-from .timing import Contestant, GemmFloor, StepRunner, by_turns, milliseconds
+from .timing import Contestant, DenseProducts, StepRunner, by_turns, milliseconds
 from .workloads import Workload, make_batch, make_network
 
 __all__ = ["StepLine", "contestants", "measure_steps", "table"]
 
 _HEAD = (
-    "one training step", "threads", "median", "min", "max", "forward", "backward", "peak MB", "x floor", "x (a)",
-    "x (b)",
+    "one training step", "threads", "median", "min", "max", "forward", "backward", "peak MB", "x dense",
+    "x (a)", "x (b)",
 )  # fmt: skip
 _NOTES = (
     "forward, backward: layer by layer; the fused step takes both sample by sample and is one call",
-    "x: how many times faster than the gemm floor, (a) conventional stepped dense, (b) the same from events",
+    "x: how many times faster than the dense products alone, (a) conventional stepped dense, (b) the same from events",
 )
-_FLOOR_RUNS = 5
+_DENSE_RUNS = 5
 _CHECKED_SAMPLES = 4
 
 
@@ -42,7 +42,7 @@ class StepLine:
     rule: str
     contestant: Contestant
     fault: str | None
-    gemm_floor_ms: float = math.nan
+    dense_products_ms: float = math.nan
     median_ms: float | None = None
     min_ms: float | None = None
     max_ms: float | None = None
@@ -109,29 +109,29 @@ def measure_steps(
         lines[way] = StepLine(what.name, rule, way, fault)
         if fault is None:
             runners[way] = StepRunner(way, network, events, labels, raster)
-    floor = GemmFloor(raster, what.n_hidden, what.n_classes, n_threads)
-    *times, floors = by_turns([*(one.turn for one in runners.values()), lambda _: floor.turn()], repeats)
-    while len(floors) < _FLOOR_RUNS:
-        floors += floor.turn()
+    dense = DenseProducts(raster, what.n_hidden, what.n_classes, n_threads)
+    *times, products = by_turns([*(one.turn for one in runners.values()), lambda _: dense.turn()], repeats)
+    while len(products) < _DENSE_RUNS:
+        products += dense.turn()
     for way, seconds in zip(runners, times):
         total, forward, backward = map(milliseconds, zip(*seconds))
         lines[way] = replace(
             lines[way], median_ms=total[0], min_ms=total[1], max_ms=total[2], forward_ms=forward[0],
             backward_ms=backward[0], peak_rss_mb=peak_rss_mb(what, rule, way) if memory else None,
         )  # fmt: skip
-    return [replace(line, gemm_floor_ms=1e3 * min(floors)) for line in lines.values()]
+    return [replace(line, dense_products_ms=1e3 * min(products)) for line in lines.values()]
 
 
 def table(lines: Sequence[StepLine]) -> str:
     """The lines of one workload and rule as text, every ratio with the name of its baseline."""
-    floor = lines[0].gemm_floor_ms
+    dense = lines[0].dense_products_ms
     stepped = {
         line.contestant.product: line.median_ms
         for line in reversed(lines)  # of two, the first counts
         if line.contestant.neuron == "multi-spike"
     }
     text = [
-        f"{lines[0].workload}, rules {lines[0].rule}: gemm floor {floor:.2f} ms (the dense float32 products alone)"
+        f"{lines[0].workload}, rules {lines[0].rule}: {dense:.2f} ms for the dense float32 products alone"
     ]
     rows = [list(_HEAD)]
     for line in lines:
@@ -140,7 +140,7 @@ def table(lines: Sequence[StepLine]) -> str:
             text.append(f"{way.label}, {way.threads} threads: answers differ, no time: {line.fault}")
             continue
         times = (line.median_ms, line.min_ms, line.max_ms, line.forward_ms, line.backward_ms)
-        bases = (floor, stepped.get("dense"), stepped.get("events"))
+        bases = (dense, stepped.get("dense"), stepped.get("events"))
         ratios = [base / line.median_ms if base else None for base in bases]
         cells = [*((ms, 2) for ms in times), (line.peak_rss_mb, 1), *((ratio, 2) for ratio in ratios)]
         shown = ["-" if value is None else f"{value:.{digits}f}" for value, digits in cells]

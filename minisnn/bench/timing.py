@@ -1,4 +1,4 @@
-"""Timing: contestants take turns, so that noise hits all alike; NumPy's matrix products are the floor."""
+"""Timing: contestants take turns, so that noise hits all alike."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from ..solvers.settings import settings
 from ..spikes import SpikeEvents
 from ..training.optimiser import Adam
 
-__all__ = ["Contestant", "GemmFloor", "Runner", "StepRunner", "by_turns", "exponent", "milliseconds"]
+__all__ = ["Contestant", "DenseProducts", "Runner", "StepRunner", "by_turns", "exponent", "milliseconds"]
 
 _LR = 1e-5  # small, so that the network hardly changes while it is timed
 TURN = 4  # timed calls in one turn, after an untimed one that brings its data back into the caches
@@ -117,7 +117,7 @@ class StepRunner:
         return [(step, forward, backward) for (step,) in steps]
 
 
-class GemmFloor:
+class DenseProducts:
     """The dense float32 matrix products that a dense implementation of a training step needs, and nothing else.
 
     Forward and weight gradient of both layers, input gradient of the readout; contiguous arrays, NumPy's

@@ -8,8 +8,10 @@ from typing import Any
 from ..bench import grid, scaling, step
 from ..bench.workloads import RULES, WORKLOADS, Workload, workload
 from ..errors import InputError, import_extra
+from ..reading import checked_count
+from ..solvers import ALL
 from ..solvers.compiled.threads import get_threads
-from .options import FOLDER, WHOLE, add_json, write_json
+from .options import FOLDER, WHOLE, add_json, choices, write_json
 
 __all__ = ["add_bench_parser"]
 
@@ -19,6 +21,8 @@ KINDS = {
     "grid": ("the paper's figure: one layer against stepping, over T, n and batch", 5, 2),
     "scaling": ("time of a training step against T, n, batch and threads", 10, 4),
 }
+
+SIMULATED = (1, 2, 4, 8, 16, 32)  # cores
 
 
 def add_bench_parser(subparsers: Any) -> argparse.ArgumentParser:
@@ -46,13 +50,25 @@ def add_bench_parser(subparsers: Any) -> argparse.ArgumentParser:
             add("--n-steps", **WHOLE, action="append", help="default 8, 16, ... 2048")
             add("--gpu", action="store_true", help="both layers on the GPU: cupy-sequential, cupy-parallel")
             continue
-        add("--workload", action="append", metavar="NAME", help="only this workload (may be repeated)")
+        add(
+            "--workload",
+            action="append",
+            metavar=choices(WORKLOADS),
+            help="only this workload (may be repeated)",
+        )
         add("--rule", action="append", choices=("v1", "v2"), help="only this version's rules")
         if name == "scaling":
-            add("--solver", default="numba-parallel", metavar="NAME", help="default numba-parallel")
+            add("--solver", default="numba-parallel", metavar=choices(ALL), help="default numba-parallel")
+            add(
+                "--simulate",
+                action="store_true",
+                help="lay the tasks of a step out on 1 to 32 simulated cores instead",
+            )
+            add("--batch", **WHOLE, help="batch size (default 128, or 16 with --quick)")
+            add("--neurons", **WHOLE, help="hidden neurons (default 200)")
         else:
             which = "only this solver; may add a NumPy or GPU one"
-            add("--solver", action="append", metavar="NAME", help=which)
+            add("--solver", action="append", metavar=choices(ALL), help=which)
             add("--no-memory", action="store_true", help="do not measure peak memory")
     parser.set_defaults(run=_run)
     return parser
@@ -75,15 +91,22 @@ def _run(args: argparse.Namespace) -> int:
     results = {"step": _step, "grid": _grid, "scaling": _scaling}[args.bench](args, repeats, threads)
     write_json(args.json, [one.to_json() for one in results])
     if pictures is not None:
-        figure = pictures.DRAW[args.bench](results)
+        mark = "--quick (fewer sizes and repeats): " if args.quick else ""
+        if args.bench == "step":
+            mark += f"batch {_chosen(args)[0][0].batch}, "
+        figure = pictures.DRAW[args.bench](results, f"{mark}{repeats} repeats, {threads} threads")
         print(f"picture {pictures.save(figure, args.plot / f'bench_{args.bench}.png')}")
     return 1 if any(one.fault is not None for one in results) else 0
 
 
 def _chosen(args: argparse.Namespace) -> list[tuple[Workload, str]]:
     """Every workload with every rule."""
-    small = {"batch": 16} if args.quick else {}
-    workloads = [workload(name, **small) for name in args.workload or WORKLOADS]
+    sizes = {"batch": 16} if args.quick else {}
+    if args.bench == "scaling":
+        for name, size, value in (("--batch", "batch", args.batch), ("--neurons", "n_hidden", args.neurons)):
+            if value is not None:
+                sizes[size] = checked_count(name, value, low=1)
+    workloads = [workload(name, **sizes) for name in args.workload or WORKLOADS]
     return [(what, rule) for what in workloads for rule in args.rule or RULES]
 
 
@@ -116,6 +139,10 @@ def _grid(args: argparse.Namespace, repeats: int, threads: int) -> list[Any]:
 def _scaling(args: argparse.Namespace, repeats: int, threads: int) -> list[Any]:
     series = []
     for what, rule in _chosen(args):
+        if args.simulate:
+            series.append(scaling.simulate(what, rule, args.solver, SIMULATED, repeats))
+            print(scaling.line(series[-1]), flush=True)
+            continue
         for axis, sizes in scaling.default_sizes(args.quick, threads).items():
             one = scaling.measure_axis(what, rule, args.solver, axis, sizes, repeats, threads)
             print(scaling.line(one), flush=True)

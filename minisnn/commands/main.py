@@ -1,4 +1,4 @@
-"""The command ``minisnn``: train, sweep, evaluate, reproduce, bench, check, vectors, doctor.
+"""The command ``minisnn``: train, sweep, evaluate, export, recipes, reproduce, bench, check, vectors, doctor.
 
 Exit codes: 0 done, 1 a check failed, 2 wrong use (one line says what was expected and what came) or no room on
 this machine, 70 a fault of minisnn itself (one line says where its traceback is), 130 interrupted.
@@ -19,7 +19,7 @@ from ..streams import lasting_streams, say
 __all__ = ["main"]
 
 # Options of all commands that name folders and files to be written.
-FOLDERS, FILES = ("out", "plot", "save"), ("json",)
+FOLDERS, FILES = ("out", "plot", "save"), {"json": "--json", "out_file": "--out"}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -55,13 +55,13 @@ def _run(argv: Sequence[str] | None) -> int:
 def _look_at_outputs(args: argparse.Namespace) -> None:
     """Raise now any error that would keep a result from being written in the end."""
     folders = [checked_folder(path) for name in FOLDERS if (path := getattr(args, name, None)) is not None]
-    for name in FILES:
+    for name, option in FILES.items():
         path = getattr(args, name, None)
         if path is not None:
             try:
                 checked_file(path, to_be_made=folders)
             except InputError as error:
-                raise InputError(f"--{name} {error}") from None
+                raise InputError(f"{option} {error}") from None
 
 
 class _Parser(argparse.ArgumentParser):
@@ -76,7 +76,10 @@ def _parser() -> argparse.ArgumentParser:
     # Imported here, so that an interruption or a fault during the import ends as everywhere else.
     from .bench import add_bench_parser
     from .check import add_check_parser, add_vectors_parser
-    from .evaluate import add_doctor_parser, add_evaluate_parser
+    from .doctor import add_doctor_parser
+    from .evaluate import add_evaluate_parser
+    from .export import add_export_parser
+    from .recipes import add_recipes_parser
     from .reproduce import add_reproduce_parser
     from .sweep import add_sweep_parser
     from .train import add_train_parser
@@ -85,8 +88,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"minisnn {__version__}")
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND", parser_class=_Parser)
     for add in (
-        add_train_parser, add_sweep_parser, add_evaluate_parser, add_reproduce_parser, add_bench_parser,
-        add_check_parser, add_vectors_parser, add_doctor_parser,
+        add_train_parser, add_sweep_parser, add_evaluate_parser, add_export_parser, add_recipes_parser,
+        add_reproduce_parser, add_bench_parser, add_check_parser, add_vectors_parser, add_doctor_parser,
     ):  # fmt: skip
         add(commands)
     return parser

@@ -7,7 +7,7 @@ import inspect
 import json
 import re
 import typing
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,10 @@ from ..errors import InputError, import_extra
 from ..files import write_text
 from ..streams import say
 
-__all__ = ["FOLDER", "WHOLE", "add_data_dir", "add_json", "add_options", "draw", "given", "write_json"]
+__all__ = [
+    "FOLDER", "WHOLE", "add_data_dir", "add_json", "add_options", "choices", "draw", "given", "text_of",
+    "with_default", "write_json",
+]  # fmt: skip
 
 # Options that take a whole number, or a folder.
 WHOLE: dict[str, Any] = {"type": int, "metavar": "N"}
@@ -23,30 +26,48 @@ FOLDER: dict[str, Any] = {"type": Path, "metavar": "DIR"}
 
 
 def add_options(
-    parser: Any, source: Callable[..., Any], leave_out: Iterable[str], *, defaults: bool = True
+    parser: Any,
+    source: Callable[..., Any],
+    leave_out: Iterable[str],
+    *,
+    defaults: Mapping[str, Any] | None = None,
 ) -> None:
     """Add an option for every parameter of a function or dataclass; it is None if it was not given.
 
-    With `defaults`, its help names the parameter's default.
+    Its help names its value in `defaults`, or the parameter's own default if there are none.
     """
     texts, hints = _described(source), typing.get_type_hints(source)
     for name, parameter in inspect.signature(source).parameters.items():
         if name in leave_out:
             continue
         hint: Any = hints[name]
-        choices, text = texts.get(name, (None, ""))  # python -OO leaves no docstrings
-        if defaults and parameter.default not in (None, parameter.empty):
-            text += f" (default {parameter.default})"
+        which, text = texts.get(name, (None, ""))  # python -OO leaves no docstrings
+        default = None if parameter.default is parameter.empty else parameter.default
+        text = with_default(text, default if defaults is None else defaults.get(name))
         kinds = typing.get_args(hint) or (hint,)
         if bool in kinds:
             how: dict[str, Any] = {
                 "action": argparse.BooleanOptionalAction if parameter.default else "store_true"
             }
         else:
-            how = {"type": next(kind for kind in kinds if kind in (int, float, str)), "metavar": choices}
+            how = {"type": next(kind for kind in kinds if kind in (int, float, str)), "metavar": which}
             if ... in kinds or any(typing.get_origin(kind) is not None for kind in kinds):
                 how["nargs"] = "*"
         parser.add_argument("--" + name.replace("_", "-"), default=None, help=text, **how)
+
+
+def with_default(text: str, value: Any) -> str:
+    """The help of an option whose default is `value`; None, no and nothing are not worth a word."""
+    return text if value is None or value is False or value == () else f"{text} (default {text_of(value)})"
+
+
+def text_of(value: Any) -> str:
+    """A value as one would type it after its option."""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, (list, tuple)):
+        return " ".join(map(text_of, value)) or "none"
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
 def given(
@@ -64,10 +85,15 @@ def _described(source: Callable[..., Any]) -> dict[str, tuple[str | None, str]]:
     for names, kind, text in re.findall(
         r"^(\w[\w, ]*)(.*)\n((?:    .*\n?)+)", section[1] if section else "", re.M
     ):
-        choices = ",".join(re.findall(r'"(.*?)"', kind)) if "{" in kind else ""
+        named = re.findall(r'"(.*?)"', kind) if "{" in kind else []
         line = " ".join(text.replace("`", "").replace("%", "%%").split()).removesuffix(".")
-        texts |= dict.fromkeys(names.strip().split(", "), (f"{{{choices}}}" if choices else None, line))
+        texts |= dict.fromkeys(names.strip().split(", "), (choices(named) if named else None, line))
     return texts
+
+
+def choices(names: Iterable[str]) -> str:
+    """The metavar of an option that takes one of these."""
+    return f"{{{','.join(names)}}}"
 
 
 def add_data_dir(add: Callable[..., Any]) -> None:

@@ -7,16 +7,17 @@ from pathlib import Path
 from typing import Any
 
 from ..datasets import NAMES
+from ..datasets.own import checked_source
 from ..files import checked_folder, write_text
 from ..reading import checked_count, checked_name
-from ..reproduce.comparison import NEURONS, Budget, Comparison, compare
-from ..reproduce.report import table
+from ..reproduce.comparison import NEURONS, Budget, Comparison, compare, trade_off
+from ..reproduce.report import curve, table
 from ..streams import say
 from ..training import RunFolder
 from ..training.experiment import Experiment
-from ..training.recipes import RECIPES, TRADES, published_recipes
 from .cluster import add_cluster, how_of
 from .options import FOLDER, WHOLE, add_data_dir, add_json, add_options, draw, given, write_json
+from .recipes import recipes_of
 
 __all__ = ["add_reproduce_parser"]
 
@@ -33,10 +34,14 @@ def add_reproduce_parser(subparsers: Any) -> argparse.ArgumentParser:
         "Called again with the same --out, it goes on where it stopped.",
     )
     add = parser.add_argument
-    add("dataset", help=f"one of {', '.join(NAMES)}")
+    own = "or an .npz file or folder of minisnn.datasets.save_dataset"
+    add("dataset", help=f"one of {', '.join(NAMES)}, {own}")
     add("--quick", action="store_true", help="a minute's budget: shows that it works, reproduces nothing")
-    names = "v1, v2 (the paper's), best, and trade (spikes against accuracy); default: all there are"
-    add("--recipes", nargs="+", metavar="R", help=f"of {names}")
+    names = (
+        "v1, v2 (the paper's), best, trade (spikes against accuracy), own (that of your data), curve (best or own by "
+        "spike penalties); default: all there are (minisnn recipes)"
+    )
+    add("--recipes", nargs="+", metavar="{v1,v2,best,trade,own,curve}", help=names)
     add_options(parser, Budget, leave_out=())
     add_data_dir(add)
     add("--out", **FOLDER, help="folder of runs and results (default reproduce/<dataset>)")
@@ -50,13 +55,11 @@ def add_reproduce_parser(subparsers: Any) -> argparse.ArgumentParser:
 
 def _run(args: argparse.Namespace) -> int:
     """Train, time, print, write, draw; returns the exit code."""
-    checked_name("data set", args.dataset, NAMES)
-    recipes = published_recipes(args.dataset) | {"best": RECIPES[args.dataset]}
-    if args.dataset in TRADES:
-        recipes["trade"] = TRADES[args.dataset]
-    chosen = args.recipes or list(recipes)
-    for name in chosen:
-        checked_name(f"recipe for {args.dataset}", name, recipes)
+    dataset = checked_source(args.dataset, args.data_dir)
+    title = Path(dataset).name.removesuffix(".npz")
+    recipes = recipes_of(dataset)
+    names = [*recipes, "curve"]
+    chosen = [checked_name(f"recipe for {title}", name, names) for name in args.recipes or names]
     asked = given(args, Budget)
     for name in ("seeds", "epochs", "hidden"):
         if name in asked:
@@ -65,32 +68,39 @@ def _run(args: argparse.Namespace) -> int:
         checked_count("--folds", asked["folds"], low=2)
     if args.quick:
         # The recordings of a quick run may be only a part of the data set.
-        few = {"train_samples": 200, "test_samples": 50} if args.dataset in ("nmnist", "shd") else {}
-        asked = QUICK | few | asked
+        few = {"train_samples": 200, "test_samples": 50} if dataset in ("nmnist", "shd") else {}
+        asked = (QUICK | few if dataset in NAMES else {"epochs": 2}) | asked
     budget = Budget(**asked)
-    out = args.out or checked_folder(Path("reproduce") / (args.dataset + ("-quick" if args.quick else "")))
+    out = args.out or checked_folder(Path("reproduce") / (title + ("-quick" if args.quick else "")))
     try:
         with how_of(args) as how:
-            comparisons = [compare(args.dataset, name, recipes[name], budget, out, how) for name in chosen]
+            comparisons = [
+                compare(dataset, name, recipes[name], budget, out, how) for name in chosen if name in recipes
+            ]
+            base = "best" if "best" in recipes else "own"
+            points = trade_off(dataset, base, recipes[base], budget, out, how) if "curve" in chosen else []
     except KeyboardInterrupt:
         say(f"minisnn: interrupted; what is finished is in {out} (go on with the same command)")
         return 130
-    text = table(comparisons)
-    if args.quick:
-        text = f"--quick: this shows that it works; it reproduces nothing\n{text}"
+    parts = ["--quick: this shows that it works; it reproduces nothing"] if args.quick else []
+    parts += [table(comparisons)] if comparisons else []
+    text = "\n".join([*parts, curve(points)] if points else parts)
     print(text)
-    result: dict[str, Any] = {"dataset": args.dataset, "quick": args.quick}
+    result: dict[str, Any] = {"dataset": title, "quick": args.quick}
     result["comparisons"] = [one.to_json() for one in comparisons]
+    result["curve"] = [one.to_json() for one in points]
     out.mkdir(parents=True, exist_ok=True)
     write_text(out / "table.txt", text + "\n")
     for path in (out / "result.json", args.json):
         write_json(path, result)
-    _draw(comparisons, out, args.data_dir)
-    return 1 if any(one.failed for one in comparisons) else 0
+    _draw(comparisons, points, out, args)
+    return 1 if any(one.failed for one in (*comparisons, *points)) else 0
 
 
-def _draw(comparisons: list[Comparison], out: Path, data_dir: Path | None) -> None:
-    """The paper's figures, and both networks of every recipe with one sample."""
+def _draw(
+    comparisons: list[Comparison], points: list[Comparison], out: Path, args: argparse.Namespace
+) -> None:
+    """The paper's figures, the trade-off curve, and both networks of every recipe with one sample."""
 
     def pictures(module: Any) -> list[Path]:
         snapshots = {}
@@ -98,9 +108,9 @@ def _draw(comparisons: list[Comparison], out: Path, data_dir: Path | None) -> No
             if one.outcomes is not None:
                 runs = {neuron: RunFolder.open(one.outcomes[neuron][0]["run_dir"]) for neuron in NEURONS}
                 run = runs["single-spike"]
-                data = Experiment.from_json(run.config(), run.path).load_data(data_dir)
+                data = Experiment.from_json(run.config(), run.path).load_data(args.data_dir)
                 snapshots[one.recipe] = ({neuron: run.network() for neuron, run in runs.items()}, data)
-        paths: list[Path] = module.write_all(comparisons, snapshots, out)
+        paths: list[Path] = module.write_all(comparisons, points, snapshots, out, args.quick)
         return paths
 
     draw("minisnn.reproduce.pictures", pictures)

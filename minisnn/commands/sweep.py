@@ -75,7 +75,8 @@ def add_sweep_parser(subparsers: Any) -> None:
         "worker processes or on a Dask cluster; write a table, results.csv, results.json and pictures. Called again "
         "with the same options, it goes on where it stopped. Needs the extra sweep.",
     )
-    parser.add_argument("dataset", help=f"one of {', '.join(NAMES)}")
+    own = "or an .npz file or folder of minisnn.datasets.save_dataset"
+    parser.add_argument("dataset", help=f"one of {', '.join(NAMES)}, {own}")
     parser.add_argument(
         "--over", action="append", required=True, metavar="NAME=V,V,...",
         help="vary an option of train, e.g. --over hidden=100,200 or --over 'augment=flip,flip shift'; "

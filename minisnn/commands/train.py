@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from .. import datasets, solvers
+from ..datasets.own import checked_source
 from ..errors import InputError
 from ..parameters import NetworkConfig
-from ..reading import checked_count, checked_name
+from ..reading import checked_count
 from ..streams import say
 from ..training import RunFolder, TrainingConfig
 from ..training.experiment import Experiment, moments, outcome, table
-from ..training.recipes import RECIPES, default_solver
+from ..training.recipes import default_solver, recipe_of
 from ..training.series import placed, run_all
 from .cluster import add_cluster, how_of
-from .options import FOLDER, WHOLE, add_data_dir, add_json, add_options, draw, given, write_json
+from .options import FOLDER, WHOLE, add_data_dir, add_json, add_options, draw, given, with_default, write_json
+from .recipes import values_of
 
 __all__ = ["add_train_parser", "add_training_options", "check_settings", "experiment_of", "held_out"]
 
@@ -24,17 +26,26 @@ __all__ = ["add_train_parser", "add_training_options", "check_settings", "experi
 _ANY_TIME = {"run", "resume", "data_dir", "threads", "json", "quiet", "workers", "scheduler"}
 
 
-def add_train_parser(subparsers: Any) -> argparse.ArgumentParser:
-    """Add the command ``train`` to the subparsers of an argparse parser."""
+def add_train_parser(subparsers: Any, defaults: Mapping[str, Any] | None = None) -> argparse.ArgumentParser:
+    """Add the command ``train`` to the subparsers of an argparse parser; its help names the `defaults`."""
     parser: argparse.ArgumentParser = subparsers.add_parser(
         "train",
         help="train a network",
         description="Train a network; without options, a single-spike network on Yin-Yang, which needs no download. "
-        "Defaults of a data set are its recipe's.",
+        "Defaults are those of the data set's recipe (minisnn recipes): minisnn train DATASET --help names them. "
+        "Data of your own share one recipe.",
+        add_help=False,
+    )
+    # Not argparse's own, which would print before it knows the data set.
+    parser.add_argument(
+        "-h", "--help", action="store_true", help="show this, with the defaults of the data set"
     )
     names = ", ".join(datasets.NAMES)
-    parser.add_argument("dataset", nargs="?", default="yin-yang", help=f"one of {names} (default yin-yang)")
-    add = add_training_options(parser)
+    own = "or an .npz file or folder of minisnn.datasets.save_dataset"
+    parser.add_argument(
+        "dataset", nargs="?", default="yin-yang", help=f"one of {names} (default yin-yang), {own}"
+    )
+    add = add_training_options(parser, defaults)
     add("--out", **FOLDER, help="run folder, must be new (default runs/<dataset>-<date>-<number>)")
     add("--resume", **FOLDER, help="go on with an interrupted run or series in its folder, to the same bits")
     add_cluster(add, "one after the other, here")
@@ -42,30 +53,42 @@ def add_train_parser(subparsers: Any) -> argparse.ArgumentParser:
     return parser
 
 
-def add_training_options(parser: argparse.ArgumentParser) -> Callable[..., Any]:
-    """Add the options of a training, or of several; returns the function that adds to the last group of them."""
+def add_training_options(
+    parser: argparse.ArgumentParser, defaults: Mapping[str, Any] | None = None
+) -> Callable[..., Any]:
+    """Add the options of a training, or of several; returns the function that adds to the last group of them.
+
+    Their help names the `defaults`.
+    """
+    defaults = defaults or {}
     group = parser.add_argument_group("data")
     add_data_dir(group.add_argument)
-    add_options(group, datasets.load_dataset, leave_out=("name", "data_dir"), defaults=False)
+    leave_out = ("name", "data_dir", "fingerprint")
+    add_options(group, datasets.load_dataset, leave_out, defaults=defaults)
 
     group = parser.add_argument_group("network")
-    group.add_argument("--hidden", type=int, nargs="+", metavar="N", help="neurons of the hidden layers")
-    add_options(group, NetworkConfig, leave_out=("sizes",), defaults=False)
+    hidden = with_default("neurons of the hidden layers", defaults.get("hidden"))
+    group.add_argument("--hidden", type=int, nargs="+", metavar="N", help=hidden)
+    add_options(group, NetworkConfig, leave_out=("sizes",), defaults=defaults)
 
     group = parser.add_argument_group("training")
-    add_options(group, TrainingConfig, leave_out=(), defaults=False)
+    add_options(group, TrainingConfig, leave_out=(), defaults=defaults)
     add = group.add_argument
     add(
         "--validation",
         **WHOLE,
-        help="hold N training samples out and end with the epoch that is best on them",
+        help=with_default(
+            "hold N training samples out and end with the epoch that is best on them",
+            defaults.get("validation"),
+        ),
     )
     add("--folds", type=int, metavar="K", help="K trainings, each validated on another K-th of the samples")
-    add("--seeds", **WHOLE, default=1, help="N trainings, with seeds from --seed on")
+    add("--seeds", **WHOLE, default=1, help="N trainings, with seeds from --seed on (default 1)")
 
     add = parser.add_argument_group("how and where").add_argument
     add("--threads", **WHOLE, help="threads of the compiled solvers; changes no bit of the result")
-    add("--product", choices=("auto", "events", "dense"), help="products with spikes by events or by BLAS")
+    products = ("auto", "events", "dense")
+    add("--product", choices=products, help="products with spikes by events or by BLAS (default auto)")
     add_json(add)
     add("--quiet", action="store_true", help="print the last line only")
     return add
@@ -73,6 +96,10 @@ def add_training_options(parser: argparse.ArgumentParser) -> Callable[..., Any]:
 
 def _run(args: argparse.Namespace) -> int:
     """Train, print, write; returns the exit code."""
+    if args.help:
+        dataset = checked_source(args.dataset, args.data_dir)
+        add_train_parser(_nobody(), values_of(dataset, recipe_of(dataset))).print_help()
+        return 0
     if args.resume is not None:
         _refuse_changes(args)
         root = RunFolder.open(args.resume)
@@ -89,7 +116,7 @@ def _run(args: argparse.Namespace) -> int:
         if args.resume is None:
             # An experiment that does not fit the data is refused before a folder is made.
             experiment = experiment.fitted(data, held_out(args, len(data.train)))
-            root = RunFolder.create(experiment.to_json(), args.out, experiment.dataset)
+            root = RunFolder.create(experiment.to_json(), args.out, data.name)
         try:
             trainings = placed(root.path, experiment.variants())
             results = run_all(trainings, how, data)
@@ -136,9 +163,14 @@ def _last_line(outcomes: list[dict[str, Any]], is_series: bool, n_test: int) -> 
     return ", ".join(parts)
 
 
+def _nobody() -> Any:
+    """Subparsers of a parser that is not used."""
+    return argparse.ArgumentParser(prog="minisnn").add_subparsers()
+
+
 def _refuse_changes(args: argparse.Namespace) -> None:
     """Refuse options that would change a run that goes on, by name."""
-    usual = add_train_parser(argparse.ArgumentParser().add_subparsers()).parse_args([])
+    usual = add_train_parser(_nobody()).parse_args([])
     changed = [name for name, value in vars(args).items() if value != getattr(usual, name)]
     options = ", ".join("--" + name.replace("_", "-") for name in changed if name not in _ANY_TIME)
     if options:
@@ -147,7 +179,7 @@ def _refuse_changes(args: argparse.Namespace) -> None:
 
 def experiment_of(args: argparse.Namespace) -> Experiment:
     """The experiment of the data set's recipe and the given options."""
-    checked_name("data set", args.dataset, datasets.NAMES)
+    dataset = checked_source(args.dataset, args.data_dir)
     checked_count("--seeds", args.seeds, low=1)
     if args.folds is not None:
         checked_count("--folds", args.folds, low=2)
@@ -156,8 +188,8 @@ def experiment_of(args: argparse.Namespace) -> Experiment:
     network = given(args, NetworkConfig)
     solver = args.solver or default_solver(network.get("neuron", NetworkConfig.neuron))
     experiment = Experiment.of_recipe(
-        args.dataset,
-        RECIPES[args.dataset],
+        dataset,
+        recipe_of(dataset),
         hidden=tuple(args.hidden or ()),
         data=given(args, datasets.load_dataset, leave_out=("data_dir",)),
         training=given(args, TrainingConfig) | {"solver": solver},
@@ -174,7 +206,7 @@ def held_out(args: argparse.Namespace, n_train: int) -> int:
     """How many of the training samples are held out for validation."""
     if args.validation is not None or args.folds is not None:
         return args.validation or 0
-    return RECIPES[args.dataset].held_out(n_train)
+    return recipe_of(args.dataset).held_out(n_train)
 
 
 def check_settings(experiment: Experiment, threads: int | None) -> None:

@@ -1,16 +1,18 @@
-"""One way of loading every data set, by name."""
+"""One way of loading every data set, by name or path."""
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import DataError, InputError
-from ..reading import checked_count, checked_flag, checked_float, checked_name
+from ..errors import DataError, InputError, shown
+from ..reading import checked_count, checked_flag, checked_float
 from ..spikes import LARGEST
 from . import nmnist, places, shd
 from .cache import cached
@@ -18,31 +20,33 @@ from .camera import CameraSamples
 from .encoding import latency_linear, pixel_times
 from .idx import read_images
 from .images import ImageSamples, checked_augment
+from .own import checked_source, read_own
 from .places import NAMES, find
 from .pooch_download import IMAGES
 from .recordings import encode_recordings
-from .samples import Dataset, EventSamples, Samples, encode_events
+from .samples import Dataset, EventSamples, Samples, Subset, encode_events
 from .yin_yang import yin_yang
 
-__all__ = ["load_dataset"]
+__all__ = ["load_dataset", "options_of"]
 
 Sizes = dict[str, int | None]  # of each part, None for all samples
 
 _STEPS = {"nmnist": 300, "shd": 500}  # 100 for the others
 _MILLISECONDS = {"nmnist": 1.0, "shd": 2.0}
 _OF_RECORDINGS = ("dt", "counts", "binning", "polarities")
+_OF_FILES = ("encoding", "augment", *_OF_RECORDINGS, "download")
 # Options that have no meaning for a data set. They are refused, so that nobody believes they did something.
 _MEANINGLESS = {
-    "yin-yang": ("encoding", "augment", *_OF_RECORDINGS, "download"),
-    "mnist": _OF_RECORDINGS,
-    "fashion-mnist": _OF_RECORDINGS,
-    "nmnist": ("encoding", "augment other than shift"),
-    "shd": ("encoding", "augment", "polarities"),
+    "yin-yang": (*_OF_FILES, "fingerprint"),
+    "mnist": (*_OF_RECORDINGS, "fingerprint"),
+    "fashion-mnist": (*_OF_RECORDINGS, "fingerprint"),
+    "nmnist": ("encoding", "augment other than shift", "fingerprint"),
+    "shd": ("encoding", "augment", "polarities", "fingerprint"),
 }
 
 
 def load_dataset(
-    name: str,
+    name: str | Path,
     data_dir: str | Path | None = None,
     *,
     n_steps: int | None = None,
@@ -55,20 +59,21 @@ def load_dataset(
     counts: bool = False,
     binning: str = "floor",
     download: bool = False,
+    fingerprint: str | None = None,
 ) -> Dataset:
     """Load a data set as spike events.
 
     Parameters
     ----------
-    name : str
-        One of `NAMES`.
+    name : str or path
+        One of `NAMES`, or a file or folder of your own; see `save_dataset`.
     data_dir : path, optional
         Folder of the data set, or its parent; see `find`. Yin-Yang has no files.
     n_steps : int, optional
-        T: 100, or 300 for N-MNIST and 500 for Spiking Heidelberg Digits.
+        T: 100, or 300 for N-MNIST and 500 for Spiking Heidelberg Digits; data of your own keep theirs.
     train_samples, test_samples : int, optional
         Take only the first so many samples of that part.
-    encoding : {"linear", "sparse", "log"}
+    encoding : {"linear", "sparse", "root", "log"}
         Latency encoding of images, see `pixel_times`; Yin-Yang is always encoded linearly.
     augment : one or a sequence of {"flip", "shift", "noise", "drop"}
         Random changes of training images, drawn anew for every batch, see `augment_images`. Recordings of
@@ -83,6 +88,8 @@ def load_dataset(
         Of recordings: how times become steps.
     download : bool
         Fetch the files if they are not there.
+    fingerprint : str, optional
+        Of data of your own: the fingerprint of the data set when it was first loaded. Other content is refused.
 
     Returns
     -------
@@ -94,7 +101,7 @@ def load_dataset(
         For an unknown name (the nearest is suggested), more samples than there are, or an option that has no
         meaning for the data set.
     DataError
-        For missing, damaged or foreign files.
+        For missing, damaged, foreign or changed files.
 
     Examples
     --------
@@ -102,11 +109,11 @@ def load_dataset(
     >>> len(data.train), len(data.test), data.n_inputs, data.n_classes, data.n_steps
     (100, 50, 4, 3, 100)
     """
-    name = checked_name("data set", name, NAMES)
+    name = checked_source(name, data_dir)
     wanted = {"train": train_samples, "test": test_samples}
     sizes = {p: None if n is None else checked_count(f"{p}_samples", n) for p, n in wanted.items()}
-    default = _STEPS.get(name, 100)
-    n_steps = checked_count("n_steps", default if n_steps is None else n_steps, low=1, high=LARGEST)
+    steps = None if n_steps is None else checked_count("n_steps", n_steps, low=1, high=LARGEST)
+    n_steps = steps or _STEPS.get(name, 100)
     if dt is not None:
         dt = checked_float("dt", dt, low=0, open_low=True)
     counts = checked_flag("counts", counts)
@@ -115,10 +122,13 @@ def load_dataset(
         "encoding": encoding != "linear", "augment": bool(augment),
         "augment other than shift": bool(set(augment) - {"shift"}), "dt": dt is not None, "counts": counts,
         "binning": binning != "floor", "polarities": polarities != "merged", "download": download,
+        "fingerprint": fingerprint is not None,
     }  # fmt: skip
-    for option in _MEANINGLESS[name]:
+    for option in _MEANINGLESS.get(name, _OF_FILES):
         if given[option]:
             raise InputError(f"{option} has no meaning for {name}: leave it out")
+    if name not in NAMES:
+        return _load_own(name, sizes, steps, fingerprint)
     if name == "yin-yang":
         return _load_yin_yang(sizes, n_steps)
     folder = places.download(name, data_dir) if download else find(name, data_dir)
@@ -131,12 +141,43 @@ def load_dataset(
     return _load_shd(folder, sizes, options)
 
 
+def options_of(name: str) -> dict[str, Any]:
+    """The options of `load_dataset` that have a meaning for a data set, with their defaults.
+
+    Examples
+    --------
+    >>> options_of("yin-yang")
+    {'n_steps': 100, 'train_samples': None, 'test_samples': None}
+    """
+    own = {"n_steps": _STEPS.get(name, 100) if name in NAMES else None, "dt": _MILLISECONDS.get(name)}
+    values = {key: parameter.default for key, parameter in inspect.signature(load_dataset).parameters.items()}
+    meaningless = {"name", "data_dir", "fingerprint", *_MEANINGLESS.get(name, _OF_FILES)}
+    return {key: value for key, value in (values | own).items() if key not in meaningless}
+
+
 def _size(part: str, wanted: int | None, available: int) -> int:
     if wanted is None:
         return available
     if not 1 <= wanted <= available:
         raise InputError(f"{part}_samples must lie in 1 ... {available}, got {wanted}")
     return wanted
+
+
+def _load_own(path: str, sizes: Sizes, n_steps: int | None, fingerprint: str | None) -> Dataset:
+    data = read_own(path)
+    if fingerprint not in (None, data.fingerprint):
+        raise DataError(
+            f"{path} has changed: its content has the fingerprint {data.fingerprint}, not {shown(fingerprint)}; "
+            "bring the file back, or begin a new run"
+        )
+    if n_steps not in (None, data.n_steps):
+        raise InputError(f"{path} has {data.n_steps} steps, got n_steps {n_steps}: leave it out")
+    train, test = (_first(part, getattr(data, part), wanted) for part, wanted in sizes.items())
+    return replace(data, train=train, test=test)
+
+
+def _first(part: str, samples: Samples, wanted: int | None) -> Samples:
+    return samples if wanted is None else Subset(samples, np.arange(_size(part, wanted, len(samples))))
 
 
 def _load_yin_yang(sizes: Sizes, n_steps: int) -> Dataset:
@@ -171,7 +212,7 @@ def _load_images(
             flat = images.reshape(size, -1)
             spikes = encode_events(flat, lambda x: pixel_times(x, n_steps, encoding), n_steps)
             parts[part] = EventSamples(spikes, labels)
-    return Dataset(name, **parts, n_inputs=height * width, n_classes=10, n_steps=n_steps)
+    return Dataset(name, parts["train"], parts["test"], height * width, n_classes=10, n_steps=n_steps)
 
 
 def _load_nmnist(

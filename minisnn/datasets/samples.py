@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Protocol
@@ -132,6 +132,10 @@ class Dataset:
         Input neurons, classes, and T.
     validation : Samples, optional
         Samples to choose the best epoch by; see `split` and `folds`.
+    class_names : sequence of str
+        A name for every class, or none.
+    fingerprint : str
+        Digest of the content of a file of your own; see `minisnn.datasets.own`.
 
     Raises
     ------
@@ -146,10 +150,19 @@ class Dataset:
     n_classes: int
     n_steps: int
     validation: Samples | None = None
+    class_names: Sequence[str] = ()
+    fingerprint: str = ""
 
     def __post_init__(self) -> None:
         for name in ("n_inputs", "n_classes", "n_steps"):
             object.__setattr__(self, name, checked_count(name, getattr(self, name), low=1, high=LARGEST))
+        names = read_array("class_names", self.class_names)
+        if names.size and (names.dtype.kind != "U" or names.shape != (self.n_classes,)):
+            raise InputError(
+                f"class_names must be {self.n_classes} texts, one for every class, "
+                f"got {names.dtype} of shape {names.shape}"
+            )
+        object.__setattr__(self, "class_names", tuple(names.tolist()))
         for part in ("train", "test", "validation"):
             samples = getattr(self, part)
             if samples is None and part == "validation":
@@ -161,6 +174,11 @@ class Dataset:
                     f"the {part} part must have {self.n_steps} steps and {self.n_inputs} inputs, "
                     f"got {events.n_steps} and {events.n_neurons}"
                 )
+
+    @property
+    def classes(self) -> list[str]:
+        """Name of every class, or its number as text."""
+        return list(self.class_names) or [str(number) for number in range(self.n_classes)]
 
 
 def checked_part(name: str, samples: Any, n_classes: int) -> NDArray[np.int64]:

@@ -53,7 +53,8 @@ its gS from gx of the layer above, with that one's error e: gS~ grows to ``a = P
 far off as the potential at its maximum; a sum over time adds T roundings, the scale one more. The softmax is that of
 the logits that came, which are judged before it, or of others within e of the reference's (two of them 2 e further
 apart): a difference d of two is off by ``u |d|``, an exponential or a logarithm by 8 u (4 units in the last place), the
-sum over n classes by ``gamma_n``.
+sum over n classes by ``gamma_n``. A spike penalty lambda / B, two roundings, is one more term of gx, and for every
+spike one of the loss.
 
 **FFT.** A convolution by FFT is accurate in norm, not term by term. Theorem 24.2: a transform of length n has
 relative error ``f = log2(n) g / (1 - log2(n) g)`` in the 2-norm, ``g = mu + gamma_4 (sqrt(2) + mu)``, mu the
@@ -88,6 +89,7 @@ __all__ = [
     "judge_spike_times",
     "judge_spikes",
     "logit_bound",
+    "penalised_bound",
     "potential_bound",
     "powers_are_exact",
     "sums_are_exact",
@@ -497,3 +499,11 @@ def cross_entropy_bounds(
     of_share = np.where(share[:, None] < 1, np.expm1(np.minimum(share, 1))[:, None] * probabilities, 1)
     of_gradient = of_share + 3 * unit * np.abs(gradient) + 2 * _eta(dtype)
     return _with_reference(of_loss.mean(), dtype), _with_reference(of_gradient, dtype)
+
+
+def penalised_bound(value: Any, error: Any, penalty: float, count: int, dtype: DTypeLike) -> Any:
+    """How far ``value + penalty`` may be off, given the `error` of `value`, if `penalty` meets `count` roundings."""
+    if not penalty:
+        return error
+    off = gamma(count, dtype) * penalty + _unit(dtype) * (np.abs(value) + error) + count * _eta(dtype)
+    return error + _with_reference(off, dtype)

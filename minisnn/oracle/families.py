@@ -146,12 +146,12 @@ def late(draw: Draw, judge: Judge) -> Iterator[Case]:
     yield replace(steady, decay=np.arange(8, dtype=steady.dtype) % 2)
     # The longest come last: where 4097 steps take long, 32769 are left out.
     for batch, length, ends in ((12, 4097, (LATE, LATE)), (1, 32769, ((32768,), (32767,)))):
-        for steps, (decay, weight, bias) in zip(ends, ((1.0, 1.5, 0.0), (0.9, 1.3, 0.001))):
-            case = draw(f"late-{length}", (batch, length, 1, 1), rate=0.0, decay=decay)
-            # A sample each; the twelfth of 4097 steps is silent.
-            case.spikes[np.arange(len(steps)), steps] = 1
-            case.weight[:], case.bias[:] = weight, bias
-            yield case
+        case = draw(f"late-{length}", (batch, length, 2, 2), rate=0.0)
+        # A neuron and an input for each list of steps, a sample for each step; the twelfth of 4097 steps is silent.
+        for n, steps in enumerate(ends):
+            case.spikes[np.arange(len(steps)), steps, n] = 1
+        case.weight[:], case.bias[:], case.decay[:] = np.diag([1.5, 1.3]), [0.0, 0.001], [1.0, 0.9]
+        yield case
 
 
 def calls(draw: Draw, judge: Judge) -> Iterator[Case]:
@@ -261,6 +261,8 @@ def _gradients(
             continue
         rule = gradients[(len(made) + case.dtype.itemsize // 4) % len(gradients)]
         back = with_gradient(case, rule, rng)
+        if name == "late":  # all of one sign, so that the double running sum grows as large as it can
+            back = replace(back, grad_spikes=np.abs(rng.normal(size=case.shape)).astype(case.dtype))
         if name == "calls":  # where the layer is called with one argument different, all others stay
             alike = next(reversed(made.values())) if made and " with another " in case.id else back
             back = replace(back, grad_spikes=alike.grad_spikes, gradient=alike.gradient, surrogate_scale=10.0)

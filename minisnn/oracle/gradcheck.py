@@ -73,7 +73,7 @@ def gradcheck(target: Any, *args: Any, **options: Any) -> GradcheckResult:
         gradcheck(network, spikes, labels, *, solver, components, seed)
 
     A layer is checked under the loss ``sum(grad_spikes * S) + sum(grad_membrane * V)``, `grad_spikes` drawn from `seed`
-    if not given; a network under its cross-entropy. Both run in float64 (float32 parameters are converted), because
+    if not given; a network under its training loss. Both run in float64 (float32 parameters are converted), because
     the question here is the formula; rounding is judged by `minisnn.oracle.check`.
 
     Parameters
@@ -249,10 +249,11 @@ def _check_network(
     peaks = activity.readout.membrane.argmax(axis=1)
 
     def loss(values: Mapping[str, Floats]) -> Any:
-        signal: Floats = raster
+        signal, penalty = raster, 0.0
         for layer, trace in zip(config.layers[:-1], activity.hidden):
             part = {key: values[f"{layer}.{key}"] for key in ("weight", "bias", "decay")}
             signal, _ = _twin_layer(trace, signal, part, config.surrogate_scale, choice)
+            penalty = penalty + config.spike_penalty * signal.sum() / len(label)
         current = signal @ values["readout.weight"] + values["readout.bias"]
         membrane = _integrate(current, values["readout.decay"])
         if config.readout == "sum":
@@ -261,7 +262,7 @@ def _check_network(
             logits = config.logit_scale * np.take_along_axis(membrane, peaks[:, None, :], axis=1)[:, 0]
         shifted = logits - logits.real.max(axis=1, keepdims=True)
         log_total = np.log(np.exp(shifted).sum(axis=1))
-        return (log_total - shifted[np.arange(len(label)), label]).mean()
+        return (log_total - shifted[np.arange(len(label)), label]).mean() + penalty
 
     return _compare(loss, double.parameters, claimed, components, seed)
 

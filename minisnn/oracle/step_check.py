@@ -79,7 +79,7 @@ def check_step(
         n_classes), ``"loss"`` and the gradients by the names of the parameters.
     network : Network or path, optional
         The architecture and its parameters; further cases have parameters near them. Without it: small networks of
-        both neurons and readouts, with one to three hidden layers, learned and fixed decays.
+        both neurons and readouts, with one to three hidden layers, learned and fixed decays, no spike penalty.
     spikes, labels : (B, T, n_inputs), (B,), optional
         A batch for `network` in place of drawn ones.
     dtype : {"both", "float32", "float64"}

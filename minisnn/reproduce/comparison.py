@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from ..bench.timing import Contestant, StepRunner, by_turns, milliseconds
-from ..datasets import Dataset
+from ..datasets import NAMES, Dataset
 from ..errors import DataError
 from ..solvers.compiled.threads import get_threads
 from ..solvers.settings import settings
@@ -20,12 +20,13 @@ from ..training.runs import RunFolder
 from ..training.series import How, Training, placed, run_all
 from .published import PUBLISHED, Published
 
-__all__ = ["NEURONS", "Budget", "Comparison", "Speed", "compare", "experiment_of"]
+__all__ = ["NEURONS", "PENALTIES", "Budget", "Comparison", "Speed", "compare", "experiment_of", "trade_off"]
 
 NEURONS = ("single-spike", "multi-spike")
 # The conventional network is trained from the same events; with dense products it is only timed.
 _PRODUCTS = {"single-spike": "auto", "multi-spike": "events"}
 _TIMED_STEPS = 20
+PENALTIES = (0.0, 3e-4, 6e-4, 1e-3, 3e-3)  # of a spike, along the trade-off curve
 
 
 @dataclass(frozen=True)
@@ -82,6 +83,7 @@ class Comparison:
     outcomes: dict[str, list[dict[str, Any]]] | None = None
     speed: Speed | None = None
     absent: str | None = None  # the reason why there are no results
+    spike_penalty: float = 0.0
     failed: dict[str, str] | None = None  # trainings that failed, and the line of each
 
     def mean(self, neuron: str, key: str) -> tuple[float, float | None]:
@@ -129,24 +131,35 @@ def experiment_of(dataset: str, recipe: Recipe, neuron: str, budget: Budget) -> 
     )
 
 
-def compare(dataset: str, name: str, recipe: Recipe, budget: Budget, folder: Path, how: How) -> Comparison:
-    """Train both networks of a recipe, from where they stand in `folder`, and time a step of each.
+def compare(
+    dataset: str,
+    name: str,
+    recipe: Recipe,
+    budget: Budget,
+    folder: Path,
+    how: How,
+    *,
+    timed: bool = True,
+) -> Comparison:
+    """Train both networks of a recipe, from where they stand in `folder`, and time a step of each if asked.
 
     The comparison is `absent` if the files of the data set are missing, or if trainings failed. `DataError` is raised
     if `folder` holds trainings of another configuration.
     """
-    published = PUBLISHED.get((dataset, name))
+    about, penalty = (dataset, name, PUBLISHED.get((dataset, name))), recipe.network.get("spike_penalty", 0.0)
     experiments = {neuron: experiment_of(dataset, recipe, neuron, budget) for neuron in NEURONS}
     try:
         data = experiments["single-spike"].load_data(how.data_dir)
     except DataError as error:
-        return Comparison(dataset, name, published, absent=str(error))
+        if dataset not in NAMES:  # a file of the user's own is wrong, not missing
+            raise
+        return Comparison(*about, absent=str(error), spike_penalty=penalty)
     trainings: dict[str, list[Training]] = {}
     for neuron, of_recipe in experiments.items():
         experiment = of_recipe.fitted(data, 0 if budget.folds else recipe.held_out(len(data.train)))
         sizes = experiment.network.sizes
         if not how.quiet:
-            print(f"{dataset}, recipe {name}: {neuron}, {'-'.join(map(str, sizes))}")
+            print(f"{data.name}, recipe {name}: {neuron}, {'-'.join(map(str, sizes))}")
         refusal = "holds trainings of another configuration: give --out another folder"
         root = f"{name}-{neuron}"
         experiment.run_folder(folder / root, refusal)
@@ -155,13 +168,36 @@ def compare(dataset: str, name: str, recipe: Recipe, budget: Budget, folder: Pat
     results = run_all([one for both in trainings.values() for one in both], how, data)
     if results.failed:
         absent = f"trainings failed: {', '.join(results.failed)}"
-        return Comparison(dataset, name, published, absent=absent, failed=results.failed)
+        return Comparison(*about, absent=absent, failed=results.failed, spike_penalty=penalty)
     outcomes = {neuron: results.of(both) for neuron, both in trainings.items()}
-    with settings(n_threads=how.threads):
-        speed = _measure(outcomes, data, experiment.training.batch_size)
+    speed = None
+    if timed:
+        with settings(n_threads=how.threads):
+            speed = _measure(outcomes, data, experiment.training.batch_size)
     return Comparison(
-        dataset, name, published, sizes, len(data.train), len(data.test), budget.folds, outcomes, speed
+        data.name,
+        *about[1:],
+        sizes,
+        len(data.train),
+        len(data.test),
+        budget.folds,
+        outcomes,
+        speed,
+        spike_penalty=penalty,
     )
+
+
+def trade_off(
+    dataset: str, name: str, recipe: Recipe, budget: Budget, folder: Path, how: How
+) -> list[Comparison]:
+    """The comparisons, untimed, of a recipe with each of `PENALTIES`; one of them may be that of the recipe itself."""
+    points = []
+    for penalty in PENALTIES:
+        is_recipe = penalty == recipe.network.get("spike_penalty", 0.0)
+        penalised = replace(recipe, network=recipe.network | {"spike_penalty": penalty})
+        called = name if is_recipe else f"{name}-{penalty:g}"
+        points.append(compare(dataset, called, penalised, budget, folder, how, timed=False))
+    return points
 
 
 def _measure(outcomes: dict[str, list[dict[str, Any]]], data: Dataset, batch: int) -> Speed:

@@ -6,19 +6,31 @@ import math
 from collections.abc import Sequence
 
 from ..table import table as text_table
+from ..training.energy import ENERGY_NOTE, dense_energy, energy
+from ..training.experiment import OPERATIONS, moments
 from .comparison import NEURONS, Comparison
 
-__all__ = ["table"]
+__all__ = ["curve", "table"]
 
 _HEAD = (
     "recipe", "network", "neurons", "accuracy %", "published", "spikes/sample", "fewer %", "published",
     "ms/step", "x (a)", "x (b)", "published",
+)  # fmt: skip
+_OPERATIONS_HEAD = (
+    "recipe", "network", "neurons", "input events", "effective ACs", "membrane updates", "dense MACs", "sparsity",
+    "nJ", "nJ dense",
 )  # fmt: skip
 _NOTES = (
     "accuracy: mean +- s.d. over the trainings; fewer: hidden spikes saved against the conventional network of the",
     "same recipe and budget. ms/step: median of training steps of the trained networks on the first batch, by turns in",
     "one run; conventional: (a) stepped with dense products / (b) from the same events; x: how many times faster.",
     "Published figures: arXiv 2205.15286, v1 and v2; speed on the authors' GPU.",
+)
+
+_OPERATIONS_NOTES = (
+    "operations of an inference: an effective AC adds a weight, a membrane update is leak and bias, dense MACs are the",
+    "products of a network without events; sparsity: share of hidden neurons and steps without a spike.",
+    ENERGY_NOTE,
 )
 
 
@@ -31,8 +43,43 @@ def table(comparisons: Sequence[Comparison]) -> str:
             reasons.append(f"{one.recipe}: absent: {one.absent}")
             continue
         rows += [_row(one, neuron) for neuron in NEURONS]
-    titles = [_title(one) for one in comparisons if one.outcomes]
-    return "\n".join([*titles, text_table(rows, left=len(_HEAD)), *_NOTES, *reasons])
+    shown = [one for one in comparisons if one.outcomes]
+    titles = [_title(one) for one in shown]
+    counted = [list(_OPERATIONS_HEAD)] + [_operations(one, neuron) for one in shown for neuron in NEURONS]
+    operations = [text_table(counted, left=3), *_OPERATIONS_NOTES] if shown else []
+    return "\n".join([*titles, text_table(rows, left=len(_HEAD)), *_NOTES, *operations, *reasons])
+
+
+def _operations(one: Comparison, neuron: str) -> list[str]:
+    """Operations of an inference of one network, and the energy of their arithmetic."""
+    means = [moments((one.outcomes or {})[neuron])[key][0] for key in OPERATIONS]
+    names = [one.recipe, "-".join(map(str, one.sizes)), neuron]
+    if None in means:  # trained by a version that did not count
+        return [*names, *["-"] * 7]
+    events, acs, updates, dense, sparsity = (mean or 0.0 for mean in means)
+    counts = [*(f"{value:.0f}" for value in (events, acs, updates, dense)), f"{sparsity:.4f}"]
+    return [*names, *counts, f"{energy(acs, updates):.1f}", f"{dense_energy(dense, updates):.1f}"]
+
+
+def curve(points: Sequence[Comparison]) -> str:
+    """Accuracy and hidden spikes along the trade-off curve of a recipe as text."""
+    first = points[0]
+    if first.outcomes is None:
+        return f"trade-off curve: absent: {first.absent}"
+
+    def means(one: Comparison, neuron: str) -> tuple[float, float]:
+        return 100 * one.mean(neuron, one.accuracy_key)[0], one.mean(neuron, "spikes_per_sample")[0]
+
+    rows = [["spike penalty", "network", "accuracy %", "points lost", "spikes/sample", "fewer %"]]
+    best, most = means(first, NEURONS[1])
+    for one in points:
+        for neuron in NEURONS:
+            accuracy, spikes = means(one, neuron)
+            cells = accuracy, best - accuracy, spikes, 100 * (1 - spikes / most) if most else math.nan
+            numbers = ["-" if math.isnan(x) else f"{x:.{digits}f}" for x, digits in zip(cells, (2, 2, 1, 1))]
+            rows.append([f"{one.spike_penalty:g}", neuron, *numbers])
+    title = f"Trade-off of recipe {first.recipe}, against the conventional network without penalty:"
+    return f"{title}\n{text_table(rows, left=2)}"
 
 
 def _title(one: Comparison) -> str:

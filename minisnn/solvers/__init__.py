@@ -51,6 +51,7 @@ class Choices(NamedTuple):
     gradient: str
     readout: str
     logit_scale: float
+    spike_penalty: float
 
 
 class Solver:
@@ -116,8 +117,8 @@ class Solver:
         Returns
         -------
         outcome, loss, gradients : Outcome, float, list of Gradients
-            The gradients by the parameters of every layer; loss 0 and no gradients without labels. None in place of
-            all three if the caller should go layer by layer.
+            The cross-entropy; the gradients, those of the spike penalty included, by the parameters of every layer.
+            Loss 0 and no gradients without labels. None in place of all three if the caller should go layer by layer.
 
         Raises
         ------

@@ -79,7 +79,7 @@ def single_spike_forward(
         forward_tiles(potential, times, incoming, parameters, theta, tiles_for(n_out, dtype), first, last)
 
     with one_blas_thread():
-        run_shares(from_events if by_events else from_products, batch)
+        run_shares(from_events if by_events else from_products, batch, n_steps)
     kind = BlockTrace.of if by_events else Trace
     return kind(signal, weight, bias, decay, threshold, potential, "single-spike", unpadded(times, n_out))
 
@@ -99,12 +99,13 @@ def single_spike_backward(
     by_events = len(incoming.indptr) > 0
     potential, times = in_blocks(trace) if by_events else trace.potential, padded(trace.spike_times)
     parameters = layer.parameters_of(weight[:0], trace.bias, trace.decay)
-    rule = Rule(dtype.type(trace.threshold), dtype.type(surrogate_scale), gradient == "gated")
+    real, penalty = dtype.type, grad_spikes.spike_penalty if isinstance(grad_spikes, Gradients) else 0
+    rule = Rule(real(trace.threshold), real(surrogate_scale), gradient == "gated", real(penalty))
     arriving = as_upstream(grad_spikes, grad_membrane, trace)
     keep = keep_current or not by_events  # BLAS takes all of gI at once
     current = buffer(workspace, "grad_current", (batch if keep else 0, n_steps, n_out), dtype)
     rows = weight if by_events else weight[:0]
-    partial = layer.partial_gradients(len(shares(batch)), rows, workspace, "grad_weight")
+    partial = layer.partial_gradients(len(shares(batch, n_steps)), rows, workspace, "grad_weight")
     products = current[:0] if by_events else share_products(signal, current, workspace)
     group = events.group_size(len(weight), n_steps) if by_events else 1
     longest = events.most_events(incoming, n_steps)
@@ -129,7 +130,7 @@ def single_spike_backward(
             matmul_transposed_samples(signal, current, products[share], first, last)
 
     with one_blas_thread():
-        run_shares_in_rooms(task, batch, room)
+        run_shares_in_rooms(task, batch, n_steps, room)
     if by_events:
         grad_weight = events.add_partials(partial.weight, n_out, workspace)
     else:
@@ -164,7 +165,7 @@ def readout_forward(
             events.of_samples(incoming, first, last, n_steps), parameters, readout == "max",
         )  # fmt: skip
 
-    run_shares(task, batch)
+    run_shares(task, batch, n_steps)
     logits = dtype.type(logit_scale) * unpadded(value, n_out)
     peak_times = unpadded(peaks, n_out).astype(np.int64) if readout == "max" else None
     return BlockReadoutTrace.of(
@@ -185,7 +186,7 @@ def readout_backward(trace: ReadoutTrace, grad_logits: Floats, workspace: Any = 
     current = buffer(workspace, "grad_current", (batch, n_steps, n_out), dtype)
     parameters = layer.parameters_of(weight[:0], trace.bias, trace.decay)
     rows = weight if by_events else weight[:0]
-    partial = layer.partial_gradients(len(shares(batch)), rows, workspace, "grad_weight")
+    partial = layer.partial_gradients(len(shares(batch, n_steps)), rows, workspace, "grad_weight")
     group, longest = events.group_size(len(weight), n_steps), events.most_events(incoming, n_steps)
 
     def room(worker: int) -> Scratch:
@@ -198,7 +199,7 @@ def readout_backward(trace: ReadoutTrace, grad_logits: Floats, workspace: Any = 
             membrane, values, reached, incoming, parameters, mine, current, scratch, use_max, True, first, last
         )  # fmt: skip
 
-    run_shares_in_rooms(task, batch, room)
+    run_shares_in_rooms(task, batch, n_steps, room)
     if by_events:
         grad_weight = events.add_partials(partial.weight, n_out, workspace)
     else:
@@ -206,7 +207,8 @@ def readout_backward(trace: ReadoutTrace, grad_logits: Floats, workspace: Any = 
     common = (grad_weight, *layer.sums_of_shares(partial, trace.decay, n_out), current, weight)
     if trace.decay.ndim:
         return Gradients(*common)
-    return ReadoutGradients(*common, trace.decay[()], grad_value, peaks)
+    adjoint = {"readout_decay": trace.decay[()], "grad_value": grad_value, "peak_times": peaks}
+    return ReadoutGradients(*common, **adjoint)
 
 
 @dataclass(frozen=True, eq=False)

@@ -70,12 +70,13 @@ def input_current_backward(grad_current: Floats, spikes: Spikes, workspace: Any)
 
 
 def input_spikes_backward(upstream: Floats | Gradients) -> Floats:
-    """Gradient by the spikes of a layer, ``gI[t] @ W^T`` of the next (Eq. 11), (B, T, N)."""
+    """Gradient by the spikes of a layer, ``gI[t] @ W^T`` of the next (Eq. 11) and Eq. 19, (B, T, N)."""
     if not isinstance(upstream, Gradients):
         return upstream
     assert upstream.current is not None
     assert upstream.input_weight is not None
-    return matmul(upstream.current, upstream.input_weight.T, run_shares)
+    grad_spikes: Floats = upstream.with_penalty(matmul(upstream.current, upstream.input_weight.T, run_shares))
+    return grad_spikes
 
 
 @inlined
@@ -184,7 +185,7 @@ def _gradients(
     (batch, n_steps, _), n_out, dtype = trace.input.shape, len(trace.bias), trace.weight.dtype
     current = buffer(workspace, "grad_current", (batch, n_steps, n_out), dtype)
     sums = SampleSums(*np.zeros((2, batch, n_out), dtype))
-    run_shares(lambda _, *share: steps(*given, current, sums, *share), batch)
+    run_shares(lambda _, *share: steps(*given, current, sums, *share), batch, n_steps)
     grad_weight = input_current_backward(current, trace.input, workspace)
     grad_decay = summed_like(trace.decay, sums.decay)
     return Gradients(grad_weight, sums.bias.sum(axis=0), grad_decay, current, trace.weight)
@@ -211,7 +212,9 @@ def single_spike_forward(
     """The single-spike layer, Eqs. 1 to 5."""
     potential, neurons = input_current(spikes, weight, workspace), _neurons(bias, decay, threshold)
     spike_times = np.empty((len(potential), len(bias)), np.int32)
-    run_shares(lambda _, *share: _single_spike_steps(potential, spike_times, neurons, *share), len(spikes))
+    run_shares(
+        lambda _, *share: _single_spike_steps(potential, spike_times, neurons, *share), *spikes.shape[:2]
+    )
     return Trace(spikes, weight, bias, decay, threshold, potential, "single-spike", spike_times)
 
 
@@ -292,7 +295,7 @@ def multi_spike_forward(
 ) -> Trace:
     """The conventional layer, Eqs. 12 to 14."""
     potential, neurons = input_current(spikes, weight, workspace), _neurons(bias, decay, threshold)
-    run_shares(lambda _, *share: _multi_spike_steps(potential, neurons, *share), len(spikes))
+    run_shares(lambda _, *share: _multi_spike_steps(potential, neurons, *share), *spikes.shape[:2])
     return Trace(spikes, weight, bias, decay, threshold, potential, "multi-spike")
 
 
@@ -406,7 +409,7 @@ def readout_forward(
     membrane, use_max = input_current(spikes, weight, workspace), readout == "max"
     value, peak_times = (np.empty((len(membrane), len(bias)), dtype) for dtype in (weight.dtype, np.int64))
     given = membrane, value, peak_times, _neurons(bias, decay, 0.0), use_max
-    run_shares(lambda _, *share: _readout_steps(*given, *share), len(membrane))
+    run_shares(lambda _, *share: _readout_steps(*given, *share), *membrane.shape[:2])
     peaks = peak_times if use_max else None
     return ReadoutTrace(
         spikes, weight, bias, decay, readout, logit_scale, membrane, logit_scale * value, peaks

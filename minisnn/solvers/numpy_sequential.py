@@ -55,12 +55,13 @@ def input_current_backward(grad_current: Floats, spikes: Spikes, weight: Floats)
 
 
 def input_spikes_backward(upstream: Floats | Gradients) -> Floats:
-    """Gradient of Eq. 1 by the spikes of the layer before, ``gx[t] = gI[t] @ W^T`` (Eq. 11), (B, T, n_in)."""
+    """Gradient by the spikes of the layer before, ``gx[t] = gI[t] @ W^T`` (Eq. 11) and Eq. 19, (B, T, n_in)."""
     if not isinstance(upstream, Gradients):
         return upstream
     assert upstream.current is not None
     assert upstream.input_weight is not None
-    return matmul(upstream.current, upstream.input_weight.T)
+    grad_spikes: Floats = upstream.with_penalty(matmul(upstream.current, upstream.input_weight.T))
+    return grad_spikes
 
 
 def integrate(current: Floats, decay: Floats) -> Floats:

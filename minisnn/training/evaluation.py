@@ -17,6 +17,7 @@ from ..network import Network
 from ..reading import checked_type
 from ..solvers.compiled.workspace import Workspace
 from ..spikes import SpikeEvents
+from .energy import operations
 from .metrics import Evaluation
 
 __all__ = ["batches", "evaluate"]
@@ -50,7 +51,7 @@ def evaluate(network: Network, samples: Samples, *, solver: str = "numba-paralle
     network = network.on_device(solver)
     sizes = network.config.sizes
     labels = checked_part("samples", samples, sizes[-1])
-    n, loss, correct = len(labels), 0.0, 0
+    n, loss, correct, events = len(labels), 0.0, 0, 0
     spikes = np.zeros(len(sizes) - 2)
     fired = [np.zeros(size, dtype=np.int64) for size in sizes[1:-1]]
     chosen = [np.arange(k, min(k + _EVALUATION_BATCH, n)) for k in range(0, n, _EVALUATION_BATCH)]
@@ -60,14 +61,18 @@ def evaluate(network: Network, samples: Samples, *, solver: str = "numba-paralle
         loss += softmax_cross_entropy(logits, labels[indices])[0] * len(indices)
         correct += int((logits.argmax(axis=1) == labels[indices]).sum())
         spikes += outcome.spike_counts()
+        events += batch.n_events if isinstance(batch, SpikeEvents) else int((batch != 0).sum())
         for total, times in zip(fired, outcome.spike_times):
             total += module.to_host((times < outcome.n_steps).sum(axis=0))
+    per_layer = tuple(float(s) / n for s in spikes)
     return Evaluation(
         loss / n,
         correct / n,
-        tuple(float(s) / n for s in spikes),
+        per_layer,
         tuple(int((total == 0).sum()) for total in fired),
         tuple(int((total == n).sum()) for total in fired),
+        events / n,
+        **operations(sizes, outcome.n_steps, events / n, per_layer),
     )
 
 

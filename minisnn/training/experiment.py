@@ -30,6 +30,10 @@ __all__ = ["Experiment", "difference", "moments", "outcome", "outcome_of", "tabl
 _EPOCH = (
     "epoch", "train_loss", "train_accuracy", "validation_accuracy", "test_accuracy", "spikes_per_sample", "seconds",
 )  # fmt: skip
+# Said of layers in which many neurons fire never or always.
+SILENT = "never fire and say nothing: if accuracy is low, start with larger weights (--hidden-gain)"
+ALWAYS = "fire for every sample: no fault, when they fire tells samples apart; it only costs spikes"
+OPERATIONS = ("input_events", "effective_acs", "membrane_updates", "dense", "activation_sparsity")
 # The entries of `split` and `series`.
 _FORMS = {"split": (set(), {"validation"}, {"fold", "folds"}), "series": (None, {"folds", "seeds"})}
 
@@ -41,7 +45,7 @@ class Experiment:
     Parameters
     ----------
     dataset, data : str, dict
-        Name of the data set, and options of `load_dataset`.
+        Name of the data set, or the absolute path of your own, and options of `load_dataset`.
     split : dict
         Held-out training samples: ``validation``, a number of them, or ``folds`` and ``fold``; or none.
     product : {"auto", "events", "dense"}
@@ -138,6 +142,11 @@ class Experiment:
             raise DataError(f"{path} {refusal} ({difference(there.to_json(), self.to_json())})")
         return run
 
+    @property
+    def title(self) -> str:
+        """Name of the data set; of a file of your own, without its folder and ending."""
+        return Path(self.dataset).name.removesuffix(".npz")
+
     def load_data(self, data_dir: Path | None = None) -> Dataset:
         """Load the data set, undivided."""
         return load_dataset(self.dataset, data_dir, **self.data)
@@ -145,9 +154,10 @@ class Experiment:
     def fitted(self, data: Dataset, held_out: int = 0) -> Experiment:
         """The experiment with the sizes of `data` and `held_out` validation samples; an error if it does not fit."""
         sizes = (data.n_inputs, *self.network.sizes[1:-1], data.n_classes)
+        fingerprint = {"fingerprint": data.fingerprint} if data.fingerprint else {}
         experiment = replace(
             self,
-            data=self.data | {"n_steps": data.n_steps},
+            data=self.data | {"n_steps": data.n_steps} | fingerprint,
             split={"validation": held_out} if held_out else {},
             network=replace(self.network, sizes=sizes),
         )
@@ -204,7 +214,7 @@ def outcome_of(run: RunFolder, experiment: Experiment, name: str = "") -> dict[s
     chosen = chosen_epoch(history)
     _warn_about_activity(chosen, experiment.network.sizes[1:-1], f"{name}: " if name else "")
     return {
-        "dataset": experiment.dataset,
+        "dataset": experiment.title,
         "neuron": experiment.network.neuron,
         "solver": training.solver,
         "seed": training.seed,
@@ -216,20 +226,21 @@ def outcome_of(run: RunFolder, experiment: Experiment, name: str = "") -> dict[s
         "spikes_per_sample": chosen.spikes_per_sample,
         "silent_neurons": chosen.silent_neurons,
         "always_firing": chosen.always_firing,
+        **{key: getattr(chosen, key) for key in OPERATIONS},
         "seconds_per_epoch": statistics.median(metrics.seconds for metrics in history),
         "run_dir": str(run.path),
     }
 
 
 def _warn_about_activity(metrics: EpochMetrics, sizes: tuple[int, ...], whose: str) -> None:
-    """Name the layers in which many neurons carry no information about the sample."""
-    for counts, what in (
-        (metrics.silent_per_layer, "never fire"),
-        (metrics.always_firing_per_layer, "fire for every sample"),
+    """Name the layers in which many neurons fire never or always, and say whether to care."""
+    for counts, kind, what in (
+        (metrics.silent_per_layer, "warning", SILENT),
+        (metrics.always_firing_per_layer, "note", ALWAYS),
     ):
         for k, (count, size) in enumerate(zip(counts, sizes), start=1):
             if count > size / 10:
-                say(f"minisnn: warning: {whose}{count} of {size} neurons of hidden{k} {what}")
+                say(f"minisnn: {kind}: {whose}{count} of {size} neurons of hidden{k} {what}")
 
 
 def outcome(outcomes: list[dict[str, Any]], experiment: Experiment) -> dict[str, Any]:
@@ -244,9 +255,9 @@ def outcome(outcomes: list[dict[str, Any]], experiment: Experiment) -> dict[str,
 
 
 def moments(outcomes: list[dict[str, Any]]) -> dict[str, tuple[float | None, float | None]]:
-    """Mean and s.d. over trainings of accuracies, spikes and time; None if there is none."""
-    keys = ("test_accuracy", "validation_accuracy", "spikes_per_sample", "seconds_per_epoch")
-    return {key: mean_and_sd([run[key] for run in outcomes]) for key in keys}
+    """Mean and s.d. over trainings of accuracies, spikes, operations and time; None if there is none."""
+    keys = ("test_accuracy", "validation_accuracy", "spikes_per_sample", "seconds_per_epoch", *OPERATIONS)
+    return {key: mean_and_sd([run.get(key) for run in outcomes]) for key in keys}
 
 
 def table(outcomes: list[dict[str, Any]]) -> str:

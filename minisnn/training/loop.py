@@ -43,8 +43,9 @@ class TrainingConfig:
         Shares of the training after which the schedule of that name divides the learning rate by 10.
     weight_decay : float
         Decoupled weight decay, on weights only.
-    solver : str
-        How to compute it: one of ``minisnn.solvers.names(neuron)``.
+    solver : {"numba-parallel", "numba-sequential", "numpy-parallel", "numpy-sequential", "cupy-parallel", \
+            "cupy-sequential"}
+        How to compute it.
     seed : int
         Seed of the order of samples in every epoch (and of augmentation), together with the epoch's number.
     """
@@ -107,7 +108,7 @@ def train(
     -------
     metrics : list of EpochMetrics
         One for every epoch, those before an interruption included; the network ends as it was after the
-        `chosen_epoch` of them.
+        `chosen_epoch` of them. `train_loss` is what training minimises, the spike penalty included (Eq. 19).
 
     Raises
     ------
@@ -177,6 +178,10 @@ def train(
             always_firing_per_layer=test.always_firing_per_layer,
             learning_rate=lr,
             seconds=seconds,
+            input_events=test.input_events,
+            effective_acs_per_layer=test.effective_acs_per_layer,
+            membrane_updates_per_layer=test.membrane_updates_per_layer,
+            dense_per_layer=test.dense_per_layer,
         )
         history.append(metrics)
         if validation is not None and chosen_epoch(history) is metrics:

@@ -10,10 +10,14 @@ __all__ = ["EpochMetrics", "Evaluation", "chosen_epoch", "mean_and_sd"]
 
 
 class _Counts:
-    """Neurons without information about the sample, over all hidden layers."""
+    """Sums over layers: neurons without information about the sample, and operations of an inference."""
 
+    spikes_per_layer: tuple[float, ...]
     silent_per_layer: tuple[int, ...]
     always_firing_per_layer: tuple[int, ...]
+    effective_acs_per_layer: tuple[float, ...]
+    membrane_updates_per_layer: tuple[float, ...]
+    dense_per_layer: tuple[float, ...]
 
     @property
     def silent_neurons(self) -> int:
@@ -24,6 +28,27 @@ class _Counts:
     def always_firing(self) -> int:
         """Hidden neurons that fire for every sample."""
         return sum(self.always_firing_per_layer)
+
+    @property
+    def effective_acs(self) -> float | None:
+        """Additions of weights in an inference; None in the metrics of a version that did not count them."""
+        return sum(self.effective_acs_per_layer) if self.effective_acs_per_layer else None
+
+    @property
+    def membrane_updates(self) -> float | None:
+        """Updates of potentials in an inference, or None as before."""
+        return sum(self.membrane_updates_per_layer) if self.membrane_updates_per_layer else None
+
+    @property
+    def dense(self) -> float | None:
+        """Products of a dense network of the same shape in an inference, or None as before."""
+        return sum(self.dense_per_layer) if self.dense_per_layer else None
+
+    @property
+    def activation_sparsity(self) -> float | None:
+        """Share of hidden neurons and steps without a spike, or None as before."""
+        cells = sum(self.membrane_updates_per_layer[:-1])
+        return 1 - sum(self.spikes_per_layer) / cells if cells else None
 
 
 @dataclass(frozen=True)
@@ -40,6 +65,10 @@ class Evaluation(_Counts):
         Mean number of spikes per sample of every hidden layer.
     silent_per_layer, always_firing_per_layer : tuple of int
         Neurons of every hidden layer that fire for no sample, and for all of them.
+    input_events : float
+        Mean number of input events per sample.
+    effective_acs_per_layer, membrane_updates_per_layer, dense_per_layer : tuple of numbers
+        Operations per sample of every layer with weights, see `minisnn.training.energy`.
     """
 
     loss: float
@@ -47,6 +76,10 @@ class Evaluation(_Counts):
     spikes_per_layer: tuple[float, ...]
     silent_per_layer: tuple[int, ...]
     always_firing_per_layer: tuple[int, ...]
+    input_events: float
+    effective_acs_per_layer: tuple[float, ...]
+    membrane_updates_per_layer: tuple[float, ...]
+    dense_per_layer: tuple[float, ...]
 
     @property
     def spikes_per_sample(self) -> float:
@@ -58,8 +91,9 @@ class Evaluation(_Counts):
 class EpochMetrics(_Counts):
     """One line of metrics.jsonl.
 
-    Accuracies are shares, 0 to 1; `validation_accuracy` is None if nothing was held out for validation. Spikes and
-    counts of neurons are those on the test samples; `seconds` is the time of training without evaluation.
+    Accuracies are shares, 0 to 1; `validation_accuracy` is None if nothing was held out for validation. Spikes, events,
+    operations and counts of neurons are those on the test samples; `seconds` is the time of training without
+    evaluation. Runs of a version that did not count operations have none.
     """
 
     epoch: int
@@ -73,6 +107,10 @@ class EpochMetrics(_Counts):
     always_firing_per_layer: tuple[int, ...]
     learning_rate: float
     seconds: float
+    input_events: float | None = None
+    effective_acs_per_layer: tuple[float, ...] = ()
+    membrane_updates_per_layer: tuple[float, ...] = ()
+    dense_per_layer: tuple[float, ...] = ()
 
 
 def chosen_epoch(history: Sequence[EpochMetrics]) -> EpochMetrics:

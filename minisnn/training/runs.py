@@ -17,10 +17,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from ..checkpoints import best_file, checkpoint_file, read_checkpoint
 from ..errors import DataError, InputError, one_line
-from ..files import checked_folder, read_npz, write_npz, write_text
+from ..files import checked_folder, write_npz, write_text
 from ..network import Network
 from .metrics import EpochMetrics, chosen_epoch
 from .optimiser import Adam
@@ -29,7 +29,6 @@ __all__ = ["RunFolder"]
 
 ENTRIES = ("dataset", "data", "product", "training", "network")  # of config.json
 RUNS = Path("runs")  # where run folders without a name of their own are made
-Arrays = dict[str, NDArray[Any]]
 
 
 class RunFolder:
@@ -43,7 +42,7 @@ class RunFolder:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._checkpoint = path / "checkpoint.npz"
+        self._checkpoint = checkpoint_file(path)
 
     @classmethod
     def create(cls, config: dict[str, Any], out: str | Path | None = None, dataset: str = "run") -> RunFolder:
@@ -103,34 +102,17 @@ class RunFolder:
             raise DataError(f"{path} must hold {', '.join(ENTRIES)}; missing: {', '.join(missing)}")
         return config
 
-    def _read_checkpoint(self) -> tuple[Arrays, int, int]:
-        """Arrays of the checkpoint, the last finished epoch, and the chosen one."""
-        if not self._checkpoint.exists():
-            raise DataError(f"{self.path} holds no finished epoch yet: it has no checkpoint.npz")
-        arrays = read_npz(self._checkpoint)
-        epoch, chosen = (_count(arrays, name, self._checkpoint) for name in ("epoch", "chosen_epoch"))
-        return arrays, epoch, chosen
-
     def finished_epochs(self) -> int:
         """Number of epochs that are safe in the checkpoint."""
-        return self._read_checkpoint()[1] if self._checkpoint.exists() else 0
+        return read_checkpoint(self.path)[1] if self._checkpoint.exists() else 0
 
     def chosen_epoch(self) -> int:
         """Epoch of `network`: the best so far on the validation samples, or the last if there are none."""
-        return self._read_checkpoint()[2]
+        return read_checkpoint(self.path)[2]
 
     def network(self) -> Network:
         """Network of the chosen epoch."""
-        arrays, last, chosen = self._read_checkpoint()
-        network = Network.from_arrays(arrays, self._checkpoint)
-        if chosen == last:
-            return network
-        path = self._best(chosen)
-        arrays = read_npz(path)
-        best = Network.from_arrays(arrays, path)
-        if best.config != network.config or _count(arrays, "epoch", path) != chosen:
-            raise DataError(f"{path} does not belong to this run: it is of another network or epoch")
-        return best
+        return Network.load(self.path)
 
     def metrics(self) -> list[EpochMetrics]:
         """Metrics of the finished epochs."""
@@ -161,7 +143,7 @@ class RunFolder:
         counts = {"epoch": np.array(epoch), "chosen_epoch": np.array(chosen.epoch)}
         try:
             if chosen.epoch == epoch and chosen.validation_accuracy is not None:
-                write_npz(self._best(epoch), network.to_arrays() | {"epoch": np.array(epoch)})
+                write_npz(best_file(self.path, epoch), network.to_arrays() | {"epoch": np.array(epoch)})
             write_text(self.path / "metrics.jsonl", "".join(lines))
             write_npz(self._checkpoint, network.to_arrays() | optimiser.to_arrays() | counts)
             self._tidy(chosen.epoch)
@@ -187,7 +169,7 @@ class RunFolder:
         if not path.exists():
             self._tidy()
             return []
-        arrays, epoch, chosen = self._read_checkpoint()
+        arrays, epoch, chosen = read_checkpoint(self.path)
         stored = Network.from_arrays(arrays, path)
         if stored.config != network.config:
             raise DataError(f"{path} is of another network: {stored.config} instead of {network.config}")
@@ -205,13 +187,9 @@ class RunFolder:
             network.parameters[name][...] = array
         return history
 
-    def _best(self, epoch: int) -> Path:
-        """File with the parameters of an epoch that was the best so far."""
-        return self.path / f"best-{epoch}.npz"
-
     def _tidy(self, chosen: int | None = None) -> None:
         """Remove files of epochs that the checkpoint does not name, and files that are half-written."""
-        kept = None if chosen is None else self._best(chosen)
+        kept = None if chosen is None else best_file(self.path, chosen)
         for path in (*_half_written(self.path), *self.path.glob("best-*.npz")):
             if path != kept:
                 path.unlink()
@@ -231,21 +209,13 @@ def _read(path: Path) -> bytes:
         raise DataError(f"{path} cannot be read: {error.strerror}") from None
 
 
-def _count(arrays: Arrays, name: str, path: Path) -> int:
-    """Entry `name` as a whole number >= 1."""
-    array = arrays.get(name)
-    if array is None or array.dtype.kind not in "iu" or array.shape != () or array < 1:
-        raise DataError(f"{path} is no training checkpoint: entry {name} must be a whole number >= 1")
-    return int(array)
-
-
 def _checked_metrics(values: Any) -> EpochMetrics:
     """Metrics of a line of metrics.jsonl, if every entry is there and a number, or numbers."""
     if not isinstance(values, dict):
         raise ValueError(f"a line must be an object, got {values!r}")
     for name, value in values.items():
         per_layer = name.endswith("_per_layer")
-        if value is None and name == "validation_accuracy":
+        if value is None and name in ("validation_accuracy", "input_events"):
             continue
         if isinstance(value, list) != per_layer:
             raise ValueError(f"{name} must be {'a list' if per_layer else 'a number'}, got {value!r}")

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
-from .plotting import COLOURS, save
+from .colours import COLOURS
+from .plotting import BESIDE, legend_below, save
 from .sweep import Sweep, spelled
 
 __all__ = ["draw_options", "draw_spikes", "write_all"]
@@ -41,19 +42,20 @@ def draw_options(sweep: Sweep, settings: list[dict[str, Any]]) -> Figure:
             axes.errorbar(x, y, error, marker=".", capsize=3, color=COLOURS[k % len(COLOURS)], label=label)
         if numbers and min(places) > 0 and max(places) >= 10 * min(places):
             axes.set_xscale("log")
-        elif not numbers:
-            axes.set_xticks(places, [spelled(value) or "none" for value in values])
+        axes.set_xticks(places, [spelled(value) or "none" for value in values])
+        axes.minorticks_off()
         axes.set(xlabel=option)
         axes.grid(alpha=0.3)
         if 1 < len(lines) <= _LABELS:
-            axes.legend(fontsize="small")
+            legend_below(axes)
     panels[0].set(ylabel=f"{name} accuracy (%)")
+    figure.suptitle(_budget(settings))
     return figure
 
 
 def draw_spikes(sweep: Sweep, settings: list[dict[str, Any]]) -> Figure:
     """Mean accuracy of every setting against its hidden spikes, both with their s.d."""
-    figure = Figure(figsize=(6, 4.5), layout="constrained")
+    figure = Figure(figsize=(8, 4.5), layout="constrained")
     axes = figure.subplots()
     name, means, sds = _accuracy(settings)
     spikes, spread = _moments(settings, "spikes_per_sample")
@@ -66,8 +68,16 @@ def draw_spikes(sweep: Sweep, settings: list[dict[str, Any]]) -> Figure:
     axes.set(xlabel="hidden spikes a sample", ylabel=f"{name} accuracy (%)")
     axes.grid(alpha=0.3)
     if len(settings) <= _LABELS:
-        axes.legend(fontsize="small")
+        axes.legend(**BESIDE)
+    figure.suptitle(_budget(settings))
     return figure
+
+
+def _budget(settings: list[dict[str, Any]]) -> str:
+    numbers = sorted({entry["finished"] for entry in settings})
+    return (
+        f"Mean and s.d. of trainings, {' to '.join(map(str, numbers[:1] + numbers[1:][-1:]))} of each setting"
+    )
 
 
 def _accuracy(settings: list[dict[str, Any]]) -> tuple[str, Any, Any]:

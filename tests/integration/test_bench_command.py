@@ -14,7 +14,7 @@ from tests.helpers import is_picture, run
 
 KEYS = {
     "workload", "solver", "neuron", "median_ms", "min_ms", "max_ms", "forward_ms", "backward_ms",
-    "gemm_floor_ms", "peak_rss_mb", "threads",
+    "dense_products_ms", "peak_rss_mb", "threads",
 }  # fmt: skip
 STEP = "bench step --quick --no-memory --repeats 1"
 
@@ -64,13 +64,13 @@ def test_step_measures_every_way_on_every_workload(bench, tmp_path):
     for line in lines:
         assert set(line) >= KEYS
         assert 0 < line["min_ms"] <= line["median_ms"] <= line["max_ms"]
-        assert min(line["forward_ms"], line["backward_ms"], line["gemm_floor_ms"]) > 0
+        assert min(line["forward_ms"], line["backward_ms"], line["dense_products_ms"]) > 0
         assert line["peak_rss_mb"] is None
     ways = {(line["solver"], line["neuron"], line["product"], line["threads"]) for line in lines}
     assert {("numba-sequential", "multi-spike", product, 2) for product in ("dense", "events")} <= ways
     assert {("numba-parallel", "single-spike", "auto", n) for n in (1, 2)} <= ways
     assert is_picture(tmp_path / "pictures" / "bench_step.png")
-    assert out.count("gemm floor") >= 6
+    assert out.count("ms for the dense float32 products alone") == 6
     assert f"{lines[0]['median_ms']:.2f}" in out
 
 
@@ -133,8 +133,21 @@ def test_scaling_fits_exponents(bench, tmp_path):
     for one in series:
         assert len(one["median_ms"]) == len(one["sizes"])
         assert one["fitted"] is not None
-    assert "2 threads over 1" in out
+    assert "faster than 1: 2: " in out
     assert (tmp_path / "bench_scaling.png").exists()
+
+
+def test_cores_are_simulated(bench):
+    code, out, (one,) = bench(
+        "bench scaling --simulate --quick --repeats 2 --batch 64 --neurons 40 --workload fashion-mnist --rule v2"
+    )
+    assert code == 0
+    assert (one["axis"], one["sizes"][-1]) == ("cores", 32)
+    times = one["median_ms"]
+    assert times == sorted(times, reverse=True)
+    assert 1 < times[0] / times[1] <= 2
+    assert times[3:] == times[3:4] * 3  # six shares
+    assert "time against simulated cores" in out
 
 
 def test_scaling_with_a_wrong_solver_fails(bench, wrong):

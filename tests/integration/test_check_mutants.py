@@ -83,8 +83,8 @@ def _assert_caught(mutant, report):
 
 
 @pytest.mark.parametrize("mutant", MUTANTS, ids=lambda m: m.name)
-def test_mutant_is_caught_by_the_right_rule(mutant):
-    # The two precisions by turns; the default options, both and more examples, run with -m slow.
+def test_mutant_is_caught_by_the_right_rule(mutant, few_families):
+    # The two precisions by turns; the default options, all families, both and more examples, run with -m slow.
     dtype = ("float32", "float64")[len(mutant.name) % 2]
     _assert_caught(
         mutant, check(mutant.forward, mutant.backward, neuron=mutant.neuron, dtype=dtype, examples=10)

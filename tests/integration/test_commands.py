@@ -8,7 +8,13 @@ import pytest
 
 from minisnn import SpikeEvents, datasets
 from minisnn.commands import train as train_command
+from minisnn.commands.main import _parser
+from minisnn.commands.options import text_of
+from minisnn.commands.recipes import recipes_of, values_of
+from minisnn.datasets.loading import options_of
 from minisnn.solvers.compiled import events, threads
+from minisnn.training.experiment import ALWAYS, SILENT
+from minisnn.training.recipes import recipe_of
 from tests.helpers import is_picture, run
 
 DRAW = train_command._draw
@@ -40,7 +46,9 @@ def test_train_and_evaluate(tmp_path, capsys, monkeypatch, read):
     result = read("result.json")
     assert list(result) == [
         "dataset", "neuron", "solver", "seed", "n_parameters", "epochs", "chosen_epoch", "validation_accuracy",
-        "test_accuracy", "spikes_per_sample", "silent_neurons", "always_firing", "seconds_per_epoch", "run_dir",
+        "test_accuracy", "spikes_per_sample", "silent_neurons", "always_firing",
+        "input_events", "effective_acs", "membrane_updates", "dense", "activation_sparsity", "seconds_per_epoch",
+        "run_dir",
     ]  # fmt: skip
     keys = "epoch train_loss train_accuracy validation_accuracy test_accuracy spikes_per_sample seconds"
     assert [" ".join(epoch) for epoch in result["epochs"]] == [keys] * 2
@@ -54,10 +62,18 @@ def test_train_and_evaluate(tmp_path, capsys, monkeypatch, read):
     assert all(is_picture(tmp_path / "run" / name) for name in files if name.endswith("png"))
     assert [line["epoch"] for line in read("run/metrics.jsonl")] == [1, 2]
 
-    assert run("evaluate run --json evaluated.json") == 0
+    assert run("evaluate run --energy --json evaluated.json") == 0
     evaluated = read("evaluated.json")
     assert evaluated["accuracy"] == result["test_accuracy"]
-    assert evaluated["spikes_per_sample"] == result["spikes_per_sample"]
+    for key in ("spikes_per_sample", "input_events", "effective_acs", "membrane_updates", "dense"):
+        assert evaluated[key] == result[key]
+    assert (evaluated["membrane_updates"], evaluated["dense"]) == (20 * 13, 20 * (4 * 10 + 10 * 3))
+    assert evaluated["effective_acs"] == pytest.approx(4 * 10 + 3 * result["spikes_per_sample"])
+    assert evaluated["footprint"] == 4 * result["n_parameters"]
+    assert 0 < evaluated["nanojoules"] < evaluated["nanojoules_dense"]
+    printed = capsys.readouterr().out
+    assert re.search(r"^all( +[\d.]+){3} +260 +1400 +[\d.]+ +[\d.]+$", printed, re.M)
+    assert "(Horowitz, ISSCC 2014); moving weights and potentials" in printed
     for solver in ("numpy-parallel", "numpy-sequential", "numba-sequential"):
         assert run(f"evaluate run --solver {solver} --json other.json") == 0
         assert abs(read("other.json")["accuracy"] - result["test_accuracy"]) <= 0.02
@@ -74,13 +90,13 @@ def test_options_reach_the_run(tmp_path, monkeypatch, read):
     options = (
         "--neuron multi-spike --solver numba-sequential --product events --threads 3 --batch-size 50 --lr 0.01 "
         "--schedule constant --surrogate-scale 7 --readout max --logit-scale 2 --no-learn-decay --dtype float64 "
-        "--seed 5 --weight-decay 0.1 --detach-reset --quiet --hidden 8 6 --out run"
+        "--seed 5 --weight-decay 0.1 --detach-reset --spike-penalty 1e-3 --quiet --hidden 8 6 --out run"
     )
     assert run(f"{SMALL} {options}") == 0
     config = read("run/config.json")
     assert config["network"].items() >= {
         "sizes": [4, 8, 6, 3], "neuron": "multi-spike", "surrogate_scale": 7, "readout": "max", "logit_scale": 2,
-        "learn_decay": False, "dtype": "float64", "detach_reset": True,
+        "learn_decay": False, "dtype": "float64", "detach_reset": True, "spike_penalty": 0.001,
     }.items()  # fmt: skip
     assert config["training"].items() >= {
         "batch_size": 50, "lr": 0.01, "schedule": "constant", "seed": 5, "weight_decay": 0.1, "epochs": 2,
@@ -139,8 +155,8 @@ def test_layers_that_say_nothing_are_warned_about(capsys, read):
     warnings = capsys.readouterr().err.splitlines()
     (line,) = read("run/metrics.jsonl")
     assert warnings == [
-        f"minisnn: warning: {count} of {size} neurons of hidden{k} {what}"
-        for key, what in (("silent", "never fire"), ("always_firing", "fire for every sample"))
+        f"minisnn: {what[0]}: {count} of {size} neurons of hidden{k} {what[1]}"
+        for key, what in (("silent", ("warning", SILENT)), ("always_firing", ("note", ALWAYS)))
         for k, (size, count) in enumerate(zip((30, 3), line[f"{key}_per_layer"]), start=1)
         if count > size / 10
     ]
@@ -160,6 +176,8 @@ def test_the_network_fits_what_was_loaded(monkeypatch, read):
 
 MISTAKES = [
     ("train fashion-mnst", "unknown data set 'fashion-mnst' (did you mean 'fashion-mnist'?)"),
+    ("train fashion-mnst --help", "unknown data set 'fashion-mnst' (did you mean 'fashion-mnist'?)"),
+    ("recipes fashion-mnst", "unknown data set 'fashion-mnst' (did you mean 'fashion-mnist'?)"),
     ("train mnist", "no folder for mnist: give --data-dir DIR or set MINISNN_DATA, and put train-images"),
     ("train mnist --data-dir nowhere", "no mnist files in nowhere: put train-images-idx3-ubyte"),
     ("train --solver numba-paralel", "unknown solver 'numba-paralel' (did you mean 'numba-parallel'?)"),
@@ -169,6 +187,9 @@ MISTAKES = [
     ("train --schedule cos", "unknown schedule 'cos'"),
     ("train --epochs 0", "epochs must be a whole number >= 1, got 0"),
     ("train --lr -1", "lr must be a finite number > 0"),
+    ("train --spike-penalty -1", "spike_penalty must be a finite number >= 0"),
+    ("train --spike-penalty inf", "spike_penalty must be a finite number >= 0"),
+    ("train --spike-penalty few", "invalid float value: 'few'"),
     ("train --hidden 0", "sizes must be at least (inputs, hidden, classes)"),
     ("train --n-steps 0", "n_steps must be a whole number >= 1, got 0"),
     ("train --train-samples 0", "train_samples must lie in 1 ... 20000, got 0"),
@@ -196,6 +217,8 @@ MISTAKES = [
     ("reproduce yin-yang --seeds 0", "--seeds must be a whole number >= 1, got 0"),
     ("reproduce yin-yang --folds 1", "--folds must be a whole number >= 2, got 1"),
     ("bench step --threads 0", "--threads must be a whole number >= 1, got 0"),
+    ("bench scaling --batch 0", "--batch must be a whole number >= 1, got 0"),
+    ("bench scaling --simulate --neurons -1", "--neurons must be a whole number >= 1, got -1"),
     ("bench step --repeats 0", "--repeats must be"),
     ("bench step --workload shdd", "did you mean 'shd'"),
     ("bench step --solver numba-paralel", "did you mean 'numba-parallel'"),
@@ -219,22 +242,92 @@ def test_a_run_goes_on_as_it_began(capsys):
     assert message in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    "words", ["fashion-mnist --help", "-h fashion-mnist --epochs 3", "nmnist -h", "--help"]
+)
+def test_help_names_the_choices_and_the_defaults_of_the_data_set(words, capsys):
+    name = next((name for name in datasets.NAMES if name in words.split()), "yin-yang")
+    assert run(f"train {words}") == 0
+    text = " ".join(capsys.readouterr().out.partition("positional arguments")[2].split())
+    text = re.sub(r", --no-[a-z-]+", "", text)
+    options = dict(re.findall(r"(--[a-z-]+)(.*?)(?=--[a-z]|$)", text))
+    for option, value in values_of(name, recipe_of(name)).items():
+        if value not in (False, (), []):
+            assert f"(default {text_of(value)})" in options["--" + option.replace("_", "-")], option
+    assert "{cosine,constant,milestones}" in options["--schedule"]
+    assert "{numba-parallel,numba-sequential," in options["--solver"]
+
+
+def _typed(values):
+    """Every value as an option, but switches that are off."""
+    for name, value in values.items():
+        if value is not False:
+            yield "--" + name.replace("_", "-")
+            yield from (
+                [] if value is True else map(str, value if isinstance(value, (list, tuple)) else [value])
+            )
+
+
+@pytest.mark.parametrize("name", datasets.NAMES)
+def test_a_recipe_typed_out_is_the_default(name, capsys, read):
+    assert run(f"recipes {name} --json recipes.json") == 0
+    header, *rows = capsys.readouterr().out.splitlines()
+    shown = read("recipes.json")
+    assert header.split() == ["option", *recipes_of(name)] == ["option", *shown]
+    best = shown["best"]
+    assert {f"--{option.replace('_', '-')}" for option in best} <= {row.split()[0] for row in rows}
+
+    def parsed(*words):
+        experiment = train_command.experiment_of(_parser().parse_args(["train", name, *words]))
+        data = options_of(name) | experiment.data
+        return experiment.training, experiment.network, {key: value or None for key, value in data.items()}
+
+    assert parsed(*_typed(best)) == parsed()
+
+
+def test_recipes_of_all_data_sets(capsys, read):
+    assert run("recipes --json recipes.json") == 0
+    header, *rows = (re.split(r"  +", line) for line in capsys.readouterr().out.splitlines())
+    shown = read("recipes.json")
+    assert header == ["option", *shown] == ["option", *datasets.NAMES, "own"]
+    for option, *cells in rows:
+        values = [shown[name].get(option[2:].replace("-", "_")) for name in shown]
+        assert cells == ["-" if value is None else text_of(value) for value in values]
+    assert {"--hidden", "--encoding", "--dt", "--lr"} <= {option for option, *_ in rows}
+    assert not {"encoding", "dt"} & set(shown["yin-yang"])
+
+
 def test_doctor(capsys, read):
     assert run("doctor --json doctor.json") == 0
     printed = capsys.readouterr().out
     for word in (
-        "minisnn",
-        "numpy",
-        "numba-parallel",
-        "usable for single-spike",
-        "yin-yang",
-        "fashion-mnist",
-    ):
+        "minisnn", "numpy", "numba-parallel", "usable for single-spike", "yin-yang", "fashion-mnist", "processor",
+        "of them for this process", f"{threads.get_threads()} in the compiled solvers",
+    ):  # fmt: skip
         assert word in printed
-    assert set(read("doctor.json")) == {"versions", "solvers", "data"}
+    assert re.search(r"^blas +\w+ [\d.]+ \(.*\), threads: \d+, /", printed, re.M)
+    result = read("doctor.json")
+    assert set(result) == {"versions", "machine", "solvers", "compiled", "data"}
+    assert set(result["machine"]) == {"processor", "cores", "threads", "blas"}
 
 
-def test_check_and_vectors(tmp_path):
+def test_doctor_says_what_brings_a_missing_package(capsys, monkeypatch):
+    from importlib import metadata
+
+    version = metadata.version
+
+    def without(name):
+        if name == "matplotlib":
+            raise metadata.PackageNotFoundError
+        return version(name)
+
+    monkeypatch.setattr(metadata, "version", without)
+    assert run("doctor") == 0
+    line = r"^matplotlib +not installed: pip install '\.\[plot\]' in a clone of minisnn$"
+    assert re.search(line, capsys.readouterr().out, re.M)
+
+
+def test_check_and_vectors(tmp_path, few_families):
     (tmp_path / "port.py").write_text(
         "import minisnn\n"
         "def forward(spikes, weight, bias, decay, threshold):\n"

@@ -1,5 +1,6 @@
 """Every example runs and ends in its picture, its table or the verdict that it announces."""
 
+import ast
 import importlib.util
 import re
 import runpy
@@ -30,6 +31,44 @@ def test_an_example_ends_in_its_picture(name, arguments, picture, tmp_path, caps
     example(name).main([*arguments, "--out", str(tmp_path)])
     assert is_picture(tmp_path / picture)
     assert str(tmp_path / picture) in capsys.readouterr().out
+
+
+MISSING = {
+    "01_one_neuron": ("matplotlib.figure", "matplotlib: pip install '.[plot]' in a clone of minisnn"),
+    "02_from_loop_to_no_loop": (
+        "matplotlib.figure",
+        "matplotlib: pip install '.[plot]' in a clone of minisnn",
+    ),
+    "10_check_a_pytorch_port": ("torch", "PyTorch: pip install torch"),
+    "13_check_a_jax_port": ("jax", "JAX: pip install jax"),
+    "30_own_time_series": ("matplotlib.figure", "matplotlib: pip install '.[plot]' in a clone of minisnn"),
+    "31_digits_beside_an_mlp": (
+        "sklearn.datasets",
+        "scikit-learn: pip install '.[sklearn]' in a clone of minisnn",
+    ),
+}
+
+
+def test_an_example_says_what_it_lacks_and_stops(monkeypatch):
+    """Every example that imports what minisnn does without."""
+    needy = {path.stem for path in EXAMPLES.glob("*.py") if "except ImportError" in path.read_text()}
+    assert needy == set(MISSING)
+    for name, (module, advice) in MISSING.items():
+        monkeypatch.setitem(sys.modules, module, None)
+        with pytest.raises(SystemExit, match=re.escape(f"needs {advice} (")) as stop:
+            example(name)
+        assert "\n" not in stop.value.code
+
+
+def test_no_example_imports_what_minisnn_does_without_unguarded():
+    """Neither at its top nor, but for the libraries it looks for first, anywhere."""
+    own = set(sys.stdlib_module_names) | {"minisnn", "numpy"}
+    for path in EXAMPLES.glob("*.py"):
+        for node in ast.parse(path.read_text()).body:
+            names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            names += [node.module] if isinstance(node, ast.ImportFrom) else []
+            assert {name.split(".")[0] for name in names} <= own, path
+            assert not {"minisnn.training.plotting", "minisnn.sklearn"} & set(names), path
 
 
 # ---- beside other libraries -------------------------------------------------------------------------

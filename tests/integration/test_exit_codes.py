@@ -15,11 +15,13 @@ RUNS = {
     "train": "minisnn.commands.train._run",
     "sweep yin-yang --over lr=1 --out new": "minisnn.commands.sweep._run",
     "evaluate run": "minisnn.commands.evaluate._evaluate",
+    "export run --to npz": "minisnn.commands.export._run",
     "reproduce yin-yang": "minisnn.commands.reproduce._run",
     "bench step": "minisnn.commands.bench._run",
     "check port:forward": "minisnn.commands.check.run_check",
     "vectors --check": "minisnn.commands.check.run_vectors",
-    "doctor": "minisnn.commands.evaluate._doctor",
+    "doctor": "minisnn.commands.doctor._doctor",
+    "recipes": "minisnn.commands.recipes._run",
 }
 
 
@@ -107,6 +109,7 @@ OUTPUTS = {
     "train": ("json", "out"),
     "sweep yin-yang --over lr=1 --out new": ("json", "out"),
     "evaluate run": ("json",),
+    "export run --to npz": ("json",),
     "reproduce yin-yang": ("json", "out"),
     "bench step": ("json", "plot"),
     "bench grid": ("json", "plot"),
@@ -115,6 +118,7 @@ OUTPUTS = {
     "vectors": ("json",),
     "vectors --check": ("json",),
     "doctor": ("json",),
+    "recipes": ("json",),
 }
 IN_FILE = "minisnn: error: file/below: Not a directory\n"
 

@@ -25,7 +25,7 @@ def limits(name):
     hangs = "timeout" in (HOSTILE | IN_BACKWARD).get(name, [""])[0]
     memory = {"memory": 4000} if name in HOSTILE else {}
     return memory | (
-        {"timeout": 0.5, "first_timeout": 2.0} if hangs else {"timeout": 20.0, "first_timeout": 60.0}
+        {"timeout": 0.3, "first_timeout": 1.0} if hangs else {"timeout": 20.0, "first_timeout": 60.0}
     )
 
 

@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from minisnn.reproduce.comparison import PENALTIES
 from minisnn.training import series
 from tests.helpers import is_picture, run
 
@@ -25,7 +26,10 @@ def test_quick_says_so_and_writes_everything(tmp_path, capsys):
         assert one["speed"]["x_dense"] > 0
         assert len(one["outcomes"]["single-spike"]) == len(one["outcomes"]["multi-spike"]) == 1
         assert 0 <= one["single-spike_test_accuracy_mean"] <= 1
-    for picture in ("comparison", "snapshot-v2", "snapshot-best"):
+    assert [one["spike_penalty"] for one in result["curve"]] == list(PENALTIES)
+    assert result["curve"][0]["outcomes"] == result["comparisons"][1]["outcomes"]  # trained once
+    assert "Trade-off of recipe best" in printed
+    for picture in ("comparison", "curve", "snapshot-v2", "snapshot-best"):
         assert is_picture(out / f"{picture}.png")
 
 
@@ -56,6 +60,7 @@ def test_what_is_absent_is_shown_as_absent(tmp_path, empty_cache):
     assert run(f"reproduce shd {SMALL}") == 0
     text = (tmp_path / "out" / "table.txt").read_text()
     assert text.count("absent  ") == 3
+    assert "trade-off curve: absent: no folder for shd" in text
     where = "no folder for shd: give --data-dir DIR or set MINISNN_DATA, and put shd_train.h5"
     assert f"v1: absent: {where}" in text
     result = json.loads((tmp_path / "out" / "result.json").read_text())

@@ -13,8 +13,8 @@ PACKAGE = Path(minisnn.__file__).parent
 # From the ground up; a module may import those before it, and its own package.
 ORDER = [
     "errors", "faults", "streams", "table", "reading", "model", "surrogate", "spikes", "checks", "activity", "files",
-    "solvers", "layers", "loss", "parameters", "network", "datasets", "training", "sklearn", "oracle",
-    "bench", "reproduce", "commands",
+    "checkpoints", "solvers", "layers", "loss", "parameters", "network", "export", "datasets", "training",
+    "sklearn", "oracle", "bench", "reproduce", "commands",
 ]  # fmt: skip
 MODULES = [p for p in PACKAGE.rglob("*.py") if p.parent != PACKAGE or p.name[:2] != "__"]
 

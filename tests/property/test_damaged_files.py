@@ -20,11 +20,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from minisnn import Network, NetworkConfig, datasets
-from minisnn.datasets import cache, encode_recordings, read_idx, read_shd
+from minisnn.datasets import cache, encode_recordings, own, read_idx, read_shd
 from minisnn.datasets.nmnist import read_recording
 from minisnn.datasets.samples import split
 from minisnn.errors import DataError
-from minisnn.files import read_npz, write_npz
+from minisnn.files import read_npz, write_folder, write_npz
 from minisnn.spikes import SpikeEvents
 from minisnn.training import TrainingConfig, train
 from minisnn.training.experiment import Experiment
@@ -250,6 +250,61 @@ def encoded(folder):
     return Format(good, any_bytes(good) | odd_samples(folder), folder / "encoded.npz", read)
 
 
+OWN = {"indptr": SPIKES.indptr, "indices": SPIKES.indices, "n_inputs": np.array(4)}
+OWN_FORMS = [
+    {"labels": np.array([1, 0, 1]), "n_steps": np.array(12)} | form
+    for form in ({"raster": SPIKES.to_raster()}, {"spike_times": SPIKES.first_spike_times()}, OWN)
+]
+OWN_OTHERS = [
+    "n_classes",
+    "class_names",
+    "counts",
+    "n_inputs",
+    "test_labels",
+    "test_raster",
+    "test_indptr",
+    "x",
+]
+
+
+def read_data(path):
+    """The data set, of which what was read is at least what events and labels must be."""
+    data = own.read_own(path)
+    for part in (data.train, data.test):
+        events = part.batch(np.arange(len(part)))
+        SpikeEvents(events.indptr, events.indices, data.n_steps, data.n_inputs, events.counts)
+        assert 0 <= part.labels.min() <= part.labels.max() < data.n_classes
+
+
+def read_data_of_folder(path):
+    read_data(path.parent)
+
+
+@st.composite
+def odd_data(draw, folder):
+    """A file of one's own with arrays of another kind, that are missing, or that are too many."""
+    arrays = dict(draw(st.sampled_from(OWN_FORMS)))
+    names = st.sampled_from([*arrays, *OWN_OTHERS])
+    for name in draw(st.lists(names, min_size=1, max_size=2, unique=True)):
+        if name in arrays and draw(st.booleans()):
+            del arrays[name]
+        else:
+            arrays[name] = draw(odd_arrays())
+    return npz_bytes(arrays, folder)
+
+
+def own_file(folder):
+    good = npz_bytes(OWN_FORMS[2], folder)
+    return Format(good, any_bytes(good) | odd_data(folder), folder / "own.npz", read_data)
+
+
+def own_folder(folder):
+    write_folder(folder / "own", OWN_FORMS[0])
+    path = folder / "own" / "raster.npy"
+    good = path.read_bytes()
+    return Format(good, any_bytes(good), path, read_data_of_folder)
+
+
 def damaged_cache(folder):
     """Damage alone, for which the answer must be the samples that were kept, or none."""
     whole = encoded(folder)
@@ -392,7 +447,9 @@ def test_files_of_every_wrong_kind(good_run, tmp_path, name):
 # ---- fuzzing ----------------------------------------------------------------------------------------
 
 
-@pytest.fixture(params=[idx, idx_gz, recording, npz, encoded, damaged_cache, *RUN_FILES])
+@pytest.fixture(
+    params=[idx, idx_gz, recording, npz, encoded, damaged_cache, own_file, own_folder, *RUN_FILES]
+)
 def file_format(request, tmp_path, good_run):
     if isinstance(request.param, str):
         return file_of_a_run(good_run, tmp_path, request.param)
@@ -409,7 +466,7 @@ def refused(read, path, content):
     except DataError as error:
         assert "\n" not in str(error)
         assert str(path.parent) in str(error)
-        assert str(path) in str(error) or read is read_run
+        assert str(path) in str(error) or read in (read_run, read_data_of_folder)
         return True
     return False
 

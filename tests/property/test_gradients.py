@@ -47,13 +47,14 @@ def test_multi_spike_layer(solver, detach_reset):
 @pytest.mark.parametrize("solver", SOLVERS)
 def test_two_hidden_layers_with_readout_and_loss(solver, gradient, readout, learn_decay):
     options = {"gradient": gradient, "readout": readout, "learn_decay": learn_decay, "logit_scale": 0.5}
+    options["spike_penalty"] = 0.2 if readout == "max" else 0
     check_network(NetworkConfig((5, 7, 6, 3), dtype="float64", **options), solver)
 
 
 @pytest.mark.parametrize("detach_reset", [False, True])
 @pytest.mark.parametrize("solver", MULTI_SOLVERS)
 def test_conventional_network(solver, detach_reset):
-    options = {"neuron": "multi-spike", "detach_reset": detach_reset}
+    options = {"neuron": "multi-spike", "detach_reset": detach_reset, "spike_penalty": 0.2 * detach_reset}
     check_network(NetworkConfig((5, 7, 6, 3), dtype="float64", **options), solver)
 
 

@@ -30,6 +30,7 @@ def steps(draw):
         learn_decay=draw(st.booleans()),
         surrogate_scale=draw(st.sampled_from([0.0, 10.0, 100.0])),
         logit_scale=draw(st.sampled_from([0.1, 1.0])),
+        spike_penalty=draw(st.sampled_from([0.0, 0.02])),
         dtype=draw(st.sampled_from(["float32", "float64"])),
     )
     network = Network.random(config, seed=int(rng.integers(1000)))

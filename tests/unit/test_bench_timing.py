@@ -6,7 +6,7 @@ import pytest
 from minisnn import solvers
 from minisnn.bench.grid import DENSITIES, Cell, exponents, poisson_raster
 from minisnn.bench.scaling import default_sizes
-from minisnn.bench.timing import Contestant, GemmFloor, StepRunner, by_turns, exponent
+from minisnn.bench.timing import Contestant, DenseProducts, StepRunner, by_turns, exponent
 from minisnn.bench.workloads import RULES, WORKLOADS, make_batch, make_network, workload
 from minisnn.errors import InputError
 from minisnn.solvers.compiled import events as event_products
@@ -102,13 +102,13 @@ def test_a_runner_trains_a_copy_and_reports_both_passes():
     assert not np.array_equal(before["hidden1.weight"], runner.network.parameters["hidden1.weight"])
 
 
-def test_the_floor_forms_the_five_products():
+def test_the_dense_products_are_five():
     raster = poisson_raster("dense", 2, 5, 7)
-    floor = GemmFloor(raster, n_hidden=4, n_classes=3, n_threads=1)
-    assert all(seconds > 0 for seconds in floor.turn(2))
-    x, hidden, out = raster.reshape(10, 7), floor.hidden, floor.out
-    expected = x @ floor.w1, hidden @ floor.w2, hidden.T @ out, out @ floor.w2.T, x.T @ hidden
-    for came, right in zip(floor.results, expected, strict=True):
+    dense = DenseProducts(raster, n_hidden=4, n_classes=3, n_threads=1)
+    assert all(seconds > 0 for seconds in dense.turn(2))
+    x, hidden, out = raster.reshape(10, 7), dense.hidden, dense.out
+    expected = x @ dense.w1, hidden @ dense.w2, hidden.T @ out, out @ dense.w2.T, x.T @ hidden
+    for came, right in zip(dense.results, expected, strict=True):
         np.testing.assert_allclose(came, right, rtol=1e-5, atol=1e-5)
 
 

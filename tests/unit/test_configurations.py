@@ -28,7 +28,7 @@ def configured(name, value):
         ("gradient", np.array("gated")), ("sizes", np.array([6, 64, 3], np.uint8)), ("sizes", [np.int64(6), 64, 3]),
         ("epochs", np.int64(3)), ("batch_size", np.array([32])), ("seed", np.uint64(2**63)), ("lr", np.float32(1e-2)),
         ("milestones", np.array([0.25, 0.5], np.float32)), ("weight_decay", np.array([0])),
-        ("solver", np.str_("numpy-parallel")),
+        ("solver", np.str_("numpy-parallel")), ("spike_penalty", np.array([0.5], "f4")),
     ],
     ids=lambda v: v if isinstance(v, str) else type(v).__name__,
 )  # fmt: skip
@@ -52,7 +52,7 @@ RISING = "milestones must be rising shares between 0 and 1"
 @pytest.mark.parametrize(
     ("name", "value", "message"),
     [
-        *each(("logit_scale", "threshold", "hidden_decay", "lr", "weight_decay"),
+        *each(("logit_scale", "threshold", "hidden_decay", "spike_penalty", "lr", "weight_decay"),
               ("0.5", b"1", None, True, 1 + 0j, np.complex64(1), np.ma.masked, np.nan, 10**400,
                np.timedelta64(1, "s"), object(), [0.5], np.array([1, 2]))),
         *each(("epochs", "batch_size", "seed"),
@@ -68,6 +68,9 @@ RISING = "milestones must be rising shares between 0 and 1"
         ("gradient", "gate", "did you mean 'gated'"),
         ("dtype", "float16", "unknown dtype"),
         ("surrogate_scale", -1, ""),
+        ("spike_penalty", -1e-9, "spike_penalty must be a finite number >= 0"),
+        ("spike_penalty", np.inf, ""),
+        ("spike_penalty", 1e39, r"<= 3.40282e\+38, got 1e\+39"),
         ("logit_scale", 0, "logit_scale must be a finite number > 0"),
         ("hidden_decay", 1.2, "hidden_decay must be a finite number >= 0 and <= 1"),
         ("epochs", 0, "epochs must be a whole number >= 1, got 0"),

@@ -49,6 +49,8 @@ def test_latency_encodings_at_every_byte():
     sparse = pixel_times(bytes_, 100, "sparse")
     assert sparse[0] == 100
     assert np.array_equal(sparse[1:], linear[1:])
+    # The quarter of an intensity has half its root: step 49 of 0 ... 99.
+    assert pixel_times(np.array([0, 1, 64, 255], np.uint8), 100, "root").tolist() == [100, 92, 49, 0]
     log = pixel_times(bytes_, 100, "log")
     p = np.arange(1.0, 256)
     exact = np.rint(20000 * np.log(p / (p - 0.2)))
@@ -57,7 +59,7 @@ def test_latency_encodings_at_every_byte():
     assert np.abs(exact[40:] - 4000 / p[40:]).max() <= 1
     assert np.array_equal(latency_log(bytes_, 1), np.ones(256))
     assert np.array_equal(latency_linear(np.array([0.0, 1.0]), 1), [0, 0])
-    assert ENCODINGS == ("linear", "sparse", "log")
+    assert ENCODINGS == ("linear", "sparse", "root", "log")
 
 
 @pytest.mark.parametrize(

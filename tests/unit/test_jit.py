@@ -91,6 +91,20 @@ def test_a_full_disk_is_done_without(folder, monkeypatch):
     assert files(folder, "nb?") == []
 
 
+def test_whether_it_is_kept(folder, monkeypatch):
+    compiled = jit.kernel(doubled)
+    assert not jit.is_kept(compiled)
+    compiled(4)
+    assert jit.is_kept(jit.kernel(doubled))
+    monkeypatch.setattr("numba.core.codegen.CPUCodegen.magic_tuple", lambda self: "another processor")
+    assert not jit.is_kept(compiled)
+    monkeypatch.undo()
+    monkeypatch.setattr("numba.core.config.CACHE_DIR", str(folder))
+    monkeypatch.setattr(jit, "_STAMP", "other sources")
+    assert not jit.is_kept(jit.kernel(doubled))
+    assert not jit.is_kept(doubled)  # as without compilation
+
+
 def test_no_place_is_done_without(monkeypatch):
     monkeypatch.setattr(jit._Entry, "_locator_classes", [])
     assert not from_cache()

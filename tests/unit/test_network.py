@@ -1,5 +1,9 @@
 """Networks: named parameters, files with every shape checked, and what damaged files get."""
 
+import itertools
+import json
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -114,6 +118,32 @@ def test_solvers_agree_on_loss_and_every_gradient(neuron):
         assert np.array_equal(activity.spike_counts(), runs[0][2].spike_counts())
         for name, gradient in runs[0][1].items():
             np.testing.assert_allclose(gradients[name], gradient, rtol=1e-7, atol=1e-10, err_msg=name)
+
+
+@pytest.mark.parametrize("neuron", ["single-spike", "multi-spike"])
+def test_the_loss_has_the_spike_penalty_and_a_prediction_does_not(neuron):
+    rng = np.random.default_rng(3)
+    batch = SpikeEvents.from_raster(rng.random((6, 20, 4)) < 0.3), rng.integers(0, 3, 6)
+    for dtype, name in itertools.product(("float32", "float64"), minisnn.solvers.names(neuron)):
+        config = NetworkConfig((4, 40, 30, 3), neuron=neuron, hidden_gain=3.0, dtype=dtype)
+        without = Network.random(config, seed=4)
+        without.parameters["hidden2.weight"][...] *= 4
+        penalised = Network(replace(config, spike_penalty=0.25), without.parameters)
+        for call in ("loss_and_gradients", "training_step"):
+            loss, _, result = getattr(without, call)(*batch, solver=name)
+            assert result.spike_counts().min() > 0
+            expected = loss + 0.25 * result.spike_counts().sum() / 6
+            assert getattr(penalised, call)(*batch, solver=name)[0] == pytest.approx(expected, rel=1e-12)
+        one, other = (network.predict(batch[0], solver=name).logits for network in (without, penalised))
+        assert np.array_equal(one, other)
+
+
+def test_a_file_from_before_there_was_a_penalty_has_none(tmp_path):
+    arrays = Network.random(CONFIG).to_arrays()
+    config = json.loads(str(arrays["config"]))
+    assert config.pop("spike_penalty") == 0
+    np.savez(tmp_path / "old.npz", **arrays | {"config": np.array(json.dumps(config))})
+    assert Network.load(tmp_path / "old.npz").config == CONFIG
 
 
 @pytest.mark.parametrize("gradient", minisnn.model.GRADIENTS)

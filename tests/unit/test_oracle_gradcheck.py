@@ -28,7 +28,8 @@ def raster():
 
 @pytest.mark.parametrize("config", CONFIGS, ids=lambda c: "-".join(str(v) for v in c.values()))
 def test_network(config, raster):
-    network = Network.random(NetworkConfig(hidden_gain=4, surrogate_scale=5.0, **config), seed=2)
+    options = {"hidden_gain": 4, "surrogate_scale": 5.0, "spike_penalty": 0.3}
+    network = Network.random(NetworkConfig(**options, **config), seed=2)
     result = gradcheck(network, raster, np.array([0, 2, 1]), components=12)
     assert result.worst < 1e-11, result.errors
     assert set(result.errors) == set(network.parameters)

@@ -90,7 +90,8 @@ def _report(tmp_path, body, before="", **options):
 @pytest.mark.parametrize(("body", "rules"), ACCIDENTS.values(), ids=ACCIDENTS)
 def test_an_accident_is_a_finding(tmp_path, body, rules):
     memory = None if "SIGKILL" in body else 3000  # which would be a reason to be killed
-    (finding,) = _report(tmp_path, body, memory=memory).findings
+    limits = {"timeout": 0.5, "first_timeout": 2.0} if "timeout" in rules else {}
+    (finding,) = _report(tmp_path, body, memory=memory, **limits).findings
     assert finding.rule in rules
     assert "\n" not in finding.violations[0].detail
 

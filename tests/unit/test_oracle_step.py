@@ -40,6 +40,7 @@ def _drawn(seed, neuron, dtype):
         readout_decay=pick(0.0, 0.8, 0.95, 1.0),
         learn_decay=pick(True, False),
         hidden_gain=pick(0.0, 1.0, 3.0, 8.0),
+        spike_penalty=pick(0.0, 0.01, 3.0),
         dtype=dtype,
     )
     network = Network.random(config, seed)
@@ -293,6 +294,36 @@ def test_a_given_network_is_tried_with_its_parameters_and_others(neuron, readout
     assert report.passed, str(report)
     assert [tally.cases for tally in report.tried["step"].values()] == [4, 4]
     assert check_step(MUTANTS["WrongSign"][0](), network, examples=1).findings[0].rule == "sign"
+
+
+class NoPenalty(Step):
+    factor = 0
+
+    def penalty(self, config, batch):
+        return super().penalty(config, batch) * np.asarray(self.factor, config["dtype"])
+
+
+class PenaltyOff(NoPenalty):
+    factor = 1.0003
+
+
+class PenaltyOnlyOfLoss(NoPenalty):
+    def finished(self, gradients, config):
+        return {"loss": self.loss} | gradients
+
+    def __call__(self, spikes, labels, parameters, config):
+        self.loss = Step()(spikes, labels, parameters, config)["loss"]
+        return super().__call__(spikes, labels, parameters, config)
+
+
+@pytest.mark.parametrize("neuron", solvers.NEURONS)
+def test_the_spike_penalty_of_a_given_network_is_judged(neuron):
+    network = _network(neuron=neuron, spike_penalty=0.05)
+    assert check_step(Step(), network, examples=1).passed
+    assert check_step(NoPenalty(), network, examples=1).findings[0].rule == "spike-penalty"
+    assert not check_step(PenaltyOff(), network, examples=1).passed
+    wrong = check_step(PenaltyOnlyOfLoss(), network, examples=1).findings[0].violations
+    assert {violation.kind.split(".")[0] for violation in wrong} == {"hidden1", "hidden2"}
 
 
 def test_a_batch_may_be_given():

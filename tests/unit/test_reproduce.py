@@ -6,9 +6,10 @@ import math
 import pytest
 
 from minisnn.reproduce import comparison
-from minisnn.reproduce.comparison import Budget, Comparison, Speed, compare, experiment_of
+from minisnn.reproduce.comparison import NEURONS, Budget, Comparison, Speed, compare, experiment_of
 from minisnn.reproduce.published import PUBLISHED, Published
-from minisnn.reproduce.report import table
+from minisnn.reproduce.report import curve, table
+from minisnn.training.experiment import OPERATIONS
 from minisnn.training.recipes import RECIPES, Recipe, published_recipes
 from minisnn.training.runs import RunFolder
 from minisnn.training.series import How
@@ -95,6 +96,19 @@ def test_the_table_by_hand():
     assert lines[-1] == "v2: absent: no files"
 
 
+def test_the_operations_of_both_networks():
+    counted = dict.fromkeys(OPERATIONS, 1000.0) | {"activation_sparsity": 0.75}
+    trained = {neuron: [run | counted for run in runs([0.8], [10.0])] for neuron in NEURONS}
+    lines = table([dataclasses.replace(COMPARISON, outcomes=trained), COMPARISON]).splitlines()
+    (head,) = (k for k, line in enumerate(lines) if "effective ACs" in line)
+    for neuron, line, old in zip(NEURONS, lines[head + 1 : head + 3], lines[head + 3 : head + 5]):
+        assert line.split() == ["v1", "784-200-10", neuron, *["1000"] * 4, "0.7500", "5.5", "9.2"]
+        assert old.split() == ["v1", "784-200-10", neuron, *["-"] * 7]
+    assert "Horowitz" in lines[head + 8]
+    absent = table([Comparison("fashion-mnist", "v2", absent="no files")])
+    assert "effective ACs" not in absent
+
+
 def test_the_result_as_json():
     values = COMPARISON.to_json()
     assert values["fewer_spikes"] == pytest.approx(0.8)
@@ -102,6 +116,39 @@ def test_the_result_as_json():
     assert values["multi-spike_spikes_per_sample_sd"] == pytest.approx(35.355, rel=1e-4)
     assert "single-spike_validation_accuracy_mean" not in values
     assert (values["speed"]["x_dense"], values["speed"]["x_events"]) == (10, 2)
+
+
+CURVE = [
+    COMPARISON,
+    dataclasses.replace(
+        COMPARISON, recipe="v1-0.001", spike_penalty=0.001, outcomes=outcomes(([0.8], [6.0]), ([0.86], [0.0]))
+    ),
+]
+
+
+def test_the_trade_off_curve_by_hand():
+    title, head, *rows = (line.split() for line in curve(CURVE).splitlines())
+    assert title[:4] == ["Trade-off", "of", "recipe", "v1,"]
+    assert " ".join(head) == "spike penalty network accuracy % points lost spikes/sample fewer %"
+    assert rows == [
+        ["0", "single-spike", "81.00", "4.00", "15.0", "80.0"],
+        ["0", "multi-spike", "85.00", "0.00", "75.0", "0.0"],
+        ["0.001", "single-spike", "80.00", "5.00", "6.0", "92.0"],
+        ["0.001", "multi-spike", "86.00", "-1.00", "0.0", "100.0"],
+    ]
+    silent = dataclasses.replace(COMPARISON, outcomes=outcomes(([0.8], [0.0]), ([0.8], [0.0])))
+    assert "nan" not in curve([silent])
+    assert curve([Comparison("mnist", "best", absent="no files")]) == "trade-off curve: absent: no files"
+
+
+def test_the_trade_off_curve_is_drawn_with_every_penalty_and_silence():
+    pytest.importorskip("matplotlib")
+    from minisnn.reproduce.pictures import draw_curve
+
+    axes = draw_curve(CURVE).axes[0]
+    assert [text.get_text() for text in axes.texts] == ["0", "0.001"] * 2
+    single = next(line for line in axes.lines if len(line.get_xdata()) == 2)
+    assert single.get_xdata().tolist() == [15.0, 6.0]
 
 
 def test_folds_count_on_the_folds():
@@ -133,16 +180,3 @@ def test_what_is_timed_is_what_was_trained_and_validation_takes_a_tenth(tmp_path
         same_dict(parameters, RunFolder.open(outcome["run_dir"]).network().parameters)
         assert outcome["validation_accuracy"] is not None
     assert RunFolder.open(tmp_path / "best-single-spike").config()["split"] == {"validation": 6}
-
-
-def test_more_spikes_than_conventional_are_drawn_below_the_line():
-    pytest.importorskip("matplotlib")
-    from minisnn.reproduce.pictures import draw_bars
-
-    worse = dataclasses.replace(
-        COMPARISON, outcomes={"single-spike": runs([0.5], [30.0]), "multi-spike": runs([0.5], [20.0])}
-    )
-    saved = draw_bars([COMPARISON, worse]).axes[2]
-    heights = [bar.get_height() for bar in saved.patches]
-    assert heights == pytest.approx([80, -50])
-    assert saved.get_ylim()[0] < -50

@@ -74,6 +74,16 @@ def test_warm_start_goes_on_and_a_fresh_fit_does_not(digits):
     assert warm.loss_curve_[0] < cold.loss_curve_[-1]
 
 
+def test_a_penalty_saves_spikes_also_in_a_warm_start(digits):
+    features, labels = digits
+    warm = small(warm_start=True).fit(features, labels)
+    before = warm.spikes_per_sample(features)
+    warm.set_params(spike_penalty=0.1).fit(features, labels)
+    assert warm.spikes_per_sample(features) < 0.8 * before
+    fewer = small(spike_penalty=0.1).fit(features, labels)
+    assert fewer.spikes_per_sample(features) < 0.8 * small().fit(features, labels).spikes_per_sample(features)
+
+
 def test_the_best_epoch_on_held_out_samples_counts(digits):
     classifier = small(epochs=6, validation_fraction=0.2).fit(*digits)
     assert 1 <= classifier.n_iter_ <= 6 == len(classifier.loss_curve_)
@@ -135,6 +145,8 @@ def test_every_epoch_says_a_line_if_asked(digits, capsys):
         ({"lr": "fast"}, "lr must be"),
         ({"batch_size": 0}, "batch_size must be"),
         ({"hidden_gain": float("nan")}, "hidden_gain must be"),
+        ({"spike_penalty": -1}, "spike_penalty must be"),
+        ({"spike_penalty": "few"}, "spike_penalty must be"),
         ({"validation_fraction": 1.0}, "validation_fraction must be below 1"),
         ({"validation_fraction": -0.1}, "validation_fraction must be"),
         ({"validation_fraction": 0.999}, "validation"),

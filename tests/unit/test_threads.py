@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 import minisnn
+from minisnn.bench.scaling import makespan
 from minisnn.errors import InputError
 from minisnn.solvers.compiled import events as event_products
 from minisnn.solvers.compiled import threads
@@ -21,16 +22,38 @@ from tests.helpers import one_line
 FEW, MANY = pytest.mark.parametrize("n", [1, 3]), pytest.mark.parametrize("n", [1, 2, 4, 9])
 
 
-@pytest.mark.parametrize("batch", [0, 1, 2, 3, 4, 5, 17, 128])
-def test_shares_cover_the_batch_whatever_the_threads(batch):
-    parts = threads.shares(batch)
+@pytest.mark.parametrize("batch", [0, 1, 2, 3, 4, 5, 17, 128, 255, 256, 700, 10**5])
+@pytest.mark.parametrize("n_steps", [1, 100])
+def test_shares_cover_the_batch_whatever_the_threads(batch, n_steps):
+    parts = threads.shares(batch, n_steps)
     assert [a for first, last in parts for a in range(first, last)] == list(range(batch))
     assert all(first < last for first, last in parts)
-    assert min(batch, threads.SHARES - 1) <= len(parts) <= threads.SHARES
+    if batch * n_steps >= threads.WORTH_SHARING:
+        assert min(batch, 5) <= len(parts) <= threads.MOST
+    else:
+        assert len(parts) == (batch > 0)
 
 
 def test_shares_get_smaller_so_that_threads_end_together():
-    assert [last - first for first, last in threads.shares(128)] == [32, 32, 20, 20, 12, 12]
+    assert [last - first for first, last in threads.shares(128, 100)] == [32, 32, 20, 20, 12, 12]
+
+
+@pytest.mark.parametrize(("batch", "cores"), [(128, 4), (256, 8), (512, 16), (1024, 32), (10**5, 32)])
+def test_cores_have_equal_work(batch, cores):
+    """If a free core takes the next share, none has more than its part; fewer cores, by powers of two, neither."""
+    seconds = [float(last - first) for first, last in threads.shares(batch, 100)]
+    while cores > 1:
+        assert makespan(seconds, cores) <= 1.01 * batch / cores
+        cores //= 2
+
+
+def test_seconds_of_tasks_are_recorded_call_by_call():
+    with threads.recorded_tasks() as calls:
+        threads.run_shares(lambda k, *_: time.sleep(0.002 * (k == 1)), 32, 100)
+        threads.run_shares(lambda *_: None, 2, 1)
+    threads.run_shares(lambda *_: None, 2, 1)
+    assert [len(tasks) for tasks in calls] == [6, 1]
+    assert calls[0][1] >= 0.002
 
 
 @MANY
@@ -42,8 +65,8 @@ def test_every_share_runs_once(n):
         names.add(threading.current_thread().name)
         seen.append((k, first, last))
 
-    threads.run_shares(task, 10)
-    assert sorted(seen) == [(k, *part) for k, part in enumerate(threads.shares(10))]
+    threads.run_shares(task, 10, 200)
+    assert sorted(seen) == [(k, *part) for k, part in enumerate(threads.shares(10, 200))]
     assert len(names) <= n
 
 
@@ -60,8 +83,8 @@ def test_every_thread_has_a_room_of_its_own(n):
         assert made[worker] == threading.get_ident()
         used.append(k)
 
-    threads.run_shares_in_rooms(task, 10, room)
-    assert sorted(used) == list(range(len(threads.shares(10))))
+    threads.run_shares_in_rooms(task, 10, 200, room)
+    assert sorted(used) == list(range(len(threads.shares(10, 200))))
     assert sorted(made) == list(range(n))
     assert made[0] == threading.get_ident()
 
@@ -74,7 +97,7 @@ def test_an_error_in_a_share_comes_out(n):
         raise RuntimeError(f"share {k}")
 
     with one_line(RuntimeError, "share"):
-        threads.run_shares(task, 10)
+        threads.run_shares(task, 10, 200)
 
 
 def test_an_error_waits_for_the_other_shares():
@@ -92,7 +115,7 @@ def test_an_error_waits_for_the_other_shares():
         running.remove(k)
 
     with one_line(RuntimeError, "own share"):
-        threads.run_shares(task, 32)
+        threads.run_shares(task, 32, 100)
     assert running == []
 
 
@@ -155,7 +178,7 @@ def test_blas_gets_its_threads_back_from_calls_of_several_threads(two_blas_threa
         return minisnn.single_spike_forward(*layer, solver="numba-parallel").spike_times
 
     expected = call(0)
-    for _ in range(10):
+    for _ in range(5):
         with ThreadPoolExecutor(4) as pool:
             assert all(np.array_equal(times, expected) for times in pool.map(call, range(24)))
         assert blas_threads() == two_blas_threads
@@ -205,8 +228,8 @@ class TestForks:
     @staticmethod
     def all_shares_run():
         seen = []
-        threads.run_shares(lambda k, *_: seen.append(k), 8)
-        return len(seen) == len(threads.shares(8))
+        threads.run_shares(lambda k, *_: seen.append(k), 8, 200)
+        return len(seen) == len(threads.shares(8, 200))
 
     def test_a_fork_starts_its_own_workers(self):
         threads.set_threads(2)

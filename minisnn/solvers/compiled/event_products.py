@@ -45,7 +45,7 @@ def event_matmul(events: SpikeEvents, weight: Floats, out: Floats) -> Floats:
         sample = buffer(None, "sample", (events.n_steps, LANES), weight.dtype)
         _matmul(out, incoming, blocks, sample, group, first, last)
 
-    run_shares(task, len(events))
+    run_shares(task, len(events), events.n_steps)
     return out
 
 
@@ -70,7 +70,9 @@ def _matmul_transposed(
 def event_matmul_transposed(events: SpikeEvents, grad: Floats) -> Floats:
     """``sum_b x[b]^T @ grad[b]`` from events, (n_in, n_out): a partial sum per share, added in order."""
     n_in, n_out, n_steps = events.n_neurons, grad.shape[2], events.n_steps
-    partial = buffer(None, "partial", (len(shares(len(events))), n_blocks(n_out), n_in, LANES), grad.dtype)
+    partial = buffer(
+        None, "partial", (len(shares(len(events), n_steps)), n_blocks(n_out), n_in, LANES), grad.dtype
+    )
     incoming, group = Events(events.indptr, events.indices), group_size(n_in, n_steps)
     longest = most_events(incoming, n_steps)
 
@@ -78,5 +80,5 @@ def event_matmul_transposed(events: SpikeEvents, grad: Floats) -> Floats:
         scratch = group_scratch(None, grad.dtype, n_steps, group, n_in, longest)
         _matmul_transposed(partial[k], grad, incoming, scratch, first, last)
 
-    run_shares(task, len(events))
+    run_shares(task, len(events), events.n_steps)
     return add_partials(partial, n_out, None)

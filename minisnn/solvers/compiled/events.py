@@ -19,7 +19,7 @@ from .jit import inlined, kernel
 from .lanes import LANES, ROWS_COPIED, copy_out, load, n_blocks, pack, store
 from .products import Spikes
 from .records import Events, Floats, Ints32, Ints64, Scratch
-from .threads import run_rows, run_shares
+from .threads import run_rows
 from .workspace import Workspace, buffer
 
 PRODUCTS = ("auto", "events", "dense")
@@ -126,14 +126,14 @@ def as_events(spikes: Spikes) -> SpikeEvents:
     batch, n_steps, n_in = spikes.shape
     raster = np.ascontiguousarray(spikes).reshape(batch * n_steps, n_in)
     indptr = np.zeros(batch * n_steps + 1, np.int64)
-    run_shares(lambda _, first, last: _count_events(raster, indptr, first, last), len(raster))
+    run_rows(lambda _, first, last: _count_events(raster, indptr, first, last), len(raster), raster.size)
     np.cumsum(indptr, out=indptr)
     indices = np.empty(indptr[-1], np.int32)
 
     def task(_: int, first: int, last: int) -> None:
         _list_events(raster, indptr, indices, np.empty(n_in + 1, np.int32), first, last)
 
-    run_shares(task, len(raster))
+    run_rows(task, len(raster), raster.size)
     return SpikeEvents._unchecked(indptr, indices, n_steps, n_in, False)
 
 

@@ -91,6 +91,15 @@ def cache_folder() -> str | None:
         return None
 
 
+def is_kept(compiled: Any) -> bool:
+    """Whether code of a kernel is kept that these sources made for this processor."""
+    with contextlib.suppress(Exception):  # as for `load_overload`, and without compilation there is no cache
+        kept = compiled._cache._cache_file._load_index()
+        here = compiled.targetctx.codegen().magic_tuple()
+        return any(key[1] == here for key in kept)
+    return False
+
+
 def _compiled(function: Callable[..., Any], **options: bool) -> Callable[..., Any]:
     """Compile `function` with the options of the house; without a place to keep the code, in every process."""
     compiled: Any = numba.njit(fastmath=False, nogil=True, error_model="numpy", **options)(function)

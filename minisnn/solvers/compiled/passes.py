@@ -81,7 +81,7 @@ def backward_pass(
     later = nothing if begins else load(span.state, LATER)
     bias_sum, decay_sum = load(sums, BIAS), load(sums, DECAY)
     for t in range(len(potential) - 1, -1, -1):
-        gs, v = load(rows, t), load(potential, t)
+        gs, v = load(rows, t) + rule.penalty, load(potential, t)  # Eq. 19
         if rule.gated:  # Eq. 6: nothing arrives from the spike on
             gs = where(first > np.int32(span.start + t), gs, nothing)
         inner = inner + gs

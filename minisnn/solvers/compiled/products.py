@@ -18,12 +18,12 @@ from .threads import one_blas_thread, run_rows, shares
 from .workspace import Workspace, buffer
 
 Spikes = NDArray[Any] | SpikeEvents
-Run = Callable[[Callable[[int, int, int], None], int], None]
+Run = Callable[[Callable[[int, int, int], None], int, int], None]
 
 
-def in_turn(task: Callable[[int, int, int], None], batch: int) -> None:
+def in_turn(task: Callable[[int, int, int], None], batch: int, n_steps: int) -> None:
     """Run the tasks of all shares one after the other."""
-    for k, (first, last) in enumerate(shares(batch)):
+    for k, (first, last) in enumerate(shares(batch, n_steps)):
         task(k, first, last)
 
 
@@ -32,7 +32,7 @@ def matmul(x: Spikes, weight: Floats, run: Run = in_turn, out: Floats | None = N
     batch, n_steps, _ = x.shape
     result = np.empty((batch, n_steps, weight.shape[1]), dtype=weight.dtype) if out is None else out
     with one_blas_thread():
-        run(lambda _, first, last: matmul_samples(x, weight, result, first, last), batch)
+        run(lambda _, first, last: matmul_samples(x, weight, result, first, last), batch, n_steps)
     return result
 
 
@@ -48,13 +48,13 @@ def matmul_transposed(
     """``sum_b x[b]^T @ grad[b]``, (n_in, n_out): a partial sum per share, added in order."""
     partial = share_products(x, grad, workspace)
     with one_blas_thread():
-        run(lambda k, first, last: matmul_transposed_samples(x, grad, partial[k], first, last), len(x))
+        run(lambda k, first, last: matmul_transposed_samples(x, grad, partial[k], first, last), *x.shape[:2])
     return add_in_order(partial, workspace)
 
 
 def share_products(x: Spikes, grad: Floats, workspace: Workspace | None) -> Floats:
     """Room for a product of every share of the batch, (S, n_in, n_out)."""
-    return buffer(workspace, "products", (len(shares(len(x))), x.shape[2], grad.shape[2]), grad.dtype)
+    return buffer(workspace, "products", (len(shares(*x.shape[:2])), x.shape[2], grad.shape[2]), grad.dtype)
 
 
 def matmul_transposed_samples(x: Spikes, grad: Floats, out: Floats, first: int, last: int) -> None:

@@ -38,6 +38,7 @@ class Rule(NamedTuple):
     theta: Any  # threshold, in the dtype of the potential
     scale: Any  # of the surrogate, per threshold
     gated: bool  # choice of g' (Eq. 6)
+    penalty: Any  # of a spike, lambda / B (Eq. 19)
 
 
 class Span(NamedTuple):

@@ -221,7 +221,8 @@ def run_network(
             parameters_of(*layer, workspace, f"weight{k}") for k, layer in enumerate(layers)
         )
     sizes = tuple(weight.shape[1] for weight, _, _ in layers)
-    rule = Rule(real(choices.threshold), real(choices.surrogate_scale), choices.gradient == "gated")
+    gated, penalty = choices.gradient == "gated", real(choices.spike_penalty / batch)
+    rule = Rule(real(choices.threshold), real(choices.surrogate_scale), gated, penalty)
     use_max, logit_scale = choices.readout == "max", real(choices.logit_scale)
     network = Network(workspace.kept, sizes, n_steps, rule, use_max, logit_scale)
     results = _results(network, batch, dtype)
@@ -230,7 +231,7 @@ def run_network(
     if labels is not None:
         longest = max(most_events(incoming, n_steps), *sizes)
         partial = [
-            partial_gradients(len(shares(batch)), weight, workspace, f"grad_weight{k}")
+            partial_gradients(len(shares(batch, n_steps)), weight, workspace, f"grad_weight{k}")
             for k, (weight, _, _) in enumerate(layers)
         ]
         learning = Learning(labels, real(batch), _onwards(layers), tuple(partial))
@@ -250,7 +251,7 @@ def run_network(
 
     by_blas = learning is not None and any(onward.source == BY_BLAS for onward in learning.onwards)
     with one_blas_thread() if by_blas else nullcontext():
-        run_shares_in_rooms(task, batch, room)
+        run_shares_in_rooms(task, batch, n_steps, room)
     check_overflow(results.last, results.logits)
     times = tuple(unpadded(times, n) for times, n in zip(results.times, sizes))
     outcome = Outcome(unpadded(results.logits, sizes[-1]), times, n_steps)

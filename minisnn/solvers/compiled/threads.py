@@ -1,7 +1,7 @@
 """Threads for the compiled solvers: fixed tasks, any number of workers, the same bits.
 
-A batch is cut into at most `SHARES` contiguous shares, whatever the number of threads; each task owns one
-share and writes its own part of the result, and partial sums are added in the order of the shares. Large
+A batch is cut into contiguous shares; how many depends on its size alone, never on the number of threads. Each task
+owns one share and writes its own part of the result, and partial sums are added in the order of the shares. Large
 shares come first and small ones last, so that the threads end together even where one core is slower than
 another. Plain threads run the tasks, since kernels release the interpreter lock. BLAS is held to one
 thread meanwhile.
@@ -13,7 +13,8 @@ import importlib
 import itertools
 import os
 import threading
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from functools import lru_cache
@@ -23,10 +24,14 @@ import threadpoolctl
 
 from ...reading import checked_count
 
-# Where the shares end, in 32nds of the batch: two large, two middling, two small. More would balance better,
-# but every share has a partial weight gradient of its own that must be cleared and added.
-_ENDS = (8, 16, 21, 26, 29, 32)
-SHARES = len(_ENDS)
+# A third of the shares is large, a third middling, a third small, in this ratio: as many threads as there are
+# large shares have equal work, and so have twice as many. More shares would balance better, but every share has a
+# partial weight gradient of its own that must be cleared and added.
+_SIZES = (8, 5, 3)
+_LARGE = 32  # samples of a large share from which on there may be more shares
+MOST = 48  # shares, and so threads that can work at the same time
+# Steps of all samples below which a batch is one share: calling a kernel costs as much as some hundred steps.
+WORTH_SHARING = 2**10
 # Elements of an array from which on a pass over it is worth waking the other threads.
 WORTH_WAKING = 2**14
 
@@ -38,11 +43,12 @@ class _Pool:
         self.lock = threading.Lock()
         self.n_threads = _cores()
         self.executor: ThreadPoolExecutor | None = None
+        self.recorded: list[list[float]] | None = None  # seconds of the tasks of every call, if somebody asks
 
     def workers(self) -> ThreadPoolExecutor:
         with self.lock:
             if self.executor is None:
-                self.executor = ThreadPoolExecutor(max_workers=SHARES, thread_name_prefix="minisnn")
+                self.executor = ThreadPoolExecutor(max_workers=MOST, thread_name_prefix="minisnn")
             return self.executor
 
     def after_fork(self) -> None:
@@ -76,40 +82,59 @@ def set_threads(n_threads: int) -> None:
     _POOL.n_threads = checked_count("threads", n_threads, low=1)
 
 
-def shares(batch: int) -> list[tuple[int, int]]:
-    """Cut a batch into at most `SHARES` contiguous shares, as (first, past the last).
+@lru_cache(maxsize=64)
+def _cut(n: int) -> tuple[tuple[int, int], ...]:
+    """Cut n rows into contiguous shares, as (first, past the last)."""
+    large = 2
+    while large < MOST / 3 and n >= 4 * _LARGE * large:
+        large *= 2
+    weights = [size for size in _SIZES for _ in range(large)]
+    ends = sorted({n * end // sum(weights) for end in itertools.accumulate(weights)} - {0})
+    return tuple(zip([0, *ends], ends))
+
+
+def shares(batch: int, n_steps: int) -> tuple[tuple[int, int], ...]:
+    """Cut a batch into contiguous shares, as (first, past the last): 6, from 256 samples on 12, 24 and at most `MOST`.
 
     Examples
     --------
-    >>> shares(32)
-    [(0, 8), (8, 16), (16, 21), (21, 26), (26, 29), (29, 32)]
-    >>> shares(2)
-    [(0, 1), (1, 2)]
+    >>> shares(32, 100)
+    ((0, 8), (8, 16), (16, 21), (21, 26), (26, 29), (29, 32))
+    >>> shares(32, 30), shares(2, 1000)
+    (((0, 32),), ((0, 1), (1, 2)))
+    >>> len(shares(512, 100))
+    24
     """
-    ends = sorted({batch * end // _ENDS[-1] for end in _ENDS} - {0})
-    return list(zip([0, *ends], ends))
+    return _cut(batch) if batch * n_steps >= WORTH_SHARING or batch == 0 else ((0, batch),)
 
 
-def run_shares(task: Callable[[int, int, int], None], batch: int) -> None:
+def run_shares(task: Callable[[int, int, int], None], batch: int, n_steps: int) -> None:
     """Call ``task(k, first, last)`` for every share k of the batch, on `get_threads` threads."""
-    run_shares_in_rooms(lambda _, *share: task(*share), batch, lambda _: None)
+    _run(lambda _, *share: task(*share), shares(batch, n_steps), lambda _: None)
 
 
 def run_shares_in_rooms(
-    task: Callable[[Any, int, int, int], None], batch: int, room: Callable[[int], Any]
+    task: Callable[[Any, int, int, int], None], batch: int, n_steps: int, room: Callable[[int], Any]
 ) -> None:
     """As `run_shares` with a room for every thread: ``task(room(number of the thread), k, first, last)``.
 
     The calling thread is always number 0, so that it finds its room in its caches.
     """
-    parts = shares(batch)
-    workers = min(get_threads(), len(parts))
+    _run(task, shares(batch, n_steps), room)
+
+
+def _run(
+    task: Callable[[Any, int, int, int], None], parts: Sequence[tuple[int, int]], room: Callable[[int], Any]
+) -> None:
+    workers, seconds = min(get_threads(), len(parts)), [0.0] * len(parts)
     tickets = itertools.count()  # next() is atomic: a thread that is free takes the next share
 
     def work(worker: int) -> None:
         mine = room(worker)
         while (k := next(tickets)) < len(parts):
+            started = time.perf_counter()
             task(mine, k, *parts[k])
+            seconds[k] = time.perf_counter() - started
 
     futures = [_POOL.workers().submit(work, worker) for worker in range(1, workers)]
     try:
@@ -119,6 +144,19 @@ def run_shares_in_rooms(
             wait(futures)  # so that nobody writes to these arrays any more, after an error either
     for future in futures:
         future.result()
+    if _POOL.recorded is not None:
+        _POOL.recorded.append(seconds)
+
+
+@contextmanager
+def recorded_tasks() -> Iterator[list[list[float]]]:
+    """Collect the seconds of the tasks of every call within the block: a list for each call, in its tasks' order."""
+    recorded: list[list[float]] = []
+    _POOL.recorded = recorded
+    try:
+        yield recorded
+    finally:
+        _POOL.recorded = None
 
 
 def run_rows(task: Callable[[int, int, int], None], n_rows: int, size: int) -> None:
@@ -126,7 +164,7 @@ def run_rows(task: Callable[[int, int, int], None], n_rows: int, size: int) -> N
     if size < WORTH_WAKING:
         task(0, 0, n_rows)
     else:
-        run_shares(task, n_rows)
+        _run(lambda _, *rows: task(*rows), _cut(n_rows), lambda _: None)
 
 
 class _Blas:

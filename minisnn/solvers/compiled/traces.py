@@ -31,7 +31,7 @@ def packed(potential: Floats) -> Floats:
         for b in range(first, last):
             pack(blocks[b], potential[b], 0, n_steps)
 
-    run_shares(task, batch)
+    run_shares(task, batch, n_steps)
     return blocks
 
 
@@ -62,7 +62,7 @@ class _InBlocks:
             for b in range(first, last):
                 unpack(potential[b], self.blocks[b], 0, n_steps)
 
-        run_shares(task, batch)
+        run_shares(task, batch, n_steps)
         return potential
 
     @property

@@ -1,0 +1,63 @@
+"""The command ``minisnn export``: a trained network as a file for another program."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..export import FORMATS, export
+from ..network import Network
+from ..reading import checked_count, checked_name
+from ..training import RunFolder
+from ..training.experiment import Experiment
+from .options import WHOLE, add_data_dir, add_json, write_json
+
+__all__ = ["add_export_parser"]
+
+
+def add_export_parser(subparsers: Any) -> None:
+    """Add the command ``export`` to the subparsers of an argparse parser."""
+    command = subparsers.add_parser(
+        "export",
+        help="a trained network as npz, safetensors or JSON",
+        description="Write a trained network for another program. help('minisnn.export') in Python describes the file, "
+        "with recipes that read it in PyTorch and JAX.",
+    )
+    add = command.add_argument
+    add("run_dir", type=Path, help="run folder of minisnn train, or a network's .npz file")
+    add("--to", required=True, metavar="{" + ",".join(FORMATS) + "}", help="format of the file")
+    add(
+        "--out",
+        dest="out_file",
+        type=Path,
+        metavar="FILE",
+        help="the file (default: network.FORMAT in the run folder)",
+    )
+    add(
+        "--probe", **WHOLE, help="with the first N test samples and the network's answers, to check a port by"
+    )
+    add_data_dir(add)
+    add_json(add)
+    command.set_defaults(run=_run)
+
+
+def _run(args: argparse.Namespace) -> int:
+    to, probe = checked_name("format", args.to, FORMATS), None
+    network = Network.load(args.run_dir)
+    if args.probe is not None:
+        run = RunFolder.open(args.run_dir)
+        test = Experiment.from_json(run.config(), run.path).load_data(args.data_dir).test
+        checked_count("--probe", args.probe, low=1, high=len(test))
+        probe = test.batch(np.arange(args.probe))
+    base = args.run_dir / "network" if args.run_dir.is_dir() else args.run_dir.with_suffix("")
+    path = args.out_file or Path(f"{base}.{to}")
+    export(network, path, to, probe)
+    write_json(args.json, {"file": str(path), "format": to, "probe": args.probe or 0})
+    answers = f", with its answers to {args.probe} samples" if args.probe else ""
+    print(
+        f"{path}: {'-'.join(map(str, network.config.sizes))}, {network.n_parameters} learned parameters{answers}"
+    )
+    return 0
