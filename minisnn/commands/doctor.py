@@ -87,7 +87,7 @@ def _machine() -> dict[str, Any]:
         "processor": processor,
         "cores": f"{cores}, {mine} of them for this process",
         "threads": f"{get_threads()} in the compiled solvers (--threads N changes it, and no bit of a result)",
-        "blas": blas or ["none that threadpoolctl knows"],
+        "blas": sorted(blas) or ["none that threadpoolctl knows"],
     }
 
 
