@@ -23,6 +23,7 @@ __all__ = ["add_doctor_parser"]
 PACKAGES = {
     "numpy": "", "scipy": "", "numba": "", "tqdm": "", "array-api-compat": "", "threadpoolctl": "",
     "matplotlib": "plot", "pooch": "download", "tonic": "data", "h5py": "data", "scikit-learn": "sklearn",
+    "distributed": "sweep", "safetensors": "export",
 }  # fmt: skip
 
 
