@@ -23,6 +23,7 @@ __all__ = ["add_doctor_parser"]
 PACKAGES = {
     "numpy": "", "scipy": "", "numba": "", "tqdm": "", "array-api-compat": "", "threadpoolctl": "",
     "matplotlib": "plot", "pooch": "download", "tonic": "data", "h5py": "data", "scikit-learn": "sklearn",
+    "distributed": "sweep", "safetensors": "export",
 }  # fmt: skip
 
 
@@ -87,7 +88,7 @@ def _machine() -> dict[str, Any]:
         "processor": processor,
         "cores": f"{cores}, {mine} of them for this process",
         "threads": f"{get_threads()} in the compiled solvers (--threads N changes it, and no bit of a result)",
-        "blas": blas or ["none that threadpoolctl knows"],
+        "blas": sorted(blas) or ["none that threadpoolctl knows"],
     }
 
 

@@ -101,7 +101,7 @@ def test_a_path_that_the_terminal_cannot_print(shell, tmp_path):
 def test_standard_output_by_its_name(shell, tmp_path):
     codes, out, _ = shell(f"{PYTHON} doctor --json /dev/stdout | cat")
     assert codes == [0, 0]
-    assert set(json.loads(out[out.index("{") :])) == {"versions", "solvers", "data"}
+    assert set(json.loads(out[out.index("{") :])) == {"versions", "machine", "solvers", "compiled", "data"}
     codes, _, _ = shell(f"{PYTHON} doctor --json /dev/stdout > out")
     assert codes == [0]
     assert (tmp_path / "out").read_text() == out
@@ -214,8 +214,11 @@ def test_what_nobody_may_write_is_known_before(nobody, tmp_path):
     assert (tmp_path / "file.json").read_text() == "kept"
 
 
-def test_the_compiled_folder_is_named(monkeypatch, capsys, tmp_path):
+@pytest.mark.parametrize(
+    ("kept", "text"), [(True, "training is compiled"), (False, "the first training compiles, about 15 s")]
+)
+def test_the_compiled_folder_is_named(kept, text, monkeypatch, capsys, tmp_path):
     monkeypatch.setattr("numba.core.config.CACHE_DIR", str(tmp_path))
+    monkeypatch.setattr("minisnn.solvers.compiled.jit.is_kept", lambda kernel: kept)
     assert cli.main(["doctor"]) == 0
-    line = rf"^compiled code +{tmp_path}.*: the first training compiles, about 15 s$"
-    assert re.search(line, capsys.readouterr().out, re.M)
+    assert re.search(rf"^compiled code +{tmp_path}.*: {text}$", capsys.readouterr().out, re.M)

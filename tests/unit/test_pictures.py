@@ -115,7 +115,8 @@ def figures():
 def drawn():
     found = dict(figures())
     for figure in found.values():
-        FigureCanvasAgg(figure).draw()
+        FigureCanvasAgg(figure)
+        figure.draw_without_rendering()  # legends and panels take their places
     return found
 
 
