@@ -115,9 +115,8 @@ def _run(args: argparse.Namespace) -> int:
         if not args.quiet:
             print(sweep.table(result))
         draw("minisnn.training.sweep_pictures", lambda pictures: pictures.write_all(sweep, result, args.out))
-    print(
-        f"{args.dataset}: {len(results.outcomes)} of {len(trainings)} trainings finished, folder {args.out}"
-    )
+    finished = f"{len(results.outcomes)} of {len(trainings)} trainings finished"
+    print(f"{result['dataset']}: {finished}, folder {args.out}")
     return 1 if results.failed else 0
 
 

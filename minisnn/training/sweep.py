@@ -131,7 +131,7 @@ class Sweep:
             runs += outcomes
         first = self.settings[0].experiment
         series = first.series or {"seeds": 1, "folds": 0}
-        head = {"dataset": first.dataset, "over": self.over, **series, "settings": settings}
+        head = {"dataset": first.title, "over": self.over, **series, "settings": settings}
         return head | {"runs": runs, "failed": results.failed}
 
     def table(self, result: dict[str, Any]) -> str:

@@ -17,7 +17,7 @@ pytest.importorskip("distributed", reason="needs the extra sweep")
 psutil = pytest.importorskip("psutil", reason="needs the extra sweep")
 
 EPOCHS = 40
-TRAINING = f"--train-samples 1000 --test-samples 100 --n-steps 30 --validation 100 --epochs {EPOCHS} --quiet"
+TRAINING = f"--train-samples 600 --test-samples 100 --n-steps 30 --validation 100 --epochs {EPOCHS} --quiet"
 
 pytestmark = pytest.mark.usefixtures("new_folder")
 
@@ -139,10 +139,11 @@ def test_workers_that_are_killed_twice_change_no_bit(processes, tmp_path, alone)
     assert len(killed) == 2
     same_as_alone(tmp_path / "out", alone)
     # The other commands run there too.
-    assert run(f"train {TRAINING} --hidden 30 --seeds 2 --out there --scheduler {processes.address}") == 0
-    assert arrays(tmp_path / "there" / "seed-0") == alone["hidden-30"]
-    few = "--train-samples 60 --test-samples 30 --epochs 1 --hidden 9 --quiet --recipes best --out paper"
-    assert run(f"reproduce yin-yang {few} --scheduler {processes.address}") == 0
+    few = "--train-samples 60 --test-samples 30 --epochs 1 --hidden 9 --quiet --seeds 2"
+    there = f"--scheduler {processes.address}"
+    assert run(f"train {few} --out here") == run(f"train {few} --out there {there}") == 0
+    assert arrays(tmp_path / "there" / "seed-1") == arrays(tmp_path / "here" / "seed-1")
+    assert run(f"reproduce yin-yang {few} --recipes best --out paper {there}") == 0
     assert (tmp_path / "paper" / "best-multi-spike" / "seed-0" / "checkpoint.npz").exists()
     processes.stop_workers()
 

@@ -6,9 +6,12 @@ import json
 import statistics
 import sys
 
+import numpy as np
 import pytest
 
+from minisnn import SpikeEvents
 from minisnn.commands.options import draw
+from minisnn.datasets import EventSamples, save_dataset
 from minisnn.errors import InputError
 from minisnn.files import locked
 from minisnn.training.series import train_run
@@ -175,6 +178,16 @@ def test_without_matplotlib_one_line_says_so(capsys, here, monkeypatch):
     monkeypatch.setattr("minisnn.commands.sweep.draw", draw)
     assert run(f"{SWEEP} --over lr=1e-3 --hidden 5 --quiet") == 0
     assert "no pictures: matplotlib" in capsys.readouterr().err
+
+
+def test_data_of_ones_own(tmp_path, capsys, here):
+    times = np.random.default_rng(0).integers(0, 11, (60, 4))
+    samples = EventSamples(SpikeEvents.from_spike_times(times, n_steps=10), np.argmin(times, axis=1))
+    save_dataset(tmp_path / "own.npz", samples)
+    assert run("sweep own.npz --over hidden=5,6 --epochs 1 --out out --quiet") == 0
+    assert capsys.readouterr().out == "own: 2 of 2 trainings finished, folder out\n"
+    assert json.loads((tmp_path / "out" / "results.json").read_text())["dataset"] == "own"
+    assert run("evaluate out/hidden-6") == 0
 
 
 def test_a_sweep_is_no_run(capsys, here):
