@@ -2,12 +2,14 @@
 
 import json
 import re
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from minisnn import SpikeEvents, datasets
 from minisnn.commands import train as train_command
+from minisnn.commands.doctor import PACKAGES
 from minisnn.commands.main import _parser
 from minisnn.commands.options import text_of
 from minisnn.commands.recipes import recipes_of, values_of
@@ -309,6 +311,15 @@ def test_doctor(capsys, read):
     result = read("doctor.json")
     assert set(result) == {"versions", "machine", "solvers", "compiled", "data"}
     assert set(result["machine"]) == {"processor", "cores", "threads", "blas"}
+
+
+def test_doctor_looks_for_a_package_of_every_extra_of_a_user():
+    text = (Path(__file__).parents[2] / "pyproject.toml").read_text()
+    text = text.partition("[project.optional-dependencies]")[2].partition("\n[")[0]
+    extras = dict(re.findall(r"^([a-z]+) = \[(\".*)\]$", text, re.M))
+    for package, extra in PACKAGES.items():
+        assert not extra or f'"{package}>=' in extras[extra], package
+    assert set(extras) - {"dev", "docs", "browser"} == set(PACKAGES.values()) - {""}
 
 
 def test_doctor_says_what_brings_a_missing_package(capsys, monkeypatch):
