@@ -53,8 +53,8 @@ RECIPES = {
     # they fire, so that their one spike says more.
     "nmnist": Recipe(
         (300,),
-        data={"n_steps": 60, "dt": 5.0},
-        training={"epochs": 20, "batch_size": 64},
+        data={"n_steps": 60, "dt": 5.0, "augment": ["shift"]},
+        training={"epochs": 60, "batch_size": 32},
         network={"logit_scale": 0.1, "hidden_gain": 0.5, "hidden_decay": math.exp(-1 / 50)},
     ),
     "shd": Recipe((300,), training={"epochs": 60}, network={"logit_scale": 0.1} | _DOUBLE_STEP),
