@@ -37,7 +37,8 @@ def upstream(source, rng, shape, dtype):
         return Gradients(*common)
     peaks = rng.integers(0, n_steps, (batch, n_next)).astype(np.int32) if source == "readout max" else None
     value = rng.standard_normal((batch, n_next)).astype(dtype)
-    return ReadoutGradients(*common, np.array(0.75, dtype)[()], value, peaks)
+    adjoint = {"readout_decay": np.array(0.75, dtype)[()], "grad_value": value, "peak_times": peaks}
+    return ReadoutGradients(*common, **adjoint)
 
 
 def run(raster, parameters, grad_spikes, grad_membrane, gradient):

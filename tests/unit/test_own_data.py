@@ -5,7 +5,7 @@ import os
 import numpy as np
 import pytest
 
-from minisnn import Network, NetworkConfig, SpikeEvents, load_dataset
+from minisnn import SpikeEvents, load_dataset
 from minisnn.datasets import EventSamples, folds, from_features, from_tonic, save_dataset, split
 from minisnn.datasets.own import checked_source
 from minisnn.errors import DataError, InputError
@@ -264,22 +264,6 @@ def test_another_content_is_refused(saved):
         load_dataset(changed, fingerprint=fingerprint)
     with one_line(DataError, "not 5;"):
         load_dataset(path, fingerprint=5)
-
-
-def test_pictures_name_the_classes():
-    pytest.importorskip("matplotlib", reason="needs matplotlib")
-    from minisnn.reproduce.pictures import draw_snapshot
-    from minisnn.training.plotting import draw_activity
-
-    data = from_features(TIMES, np.where(LABELS, "yes", "no"))
-    network, sample = Network.random(NetworkConfig((3, 4, 2))), data.test.batch(np.arange(1))
-    figure = draw_activity(network, sample, 1, data.class_name)
-    assert "One sample of class yes, classified as" in figure.axes[0].get_title()
-    assert [text.get_text() for text in figure.axes[3].get_legend().texts] == ["no", "yes (label)"]
-    figure = draw_snapshot({"single-spike": network}, data)
-    label = data.class_name(int(data.test.labels[0]))
-    assert figure.axes[2].get_legend().texts[0].get_text() == f"{label}, the label"
-    assert figure.get_suptitle() == f"features: one test sample of class {label}"
 
 
 # ---- tables -------------------------------------------------------------------------------------------

@@ -101,7 +101,9 @@ def test_a_search_runs_on_dask(digits):
     distributed = pytest.importorskip("distributed")
     alone = GridSearchCV(small(), {"hidden": [10, 20]}, cv=2).fit(*digits)
     with (
-        distributed.LocalCluster(2, threads_per_worker=1, dashboard_address=None, processes=False) as cluster,
+        distributed.LocalCluster(
+            2, threads_per_worker=1, dashboard_address="127.0.0.1:0", processes=False
+        ) as cluster,
         distributed.Client(cluster),
         joblib.parallel_backend("dask"),
     ):
