@@ -47,6 +47,15 @@ def test_cores_have_equal_work(batch, cores):
         cores //= 2
 
 
+@pytest.mark.parametrize(
+    ("rows", "columns", "shares"), [(784, 10, 1), (784, 200, 6), (2312, 200, 12), (784, 1000, 12)]
+)
+def test_an_array_is_cut_only_where_the_parts_are_worth_a_call(rows, columns, shares):
+    parts = []
+    threads.run_rows(lambda *part: parts.append(part), rows, rows * columns)
+    assert len(parts) == shares
+
+
 def test_seconds_of_tasks_are_recorded_call_by_call():
     with threads.recorded_tasks() as calls:
         threads.run_shares(lambda k, *_: time.sleep(0.002 * (k == 1)), 32, 100)

@@ -34,6 +34,8 @@ MOST = 48  # shares, and so threads that can work at the same time
 WORTH_SHARING = 2**10
 # Elements of an array from which on a pass over it is worth waking the other threads.
 WORTH_WAKING = 2**14
+# Elements of one share of such an array if it is cut into more than 6.
+_WORTH_A_CALL = 2**15
 
 
 class _Pool:
@@ -83,10 +85,10 @@ def set_threads(n_threads: int) -> None:
 
 
 @lru_cache(maxsize=64)
-def _cut(n: int) -> tuple[tuple[int, int], ...]:
-    """Cut n rows into contiguous shares, as (first, past the last)."""
+def _cut(n: int, most: int = MOST) -> tuple[tuple[int, int], ...]:
+    """Cut n rows into contiguous shares, as (first, past the last): 6, or up to `most` if they are many."""
     large = 2
-    while large < MOST / 3 and n >= 4 * _LARGE * large:
+    while 6 * large <= most and n >= 4 * _LARGE * large:
         large *= 2
     weights = [size for size in _SIZES for _ in range(large)]
     ends = sorted({n * end // sum(weights) for end in itertools.accumulate(weights)} - {0})
@@ -164,7 +166,7 @@ def run_rows(task: Callable[[int, int, int], None], n_rows: int, size: int) -> N
     if size < WORTH_WAKING:
         task(0, 0, n_rows)
     else:
-        _run(lambda _, *rows: task(*rows), _cut(n_rows), lambda _: None)
+        _run(lambda _, *rows: task(*rows), _cut(n_rows, size // _WORTH_A_CALL), lambda _: None)
 
 
 class _Blas:
