@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from .errors import DataError
 from .files import read_npz
 
-__all__ = ["Arrays", "best_file", "checkpoint_file", "count", "read_checkpoint"]
+__all__ = ["best_file", "checkpoint_file", "count", "read_checkpoint"]
 
 Arrays = dict[str, NDArray[Any]]
 

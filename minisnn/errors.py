@@ -12,6 +12,7 @@ __all__ = [
     "InputError",
     "SolverUnavailableError",
     "import_extra",
+    "not_installed",
     "one_line",
     "shown",
     "unknown_name",
@@ -58,6 +59,11 @@ def unknown_name(what: str, name: object, known: Iterable[str]) -> InputError:
     return InputError(f"unknown {what} {shown(name)}{hint}; known: {', '.join(names)}")
 
 
+def not_installed(extra: str | None) -> str:
+    """The words for a package that is missing, and how to get it if an extra brings it."""
+    return f"not installed: pip install '.[{extra}]' in a clone of minisnn" if extra else "not installed"
+
+
 def import_extra(module: str, package: str, extra: str, task: str = "") -> ModuleType:
     """Import a module that needs an optional package; `task` says what it does, for the error.
 
@@ -78,8 +84,7 @@ def import_extra(module: str, package: str, extra: str, task: str = "") -> Modul
     except ModuleNotFoundError as error:
         if error.name != package:
             raise
-        advice = f"pip install '.[{extra}]' in a clone of minisnn"
         what = f"{package}, which {task}," if task else package
-        raise InputError(f"{what} is not installed: {advice}") from None
+        raise InputError(f"{what} is {not_installed(extra)}") from None
     except (ImportError, OSError, RuntimeError) as error:  # without a home, or with libraries that do not fit
         raise InputError(f"{package} cannot be used here: {one_line(error)}") from None

@@ -4,7 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-__all__ = ["table"]
+__all__ = ["table", "with_sd"]
+
+
+def with_sd(mean: float, sd: float | None, digits: int, factor: float = 1) -> str:
+    """A mean with its s.d., if there is one, both times `factor`.
+
+    Examples
+    --------
+    >>> with_sd(0.5, 0.01, 1, factor=100), with_sd(0.5, None, 2)
+    ('50.0 +- 1.0', '0.50')
+    """
+    return f"{factor * mean:.{digits}f}" + ("" if sd is None else f" +- {factor * sd:.{digits}f}")
 
 
 def table(rows: Sequence[Sequence[str]], left: int = 1) -> str:

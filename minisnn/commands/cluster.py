@@ -10,7 +10,6 @@ from typing import Any
 from ..errors import InputError
 from ..reading import checked_count
 from ..streams import say
-from ..training.cluster import opened
 from ..training.series import How
 from .options import WHOLE
 
@@ -40,6 +39,8 @@ def how_of(args: argparse.Namespace, workers: int | None = None) -> Iterator[How
     if n_workers is None and args.scheduler is None:
         yield How(args.data_dir, args.threads, args.quiet)
         return
+    from ..training.cluster import opened  # where a cluster is wanted: it takes asyncio along
+
     with opened(n_workers, args.scheduler) as cluster:
         if cluster.dashboard and not args.quiet:
             say(f"dashboard: {cluster.dashboard}")

@@ -13,7 +13,7 @@ from typing import Any
 import threadpoolctl
 
 from .. import __version__, datasets, solvers
-from ..errors import InputError, one_line
+from ..errors import InputError, not_installed, one_line
 from ..solvers.compiled.threads import get_threads
 from .options import add_data_dir, add_json, write_json
 
@@ -52,9 +52,7 @@ def _doctor(args: argparse.Namespace) -> int:
             found[name] = f"not found: {one_line(error)}"
     machine, compiled = _machine(), _compiled_code()
     for name, version in versions.items():
-        extra = PACKAGES.get(name)
-        advice = f"not installed: pip install '.[{extra}]' in a clone of minisnn"
-        print(f"{name:25s} {version or (advice if extra else 'not installed')}")
+        print(f"{name:25s} {version or not_installed(PACKAGES.get(name))}")
     for name, value in machine.items():
         for line in value if isinstance(value, list) else [value]:
             print(f"{name:25s} {line}")

@@ -35,7 +35,7 @@ def add_evaluate_parser(subparsers: Any) -> None:
 
 def _evaluate(args: argparse.Namespace) -> int:
     run = RunFolder.open(args.run_dir)
-    experiment = Experiment.from_json(run.config(), run.path)
+    experiment = Experiment.of_run(run)
     if experiment.series is not None:
         folders = ", ".join(path.parent.name for path in sorted(run.path.glob("*/config.json")))
         raise DataError(

@@ -13,7 +13,7 @@ from ..network import Network
 from ..reading import checked_count, checked_name
 from ..training import RunFolder
 from ..training.experiment import Experiment
-from .options import WHOLE, add_data_dir, add_json, write_json
+from .options import WHOLE, add_data_dir, add_json, choices, write_json
 
 __all__ = ["add_export_parser"]
 
@@ -28,7 +28,7 @@ def add_export_parser(subparsers: Any) -> None:
     )
     add = command.add_argument
     add("run_dir", type=Path, help="run folder of minisnn train, or a network's .npz file")
-    add("--to", required=True, metavar="{" + ",".join(FORMATS) + "}", help="format of the file")
+    add("--to", required=True, metavar=choices(FORMATS), help="format of the file")
     add(
         "--out",
         dest="out_file",
@@ -49,7 +49,7 @@ def _run(args: argparse.Namespace) -> int:
     network = Network.load(args.run_dir)
     if args.probe is not None:
         run = RunFolder.open(args.run_dir)
-        test = Experiment.from_json(run.config(), run.path).load_data(args.data_dir).test
+        test = Experiment.of_run(run).load_data(args.data_dir).test
         checked_count("--probe", args.probe, low=1, high=len(test))
         probe = test.batch(np.arange(args.probe))
     base = args.run_dir / "network" if args.run_dir.is_dir() else args.run_dir.with_suffix("")

@@ -11,12 +11,13 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from ..datasets import NAMES
 from ..errors import InputError, import_extra
 from ..files import write_text
 from ..streams import say
 
 __all__ = [
-    "FOLDER", "WHOLE", "add_data_dir", "add_json", "add_options", "choices", "draw", "given", "text_of",
+    "FOLDER", "WHOLE", "add_data_dir", "add_dataset", "add_json", "add_options", "choices", "draw", "given", "text_of",
     "with_default", "write_json",
 ]  # fmt: skip
 
@@ -94,6 +95,15 @@ def _described(source: Callable[..., Any]) -> dict[str, tuple[str | None, str]]:
 def choices(names: Iterable[str]) -> str:
     """The metavar of an option that takes one of these."""
     return f"{{{','.join(names)}}}"
+
+
+def add_dataset(add: Callable[..., Any], default: str | None = None) -> None:
+    """Add the argument that names a data set; without a `default` it must be given."""
+    usual, how = (
+        ("", {}) if default is None else (f" (default {default})", {"nargs": "?", "default": default})
+    )
+    own = "or an .npz file or folder of minisnn.datasets.save_dataset"
+    add("dataset", **how, help=f"one of {', '.join(NAMES)}{usual}, {own}")
 
 
 def add_data_dir(add: Callable[..., Any]) -> None:

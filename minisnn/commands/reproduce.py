@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ..datasets import NAMES
-from ..datasets.own import checked_source
+from ..datasets.own import checked_source, title_of
 from ..files import checked_folder, write_text
 from ..reading import checked_count, checked_name
 from ..reproduce.comparison import NEURONS, Budget, Comparison, compare, trade_off
@@ -16,7 +16,7 @@ from ..streams import say
 from ..training import RunFolder
 from ..training.experiment import Experiment
 from .cluster import add_cluster, how_of
-from .options import FOLDER, WHOLE, add_data_dir, add_json, add_options, draw, given, write_json
+from .options import FOLDER, WHOLE, add_data_dir, add_dataset, add_json, add_options, draw, given, write_json
 from .recipes import recipes_of
 
 __all__ = ["add_reproduce_parser"]
@@ -34,8 +34,7 @@ def add_reproduce_parser(subparsers: Any) -> argparse.ArgumentParser:
         "Called again with the same --out, it goes on where it stopped.",
     )
     add = parser.add_argument
-    own = "or an .npz file or folder of minisnn.datasets.save_dataset"
-    add("dataset", help=f"one of {', '.join(NAMES)}, {own}")
+    add_dataset(add)
     add("--quick", action="store_true", help="a minute's budget: shows that it works, reproduces nothing")
     names = (
         "v1, v2 (the paper's), best, trade (spikes against accuracy), own (that of your data), curve (best or own by "
@@ -56,7 +55,7 @@ def add_reproduce_parser(subparsers: Any) -> argparse.ArgumentParser:
 def _run(args: argparse.Namespace) -> int:
     """Train, time, print, write, draw; returns the exit code."""
     dataset = checked_source(args.dataset, args.data_dir)
-    title = Path(dataset).name.removesuffix(".npz")
+    title = title_of(dataset)
     recipes = recipes_of(dataset)
     names = [*recipes, "curve"]
     chosen = [checked_name(f"recipe for {title}", name, names) for name in args.recipes or names]
@@ -108,7 +107,7 @@ def _draw(
             if one.outcomes is not None:
                 runs = {neuron: RunFolder.open(one.outcomes[neuron][0]["run_dir"]) for neuron in NEURONS}
                 run = runs["single-spike"]
-                data = Experiment.from_json(run.config(), run.path).load_data(args.data_dir)
+                data = Experiment.of_run(run).load_data(args.data_dir)
                 snapshots[one.recipe] = ({neuron: run.network() for neuron, run in runs.items()}, data)
         paths: list[Path] = module.write_all(comparisons, points, snapshots, out, args.quick)
         return paths

@@ -11,17 +11,18 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from ..datasets import NAMES
-from ..errors import DataError, InputError, one_line, shown, unknown_name
+from ..errors import DataError, InputError, shown, unknown_name
 from ..files import locked, write_text
 from ..solvers.compiled.threads import get_threads
 from ..streams import say
 from ..training import RunFolder
 from ..training.experiment import Experiment, difference
+from ..training.runs import read_json
 from ..training.series import placed, run_all
 from ..training.sweep import Setting, Sweep
+from ..training.worker import data_of
 from .cluster import add_cluster, how_of
-from .options import FOLDER, draw, write_json
+from .options import FOLDER, add_dataset, draw, write_json
 from .train import add_training_options, check_settings, experiment_of, held_out
 
 __all__ = ["add_sweep_parser"]
@@ -75,8 +76,7 @@ def add_sweep_parser(subparsers: Any) -> None:
         "worker processes or on a Dask cluster; write a table, results.csv, results.json and pictures. Called again "
         "with the same options, it goes on where it stopped. Needs the extra sweep.",
     )
-    own = "or an .npz file or folder of minisnn.datasets.save_dataset"
-    parser.add_argument("dataset", help=f"one of {', '.join(NAMES)}, {own}")
+    add_dataset(parser.add_argument)
     parser.add_argument(
         "--over", action="append", required=True, metavar="NAME=V,V,...",
         help="vary an option of train, e.g. --over hidden=100,200 or --over 'augment=flip,flip shift'; "
@@ -143,7 +143,7 @@ def _fitted(
     variants: list[argparse.Namespace], experiments: list[Experiment], data_dir: Path | None
 ) -> list[Experiment]:
     """The experiments with the sizes of their data sets, each of which is loaded once."""
-    wanted = [json.dumps(experiment.data, sort_keys=True) for experiment in experiments]
+    wanted = [data_of(experiment) for experiment in experiments]
     fitted: dict[int, Experiment] = {}
     for what in dict.fromkeys(wanted):
         same = [k for k, other in enumerate(wanted) if other == what]
@@ -168,12 +168,9 @@ def _claimed(out: Path, sweep: Sweep) -> Iterator[None]:
     path, record = out / "sweep.json", json.loads(json.dumps(sweep.to_json()))
     if not path.exists():
         out.mkdir(parents=True, exist_ok=True)
-        write_text(path, json.dumps(record, indent=2) + "\n")
+        write_json(path, record)
     with locked(path):
-        try:
-            there = json.loads(path.read_bytes())
-        except ValueError as error:
-            raise DataError(f"{path} is not valid JSON: {one_line(error)}") from None
+        there = read_json(path)
         if there != record:
             changed = difference(there, record) or "another order of options"
             raise DataError(f"{out} holds another sweep: {changed}; give --out another folder")

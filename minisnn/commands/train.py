@@ -12,12 +12,24 @@ from ..errors import InputError
 from ..parameters import NetworkConfig
 from ..reading import checked_count
 from ..streams import say
+from ..table import with_sd
 from ..training import RunFolder, TrainingConfig
 from ..training.experiment import Experiment, moments, outcome, table
 from ..training.recipes import default_solver, recipe_of
 from ..training.series import placed, run_all
 from .cluster import add_cluster, how_of
-from .options import FOLDER, WHOLE, add_data_dir, add_json, add_options, draw, given, with_default, write_json
+from .options import (
+    FOLDER,
+    WHOLE,
+    add_data_dir,
+    add_dataset,
+    add_json,
+    add_options,
+    draw,
+    given,
+    with_default,
+    write_json,
+)
 from .recipes import values_of
 
 __all__ = ["add_train_parser", "add_training_options", "check_settings", "experiment_of", "held_out"]
@@ -40,11 +52,7 @@ def add_train_parser(subparsers: Any, defaults: Mapping[str, Any] | None = None)
     parser.add_argument(
         "-h", "--help", action="store_true", help="show this, with the defaults of the data set"
     )
-    names = ", ".join(datasets.NAMES)
-    own = "or an .npz file or folder of minisnn.datasets.save_dataset"
-    parser.add_argument(
-        "dataset", nargs="?", default="yin-yang", help=f"one of {names} (default yin-yang), {own}"
-    )
+    add_dataset(parser.add_argument, default="yin-yang")
     add = add_training_options(parser, defaults)
     add("--out", **FOLDER, help="run folder, must be new (default runs/<dataset>-<date>-<number>)")
     add("--resume", **FOLDER, help="go on with an interrupted run or series in its folder, to the same bits")
@@ -104,7 +112,7 @@ def _run(args: argparse.Namespace) -> int:
         _refuse_changes(args)
         root = RunFolder.open(args.resume)
         root.check_writable()
-        experiment = Experiment.from_json(root.config(), root.path)
+        experiment = Experiment.of_run(root)
     else:
         experiment = experiment_of(args)
         RunFolder.check_new(args.out)
@@ -126,7 +134,7 @@ def _run(args: argparse.Namespace) -> int:
             advice = f"go on with: minisnn train --resume {root.path}"
             say(f"minisnn: interrupted; {safe} in {root.path} ({advice})")
             return 130
-    outcomes = results.of(trainings)
+    outcomes = results.of(one.name for one in trainings)
     if not outcomes:
         return 1
     write_json(
@@ -149,7 +157,7 @@ def _last_line(outcomes: list[dict[str, Any]], is_series: bool, n_test: int) -> 
 
     def quantity(key: str, factor: int, digits: int) -> str:
         mean, sd = means[key]
-        return f"{factor * mean:.{digits}f}" + ("" if sd is None else f" +- {factor * sd:.{digits}f}")
+        return with_sd(mean, sd, digits, factor)
 
     parts = [f"{first['dataset']}: test accuracy {quantity('test_accuracy', 100, 2)} % of {n_test} samples"]
     if validated:

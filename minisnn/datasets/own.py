@@ -40,7 +40,7 @@ from ..spikes import LARGEST, SpikeEvents
 from .places import NAMES
 from .samples import Dataset, EventSamples, Samples, checked_part, split
 
-__all__ = ["checked_source", "holding_out", "read_own", "save_dataset"]
+__all__ = ["checked_source", "holding_out", "read_own", "save_dataset", "title_of"]
 
 Arrays = dict[str, NDArray[Any]]
 
@@ -77,6 +77,11 @@ def checked_source(name: Any, data_dir: str | Path | None = None) -> str:
     raise InputError(f"{error}, and the path of an .npz file or a folder of arrays")
 
 
+def title_of(source: str | Path) -> str:
+    """Name of a data set; of a file or folder of your own, without where it lies and its ending."""
+    return Path(source).name.removesuffix(".npz")
+
+
 def read_own(path: str | Path) -> Dataset:
     """Read a data set from a file or folder in the layout of this module.
 
@@ -88,7 +93,7 @@ def read_own(path: str | Path) -> Dataset:
     path = Path(path)
     arrays = read_folder(path) if path.is_dir() else read_npz(path, ratio=_DEFLATE)
     try:
-        data = _dataset(path.name.removesuffix(".npz"), arrays)
+        data = _dataset(title_of(path), arrays)
     except InputError as error:
         raise DataError(f"{path}: {error}") from None
     return replace(data, fingerprint=_fingerprint(arrays))

@@ -15,6 +15,7 @@ from ..errors import DataError
 from ..solvers.compiled.threads import get_threads
 from ..solvers.settings import settings
 from ..training.experiment import Experiment, moments
+from ..training.metrics import mean_and_sd
 from ..training.recipes import Recipe, default_solver
 from ..training.runs import RunFolder
 from ..training.series import How, Training, placed, run_all
@@ -88,7 +89,7 @@ class Comparison:
 
     def mean(self, neuron: str, key: str) -> tuple[float, float | None]:
         """Mean and s.d. over the trainings of a network of one entry of their outcomes."""
-        mean, sd = moments((self.outcomes or {})[neuron])[key]
+        mean, sd = mean_and_sd([run[key] for run in (self.outcomes or {})[neuron]])
         return mean or 0.0, sd
 
     @property
@@ -169,7 +170,7 @@ def compare(
     if results.failed:
         absent = f"trainings failed: {', '.join(results.failed)}"
         return Comparison(*about, absent=absent, failed=results.failed, spike_penalty=penalty)
-    outcomes = {neuron: results.of(both) for neuron, both in trainings.items()}
+    outcomes = {neuron: results.of(one.name for one in both) for neuron, both in trainings.items()}
     speed = None
     if timed:
         with settings(n_threads=how.threads):

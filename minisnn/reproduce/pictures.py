@@ -79,7 +79,8 @@ def _budget(one: Comparison) -> str:
 
 
 def draw_curve(points: Sequence[Comparison], quick: bool = False) -> Figure:
-    """Accuracy against hidden spikes of both networks, a point for every spike penalty."""
+    """Accuracy against hidden spikes of both networks, a point for every spike penalty whose trainings there are."""
+    points = [one for one in points if one.outcomes]
     figure = Figure(figsize=(8, 5), layout="constrained")
     axes = figure.subplots()
     for neuron, colour in NEURONS.items():

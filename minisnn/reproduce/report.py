@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 
 from ..table import table as text_table
+from ..table import with_sd
 from ..training.energy import ENERGY_NOTE, dense_energy, energy
 from ..training.experiment import OPERATIONS, moments
 from .comparison import NEURONS, Comparison
@@ -52,7 +53,8 @@ def table(comparisons: Sequence[Comparison]) -> str:
 
 def _operations(one: Comparison, neuron: str) -> list[str]:
     """Operations of an inference of one network, and the energy of their arithmetic."""
-    means = [moments((one.outcomes or {})[neuron])[key][0] for key in OPERATIONS]
+    found = moments((one.outcomes or {})[neuron])
+    means = [found[key][0] for key in OPERATIONS]
     names = [one.recipe, "-".join(map(str, one.sizes)), neuron]
     if None in means:  # trained by a version that did not count
         return [*names, *["-"] * 7]
@@ -73,13 +75,14 @@ def curve(points: Sequence[Comparison]) -> str:
     rows = [["spike penalty", "network", "accuracy %", "points lost", "spikes/sample", "fewer %"]]
     best, most = means(first, NEURONS[1])
     for one in points:
-        for neuron in NEURONS:
+        for neuron in NEURONS if one.outcomes else ():
             accuracy, spikes = means(one, neuron)
             cells = accuracy, best - accuracy, spikes, 100 * (1 - spikes / most) if most else math.nan
             numbers = ["-" if math.isnan(x) else f"{x:.{digits}f}" for x, digits in zip(cells, (2, 2, 1, 1))]
             rows.append([f"{one.spike_penalty:g}", neuron, *numbers])
     title = f"Trade-off of recipe {first.recipe}, against the conventional network without penalty:"
-    return f"{title}\n{text_table(rows, left=2)}"
+    reasons = [f"{one.spike_penalty:g}: absent: {one.absent}" for one in points if not one.outcomes]
+    return "\n".join([title, text_table(rows, left=2), *reasons])
 
 
 def _title(one: Comparison) -> str:
@@ -103,7 +106,7 @@ def _row(one: Comparison, neuron: str) -> list[str]:
         one.recipe,
         "-".join(map(str, one.sizes)),
         neuron,
-        f"{100 * accuracy:.2f}" + ("" if sd is None else f" +- {100 * sd:.2f}"),
+        with_sd(accuracy, sd, 2, factor=100),
         figure(neuron.replace("-", "_")),
         f"{one.mean(neuron, 'spikes_per_sample')[0]:.1f}",
     ]

@@ -23,8 +23,8 @@ from typing import Any
 from .. import __version__
 from ..errors import DataError, InputError, import_extra, one_line
 from ..reading import checked_count
-from ..streams import can_say
 from . import worker
+from .loop import progress
 from .series import How, Results, Training, accuracy_of
 
 __all__ = ["Cluster", "opened"]
@@ -169,19 +169,20 @@ class Cluster:
         waiting = []
         for training in trainings:
             try:
-                if training.run.finished_epochs() < training.experiment.training.epochs:
-                    waiting.append(training)
+                done = training.run.finished_epochs()
+                if done < training.experiment.training.epochs:
+                    waiting.append((training, done))
                 else:
                     results.add(training)
             except DataError as damage:
                 results.add(training, damage)
         # Workers keep one data set: trainings on the same follow each other.
-        waiting.sort(key=lambda one: worker.data_of(one.experiment))
+        waiting.sort(key=lambda one: worker.data_of(one[0].experiment))
         if waiting and self.scheduler is not None:
-            self._check_folder(waiting[0].run.path / "config.json")
-        with _bar(len(trainings), how.quiet) as bar, ours:
-            for training in waiting:
-                ours.submit(training)
+            self._check_folder(waiting[0][0].run.path / "config.json")
+        with progress(len(trainings), "trainings", how.quiet, "training") as bar, ours:
+            for training, done in waiting:
+                ours.submit(training, done)
             while ours.futures:
                 _show(bar, results, len(ours.started & ours.futures.keys()))
                 with contextlib.suppress(queue.Empty):
@@ -225,11 +226,11 @@ class _Session(contextlib.AbstractContextManager["_Session"]):
         self.client.unsubscribe_topic(self.topic)
         self.client.cancel(list(self.futures.values()))
 
-    def submit(self, training: Training) -> None:
-        """Let the cluster train it, from where it stands."""
+    def submit(self, training: Training, done: int) -> None:
+        """Let the cluster train it, from where it stands: after `done` epochs."""
         name, folder = training.name, str(training.run.path.resolve())
         self.started.discard(name)
-        self._epochs[name] = training.run.finished_epochs()
+        self._epochs[name] = done
         places = [self.how.data_dir, os.environ.get("MINISNN_DATA")]
         task = {
             "name": name, "topic": self.topic, "version": __version__, "threads": self.how.threads,
@@ -252,12 +253,13 @@ class _Session(contextlib.AbstractContextManager["_Session"]):
             raise DataError("the scheduler is gone; what is finished stays, go on with the same command")
         error = future.exception() if future.status == "error" else None
         if type(error).__name__ == "KilledWorker":
-            if training.run.finished_epochs() > self._epochs[training.name]:
+            done = training.run.finished_epochs()
+            if done > self._epochs[training.name]:
                 del self._again[training.name]
             elif training.name in self.started or self._again[training.name] == _DEATHS:
                 return training, InputError("its workers died, one after the other: killed, or out of memory")
             self._again[training.name] += 1
-            self.submit(training)
+            self.submit(training, done)
             raise queue.Empty
         return training, error
 
@@ -273,14 +275,6 @@ def _line(outcome: dict[str, Any]) -> str:
             f"{outcome['spikes_per_sample']:.1f} hidden spikes a sample"
         )
     )
-
-
-def _bar(total: int, quiet: bool) -> Any:
-    """Progress bar on standard error, as that of an epoch."""
-    from tqdm import tqdm
-
-    hidden = True if quiet or not can_say() else None
-    return tqdm(total=total, desc="trainings", leave=False, disable=hidden, unit="training")
 
 
 def _show(bar: Any, results: Results, running: int) -> None:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from ..datasets import Dataset, load_dataset
+from ..datasets.own import title_of
 from ..datasets.samples import folds, split
 from ..errors import DataError, InputError, one_line, shown
 from ..parameters import NetworkConfig
@@ -25,7 +26,7 @@ from .metrics import EpochMetrics, chosen_epoch, mean_and_sd
 from .recipes import Recipe
 from .runs import RunFolder
 
-__all__ = ["Experiment", "difference", "moments", "outcome", "outcome_of", "table"]
+__all__ = ["Experiment", "difference", "moments", "outcome", "outcome_of", "summary", "table"]
 
 _EPOCH = (
     "epoch", "train_loss", "train_accuracy", "validation_accuracy", "test_accuracy", "spikes_per_sample", "seconds",
@@ -122,6 +123,11 @@ class Experiment:
         except InputError as error:
             raise DataError(f"{path} is damaged: {error}") from None
 
+    @classmethod
+    def of_run(cls, run: RunFolder) -> Experiment:
+        """The experiment of a run folder."""
+        return cls.from_json(run.config(), run.path)
+
     def to_json(self) -> dict[str, Any]:
         """Contents of ``config.json``."""
         values = asdict(self)
@@ -137,15 +143,15 @@ class Experiment:
         if not (path / "config.json").exists():
             return RunFolder.create(self.to_json(), path)
         run = RunFolder.open(path)
-        there = Experiment.from_json(run.config(), path)
+        there = Experiment.of_run(run)
         if there != self:
             raise DataError(f"{path} {refusal} ({difference(there.to_json(), self.to_json())})")
         return run
 
     @property
     def title(self) -> str:
-        """Name of the data set; of a file of your own, without its folder and ending."""
-        return Path(self.dataset).name.removesuffix(".npz")
+        """Name of the data set, see `title_of`."""
+        return title_of(self.dataset)
 
     def load_data(self, data_dir: Path | None = None) -> Dataset:
         """Load the data set, undivided."""
@@ -249,9 +255,13 @@ def outcome(outcomes: list[dict[str, Any]], experiment: Experiment) -> dict[str,
         return outcomes[0]
     result = {key: outcomes[0][key] for key in ("dataset", "neuron", "solver", "n_parameters")}
     result |= experiment.series | {"runs": outcomes}
-    for key, (mean, sd) in moments(outcomes).items():
-        result[f"{key}_mean"], result[f"{key}_sd"] = mean, sd
-    return result
+    return result | summary(outcomes)
+
+
+def summary(outcomes: list[dict[str, Any]]) -> dict[str, float | None]:
+    """The `moments` as entries of a file."""
+    parts = ("mean", "sd")
+    return {f"{key}_{part}": x for key, pair in moments(outcomes).items() for part, x in zip(parts, pair)}
 
 
 def moments(outcomes: list[dict[str, Any]]) -> dict[str, tuple[float | None, float | None]]:

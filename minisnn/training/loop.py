@@ -22,7 +22,7 @@ from .metrics import EpochMetrics, chosen_epoch
 from .optimiser import MILESTONES, SCHEDULES, Adam, checked_milestones, learning_rate
 from .runs import RunFolder
 
-__all__ = ["TrainingConfig", "train", "train_epoch"]
+__all__ = ["TrainingConfig", "progress", "train", "train_epoch"]
 
 
 @dataclass(frozen=True)
@@ -213,7 +213,7 @@ def train_epoch(
     chosen = [order[k : k + config.batch_size] for k in range(0, len(order), config.batch_size)]
     n_steps = config.epochs * len(chosen)
     loss, correct, seen, spiked, lr = 0.0, 0, 0, 0, config.lr
-    with _progress(len(samples), f"epoch {epoch + 1}/{config.epochs}", quiet) as bar:
+    with progress(len(samples), f"epoch {epoch + 1}/{config.epochs}", quiet) as bar:
         for indices, spikes in batches(network, samples, chosen, module, rng):
             lr = learning_rate(config.schedule, config.lr, optimiser.steps, n_steps, config.milestones)
             batch_loss, gradients, activity = network.training_step(
@@ -250,9 +250,9 @@ def _compile(
         say(f"... ready after {time.perf_counter() - started:.1f} s")
 
 
-def _progress(total: int, description: str, quiet: bool) -> Any:
+def progress(total: int, description: str, quiet: bool, unit: str = " samples") -> Any:
     """Progress bar on standard error, gone when done; none if there is no standard error, or it is no terminal."""
     from tqdm import tqdm
 
     hidden = True if quiet or not can_say() else None
-    return tqdm(total=total, desc=description, leave=False, disable=hidden, unit=" samples")
+    return tqdm(total=total, desc=description, leave=False, disable=hidden, unit=unit)

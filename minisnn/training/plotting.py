@@ -59,14 +59,18 @@ def legend_below(axes: Any, **options: Any) -> None:
 
 def draw_run(folder: Path, history: Sequence[EpochMetrics], network: Network, data: Dataset) -> list[Path]:
     """Draw everything that belongs to a run into its folder; returns the files."""
-    known = "" if data.fingerprint else data.name
     figures = {
         "learning_curves": draw_learning_curves(history),
         "activity": draw_activity(network, data),
     }
-    if known == "yin-yang":
+    if _known(data) == "yin-yang":
         figures["decision_regions"] = draw_decision_regions(network, data)
     return [save(figure, folder / f"{name}.png") for name, figure in figures.items()]
+
+
+def _known(data: Dataset) -> str:
+    """Name of the data set; empty if it is your own, whose samples may be anything."""
+    return "" if data.fingerprint else data.name
 
 
 def draw_learning_curves(history: Sequence[EpochMetrics]) -> Figure:
@@ -111,7 +115,7 @@ def draw_activity(network: Network, data: Dataset) -> Figure:
         5, 1, sharex=True, height_ratios=(1.5, 1.2, 1.6, 1.3, 1.3)
     )
     draw_raster(inputs, spikes.to_raster()[0], "input neuron", INPUT)
-    _draw_sample(inputs, spikes, "" if data.fingerprint else data.name)
+    _draw_sample(inputs, spikes, _known(data))
     last = activity.hidden[-1]
     draw_raster(hidden, last.spikes[0], "hidden neuron", NEURONS[last.neuron])
     first_times = last.spike_times[0]

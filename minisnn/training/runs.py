@@ -25,7 +25,7 @@ from ..network import Network
 from .metrics import EpochMetrics, chosen_epoch
 from .optimiser import Adam
 
-__all__ = ["RunFolder"]
+__all__ = ["RunFolder", "read_json"]
 
 ENTRIES = ("dataset", "data", "product", "training", "network")  # of config.json
 RUNS = Path("runs")  # where run folders without a name of their own are made
@@ -92,11 +92,7 @@ class RunFolder:
             raise DataError(
                 f"{self.path} holds a sweep: name one of the folders in it, or call minisnn sweep to go on"
             )
-        content = _read(path)
-        try:
-            config: dict[str, Any] = json.loads(content)
-        except (ValueError, RecursionError) as error:
-            raise DataError(f"{path} is not valid JSON: {error}") from None
+        config: dict[str, Any] = read_json(path)
         missing = [key for key in ENTRIES if not isinstance(config, dict) or key not in config]
         if missing:
             raise DataError(f"{path} must hold {', '.join(ENTRIES)}; missing: {', '.join(missing)}")
@@ -207,6 +203,15 @@ def _read(path: Path) -> bytes:
         raise DataError(f"{path.parent} is no run folder: it has no {path.name}") from None
     except OSError as error:
         raise DataError(f"{path} cannot be read: {error.strerror}") from None
+
+
+def read_json(path: Path) -> Any:
+    """Content of a JSON file in a run folder, or of a sweep, or a `DataError` that names it."""
+    content = _read(path)
+    try:
+        return json.loads(content)
+    except (ValueError, RecursionError) as error:
+        raise DataError(f"{path} is not valid JSON: {one_line(error)}") from None
 
 
 def _checked_metrics(values: Any) -> EpochMetrics:

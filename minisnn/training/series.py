@@ -51,9 +51,9 @@ class Results:
             self.failed[name] = line_of(error) or fault(error)
             say(f"minisnn: {name} failed: {self.failed[name]}")
 
-    def of(self, trainings: Iterable[Training]) -> list[dict[str, Any]]:
+    def of(self, names: Iterable[str]) -> list[dict[str, Any]]:
         """The outcomes of those of the trainings that did not fail."""
-        return [self.outcomes[one.name] for one in trainings if one.name in self.outcomes]
+        return [self.outcomes[name] for name in names if name in self.outcomes]
 
 
 @dataclass(frozen=True)

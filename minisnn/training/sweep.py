@@ -10,7 +10,8 @@ from typing import Any, NamedTuple
 
 from ..errors import InputError
 from ..table import table as text_table
-from .experiment import Experiment, moments
+from ..table import with_sd
+from .experiment import Experiment, summary
 from .series import Results
 
 __all__ = ["Setting", "Sweep", "spelled"]
@@ -118,16 +119,14 @@ class Sweep:
         runs: list[dict[str, Any]] = []
         for setting in self.settings:
             names = [name for name, _ in setting.variants()]
-            outcomes = [results.outcomes[name] for name in names if name in results.outcomes]
+            outcomes = results.of(names)
             entry = {
                 "name": setting.name,
                 **setting.values,
                 "trainings": len(names),
                 "finished": len(outcomes),
             }
-            for key, (mean, sd) in (moments(outcomes) if outcomes else {}).items():
-                entry[f"{key}_mean"], entry[f"{key}_sd"] = mean, sd
-            settings.append(entry)
+            settings.append(entry | (summary(outcomes) if outcomes else {}))
             runs += outcomes
         first = self.settings[0].experiment
         series = first.series or {"seeds": 1, "folds": 0}
@@ -147,7 +146,6 @@ class Sweep:
             row.append(str(finished) if finished == trainings else f"{finished} of {trainings}")
             for key, _, factor, digits in columns:
                 mean, sd = entry.get(f"{key}_mean"), entry.get(f"{key}_sd")
-                cell = "-" if mean is None else f"{factor * mean:.{digits}f}"
-                row.append(cell if sd is None else f"{cell} +- {factor * sd:.{digits}f}")
+                row.append("-" if mean is None else with_sd(mean, sd, digits, factor))
             rows.append(row)
         return text_table(rows, left=0)

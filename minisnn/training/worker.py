@@ -47,7 +47,7 @@ def train(folder: str, task: dict[str, Any]) -> None:
             raise InterruptedError("nobody waits for this training any more")
 
     run = RunFolder.open(folder)
-    experiment = Experiment.from_json(run.config(), run.path)
+    experiment = Experiment.of_run(run)
     data_dir, data_home = task["places"]
     if data_home is not None:
         os.environ.setdefault("MINISNN_DATA", data_home)

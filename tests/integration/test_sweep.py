@@ -43,7 +43,7 @@ def here(monkeypatch):
                     error = failure
                 results.add(training, error)
 
-    monkeypatch.setattr("minisnn.commands.cluster.opened", lambda *_: contextlib.nullcontext(Here()))
+    monkeypatch.setattr("minisnn.training.cluster.opened", lambda *_: contextlib.nullcontext(Here()))
     monkeypatch.setattr("minisnn.commands.sweep.draw", lambda *_: None)  # it takes most of the time
     return trained
 
@@ -55,7 +55,7 @@ def no_cluster(monkeypatch):
     def opened(*_):
         raise AssertionError("a cluster was started")
 
-    monkeypatch.setattr("minisnn.commands.cluster.opened", opened)
+    monkeypatch.setattr("minisnn.training.cluster.opened", opened)
 
 
 def read_csv(path):
@@ -248,13 +248,23 @@ MISTAKES = [
 ]
 
 
+@pytest.fixture
+def refused(capsys, tmp_path):
+    """Asserts that a sweep is refused in one line with a message, and leaves nothing."""
+
+    def check(options, message):
+        assert run(f"sweep yin-yang --out out {options}") == 2
+        error = capsys.readouterr().err
+        assert error.count("\n") == 1, error
+        assert message in error
+        assert not list(tmp_path.iterdir())
+
+    return check
+
+
 @pytest.mark.parametrize(("options", "message"), MISTAKES, ids=[options for options, _ in MISTAKES])
-def test_a_mistake_is_one_line_before_anything_starts(options, message, capsys, tmp_path, no_cluster):
-    assert run(f"sweep yin-yang --out out {options}") == 2
-    error = capsys.readouterr().err
-    assert error.count("\n") == 1, error
-    assert message in error
-    assert not list(tmp_path.iterdir())
+def test_a_mistake_is_one_line_before_anything_starts(options, message, refused, no_cluster):
+    refused(options, message)
 
 
 @pytest.mark.parametrize(
@@ -266,12 +276,8 @@ def test_a_mistake_is_one_line_before_anything_starts(options, message, capsys, 
         ("--over encoding=log,linear", "encoding has no meaning for yin-yang"),
     ],
 )
-def test_a_mistake_that_the_data_show(options, message, capsys, tmp_path, here):
-    assert run(f"sweep yin-yang --out out {options}") == 2
-    error = capsys.readouterr().err
-    assert error.count("\n") == 1, error
-    assert message in error
-    assert not list(tmp_path.iterdir())
+def test_a_mistake_that_the_data_show(options, message, refused, here):
+    refused(options, message)
 
 
 def test_a_folder_of_something_else(tmp_path, capsys, no_cluster):

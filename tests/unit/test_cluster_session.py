@@ -51,7 +51,7 @@ def session(tmp_path):
     run.finished_epochs = lambda: run.done
     training = Training("one", run, None)
     with cluster._Session(Client(), How()) as session:
-        session.submit(training)
+        session.submit(training, 0)
         yield session, training
     assert session.client.cancelled == list(session.futures.values())
     assert session.client.tell is None
@@ -135,7 +135,7 @@ def test_tasks_name_places_as_any_machine_finds_them(tmp_path, monkeypatch):
     )
     run = SimpleNamespace(path=tmp_path.relative_to(tmp_path) / "run", finished_epochs=lambda: 0)
     for data_dir, expected in ((None, None), ("mine", str(tmp_path / "mine"))):
-        cluster._Session(client, replace(How(), data_dir=data_dir)).submit(Training("one", run, None))
+        cluster._Session(client, replace(How(), data_dir=data_dir)).submit(Training("one", run, None), 0)
         folder, task = sent.pop()
         assert folder == str(tmp_path / "run")
         assert task["places"] == [expected, str(tmp_path / "data")]

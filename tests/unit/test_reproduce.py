@@ -136,6 +136,8 @@ def test_the_trade_off_curve_by_hand():
         ["0.001", "single-spike", "80.00", "5.00", "6.0", "92.0"],
         ["0.001", "multi-spike", "86.00", "-1.00", "0.0", "100.0"],
     ]
+    failed = Comparison("fashion-mnist", "v1-0.003", absent="trainings failed: x", spike_penalty=0.003)
+    assert curve([*CURVE, failed]) == f"{curve(CURVE)}\n0.003: absent: trainings failed: x"
     silent = dataclasses.replace(COMPARISON, outcomes=outcomes(([0.8], [0.0]), ([0.8], [0.0])))
     assert "nan" not in curve([silent])
     assert curve([Comparison("mnist", "best", absent="no files")]) == "trade-off curve: absent: no files"
@@ -145,7 +147,8 @@ def test_the_trade_off_curve_is_drawn_with_every_penalty_and_silence():
     pytest.importorskip("matplotlib")
     from minisnn.reproduce.pictures import draw_curve
 
-    axes = draw_curve(CURVE).axes[0]
+    failed = Comparison("fashion-mnist", "v1-0.003", absent="trainings failed: x", spike_penalty=0.003)
+    axes = draw_curve([*CURVE, failed]).axes[0]
     assert [text.get_text() for text in axes.texts] == ["0", "0.001"] * 2
     single = next(line for line in axes.lines if len(line.get_xdata()) == 2)
     assert single.get_xdata().tolist() == [15.0, 6.0]
