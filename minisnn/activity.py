@@ -52,8 +52,10 @@ class Activity:
         """Input, spike times, potentials and logits as arrays for a file; `minisnn.export` describes them."""
         spikes = self.hidden[0].input
         if isinstance(spikes, SpikeEvents):
-            spikes = spikes.to_raster(np.int32 if spikes.counts else np.uint8)
-        arrays: dict[str, Array] = {"input": spikes if spikes.dtype.kind == "i" else spikes.astype(np.uint8)}
+            raster = spikes.to_raster(np.int32 if spikes.counts else np.uint8)
+        else:
+            raster = spikes.astype(np.uint8)
+        arrays: dict[str, Array] = {"input": raster}
         for k, trace in enumerate(self.hidden, start=1):
             arrays |= {f"hidden{k}.spike_times": trace.spike_times, f"hidden{k}.membrane": trace.membrane}
             if trace.neuron == "multi-spike":

@@ -67,7 +67,7 @@ from pathlib import Path
 from typing import Any
 
 from .errors import import_extra
-from .files import write_atomically, write_npz, write_text
+from .files import write_atomically, write_text
 from .network import Network
 from .reading import checked_name
 
@@ -92,10 +92,10 @@ def export(network: Network, path: str | Path, to: str = "npz", probe: Any = Non
     """
     to = checked_name("format", to, FORMATS)
     save = import_extra("safetensors.numpy", "safetensors", "export").save if to == "safetensors" else None
-    arrays = network.to_arrays(probe)
     if to == "npz":
-        write_npz(path, arrays)
+        network.save(path, probe)
         return
+    arrays = network.to_arrays(probe)
     config = str(arrays.pop("config"))
     if save is not None:
         content: bytes = save(arrays, metadata={"config": config})

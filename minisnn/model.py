@@ -1,7 +1,7 @@
 """The single-spike network: symbols, equations, conventions. Start here.
 
 Source: Taylor, King, Harper, "Accelerating spiking neural network training", arXiv 2205.15286,
-versions 1 and 2. Shapes are ``(batch, time, neuron)`` everywhere, time runs ``t = 0 .. T-1``.
+versions 1 and 2. Shapes of arrays in time are ``(batch, time, neuron)``, time runs ``t = 0 .. T-1``.
 
 Symbols
 -------
@@ -14,7 +14,7 @@ equation    name in the code      meaning, unit
 ``I``       ``current``           input current, thresholds per step
 ``V``       ``membrane``          membrane potential, thresholds
 ``beta``    ``decay``             share of ``V`` kept from one step to the next, exp(-dt / tau_mem)
-``theta``   ``threshold``         1 unless said otherwise
+``theta``   ``threshold``         threshold of ``V``: 1, the unit here, unless said otherwise
 ``S~``      ``crossings``         1 at every step with V above threshold ("faulty" spikes)
 ``z``       ``double_sum``        double running sum of the crossings
 ``S``       ``spikes``            the one spike of each neuron, or none

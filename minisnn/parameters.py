@@ -1,4 +1,4 @@
-"""The parts of a network: its configuration, and its parameters as plain named arrays; save and load."""
+"""The parts of a network: its configuration, and its parameters as plain named arrays, checked, copied and loaded."""
 
 from __future__ import annotations
 

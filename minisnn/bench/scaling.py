@@ -50,24 +50,30 @@ def measure_axis(
     The events of a sample grow with T, so that all sizes have the same density.
     """
     series = Series(what.name, rule, solver, axis, tuple(sizes), None, None)
-    runners, few = [], slice(_CHECKED_SAMPLES)
+    runners = []
     for size in sizes:
         changed: dict[str, Any] = {} if axis == "threads" else {axis: size}
         scaled = replace(what, **changed)
         if axis == "n_steps" and not what.latency:
             scaled = replace(scaled, n_events=max(1, what.n_events * size // what.n_steps))
         way = Contestant(solver, "single-spike", "auto", size if axis == "threads" else n_threads)
-        events, labels = make_batch(scaled)
-        network = make_network(scaled, rule, way.neuron, events)
-        with settings(way.product, way.threads):
-            fault = disagreement(network, events[few], labels[few], solver)
+        runner, fault = _checked_runner(scaled, rule, way)
         if fault is not None:
             return replace(series, fault=f"at {AXES[axis]} {size}: {fault}")
-        runners.append(StepRunner(way, network, events, labels))
+        runners.append(runner)
     times = by_turns([runner.turn for runner in runners], repeats)
     medians = [1e3 * statistics.median(total for total, _, _ in result) for result in times]
     fitted = exponent(sizes, medians) if len(set(sizes)) > 1 else None
     return replace(series, median_ms=tuple(medians), fitted=fitted)
+
+
+def _checked_runner(what: Workload, rule: str, way: Contestant) -> tuple[StepRunner, str | None]:
+    """Training steps of a workload, and where its answers differ."""
+    events, labels = make_batch(what)
+    network, few = make_network(what, rule, way.neuron, events), slice(_CHECKED_SAMPLES)
+    with settings(way.product, way.threads):
+        fault = disagreement(network, events[few], labels[few], way.solver)
+    return StepRunner(way, network, events, labels), fault
 
 
 def simulate(what: Workload, rule: str, solver: str, cores: Sequence[int], repeats: int) -> Series:
@@ -78,17 +84,13 @@ def simulate(what: Workload, rule: str, solver: str, cores: Sequence[int], repea
     bandwidth cost nothing.
     """
     series = Series(what.name, rule, solver, "cores", tuple(cores), None, None)
-    events, labels = make_batch(what)
     way = Contestant(solver, "single-spike", "auto", 1)
-    network = make_network(what, rule, way.neuron, events)
-    few = slice(_CHECKED_SAMPLES)
+    runner, fault = _checked_runner(what, rule, way)
+    if fault is not None:
+        return replace(series, fault=fault)
+    runner.step.turn()
+    between, steps = [], []
     with settings(way.product, way.threads):
-        fault = disagreement(network, events[few], labels[few], solver)
-        if fault is not None:
-            return replace(series, fault=fault)
-        runner = StepRunner(way, network, events, labels)
-        runner.step.turn()
-        between, steps = [], []
         for _ in range(repeats):
             with recorded_tasks() as calls:
                 (whole,) = runner.step()

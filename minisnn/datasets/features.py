@@ -37,8 +37,8 @@ def from_features(
         Test samples, scaled as the others; without them, a fifth of the samples is held out.
     n_steps : int
         T.
-    encoding : {"linear", "sparse", "log"}
-        See `pixel_times`: a large value fires early, and in "sparse" and "log" the smallest is silent.
+    encoding : {"linear", "sparse", "root", "log"}
+        See `pixel_times`: a large value fires early, and except in "linear" the smallest is silent.
 
     Raises
     ------
@@ -55,21 +55,23 @@ def from_features(
     n_steps = checked_count("n_steps", n_steps, low=1, high=LARGEST)
     values = _table("features", features)
     low, spread = feature_range(values)
-    classes = np.unique(_names("labels", labels)).tolist()
+    targets = _names("labels", labels)
+    classes = np.unique(targets).tolist()
     codes = {label: k for k, label in enumerate(classes)}
 
-    def part(prefix: str, features: Any, labels: Any) -> EventSamples:
-        table, labels = _table(f"{prefix}features", features), _names(f"{prefix}labels", labels).tolist()
-        if table.shape[1] != len(low):
-            raise InputError(f"{prefix}features must have {len(low)} columns, got {table.shape[1]}")
-        new = [label for label in labels if label not in codes]
-        if new:
-            raise InputError(f"{prefix}labels must be among {shown(classes)}, got {shown(new[0])}")
+    def part(table: NDArray[np.float64], labels: NDArray[Any]) -> EventSamples:
         spikes = encode_events(table, lambda x: feature_times(x, low, spread, n_steps, encoding), n_steps)
-        return EventSamples(spikes, np.array([codes[label] for label in labels]))
+        return EventSamples(spikes, np.array([codes[label] for label in labels.tolist()]))
 
-    train = part("", values, labels)
-    tested = None if test is None else part("test ", *test)
+    train, tested = part(values, targets), None
+    if test is not None:
+        table, labels = _table("test features", test[0]), _names("test labels", test[1])
+        if table.shape[1] != len(low):
+            raise InputError(f"test features must have {len(low)} columns, got {table.shape[1]}")
+        new = [label for label in labels.tolist() if label not in codes]
+        if new:
+            raise InputError(f"test labels must be among {shown(classes)}, got {shown(new[0])}")
+        tested = part(table, labels)
     names = [str(name) for name in classes]
     data = Dataset("features", train, tested or train, len(low), len(names), n_steps, class_names=names)
     return data if tested else holding_out(data)

@@ -37,11 +37,11 @@ _OF_RECORDINGS = ("dt", "counts", "binning", "polarities")
 _OF_FILES = ("encoding", "augment", *_OF_RECORDINGS, "download")
 # Options that have no meaning for a data set. They are refused, so that nobody believes they did something.
 _MEANINGLESS = {
-    "yin-yang": (*_OF_FILES, "fingerprint"),
-    "mnist": (*_OF_RECORDINGS, "fingerprint"),
-    "fashion-mnist": (*_OF_RECORDINGS, "fingerprint"),
-    "nmnist": ("encoding", "augment other than shift", "fingerprint"),
-    "shd": ("encoding", "augment", "polarities", "fingerprint"),
+    "yin-yang": _OF_FILES,
+    "mnist": _OF_RECORDINGS,
+    "fashion-mnist": _OF_RECORDINGS,
+    "nmnist": ("encoding", "augment other than shift"),
+    "shd": ("encoding", "augment", "polarities"),
 }
 
 
@@ -124,7 +124,7 @@ def load_dataset(
         "binning": binning != "floor", "polarities": polarities != "merged", "download": download,
         "fingerprint": fingerprint is not None,
     }  # fmt: skip
-    for option in _MEANINGLESS.get(name, _OF_FILES):
+    for option in _meaningless(name):
         if given[option]:
             raise InputError(f"{option} has no meaning for {name}: leave it out")
     if name not in NAMES:
@@ -151,8 +151,13 @@ def options_of(name: str) -> dict[str, Any]:
     """
     own = {"n_steps": _STEPS.get(name, 100) if name in NAMES else None, "dt": _MILLISECONDS.get(name)}
     values = {key: parameter.default for key, parameter in inspect.signature(load_dataset).parameters.items()}
-    meaningless = {"name", "data_dir", "fingerprint", *_MEANINGLESS.get(name, _OF_FILES)}
+    meaningless = {"name", "data_dir", "fingerprint", *_meaningless(name)}
     return {key: value for key, value in (values | own).items() if key not in meaningless}
+
+
+def _meaningless(name: str) -> tuple[str, ...]:
+    """Options that have no meaning for a data set; data of your own are a file, and alone have a fingerprint."""
+    return (*_MEANINGLESS[name], "fingerprint") if name in NAMES else _OF_FILES
 
 
 def _size(part: str, wanted: int | None, available: int) -> int:

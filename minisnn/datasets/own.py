@@ -93,10 +93,9 @@ def read_own(path: str | Path) -> Dataset:
     path = Path(path)
     arrays = read_folder(path) if path.is_dir() else read_npz(path, ratio=_DEFLATE)
     try:
-        data = _dataset(title_of(path), arrays)
+        return _dataset(title_of(path), arrays)
     except InputError as error:
         raise DataError(f"{path}: {error}") from None
-    return replace(data, fingerprint=_fingerprint(arrays))
 
 
 def save_dataset(
@@ -183,8 +182,9 @@ def _dataset(name: str, arrays: Arrays) -> Dataset:
         )
     spikes = train.spikes
     data = Dataset(
-        name, train, test or train, spikes.n_neurons, n_classes, spikes.n_steps, class_names=names.tolist()
-    )
+        name, train, test or train, spikes.n_neurons, n_classes, spikes.n_steps,
+        class_names=names.tolist(), fingerprint=_fingerprint(arrays),
+    )  # fmt: skip
     return data if test else holding_out(data)
 
 

@@ -224,23 +224,18 @@ def expected_step(
         logits, error = np.asarray(logits, np.float64), np.zeros(1)
     loss, probabilities, by_logits = reference_cross_entropy(logits, labels)
     of_loss, of_logits = bounds.cross_entropy_bounds(logits, loss, probabilities, by_logits, dtype, error)
-    expected["loss"] = _with_penalty(config, layers, loss.mean(), of_loss)
+    penalty = config.spike_penalty / len(labels)
+    n_spikes = sum(int(layer.forward.fired.sum()) for layer in layers[:-1])
+    of_loss = bounds.penalised_bound(loss.mean(), of_loss, penalty * n_spikes, n_spikes + 4, dtype)
+    expected["loss"] = loss.mean() + penalty * n_spikes, of_loss
     share = scale / len(labels) * (np.ones_like(potential) if reached is None else reached)
     gradient, incoming = share * by_logits[:, None], share * of_logits[:, None]
-    penalty = config.spike_penalty / len(labels)
     for name, layer in reversed(list(zip(config.layers, layers))):
         parts, gradient, incoming = _gradients(layer, gradient, incoming, backward_rule(config, name), how)
         expected |= {f"{name}.{part}": value for part, value in parts.items()}
         allowed = bounds.penalised_bound(gradient, incoming, penalty, layer.case.shape[2] + 4, dtype)
         gradient, incoming = gradient + penalty, allowed  # of the layer below
     return expected
-
-
-def _with_penalty(config: NetworkConfig, layers: Sequence[Layer], loss: Any, error: Any) -> tuple[Any, Any]:
-    """The training loss (Eq. 19) and its bound, given those of the cross-entropy."""
-    n_spikes, first = sum(int(layer.forward.fired.sum()) for layer in layers[:-1]), layers[0].case
-    penalty = config.spike_penalty / len(first.spikes) * n_spikes
-    return loss + penalty, bounds.penalised_bound(loss, error, penalty, n_spikes + 4, first.dtype)
 
 
 def backward_rule(config: NetworkConfig, name: str) -> tuple[float, str]:

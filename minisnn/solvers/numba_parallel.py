@@ -215,7 +215,7 @@ def readout_backward(trace: ReadoutTrace, grad_logits: Floats, workspace: Any = 
 class ReadoutGradients(Gradients):
     """Gradients of a readout with one decay for all outputs, with the factors of its adjoint.
 
-    There ``gS[t] = beta gS[t+1] + sum_o W[:, o] gvalue_o [o is reached in step t]``: a recursion of one row,
+    There ``gx[t] = beta gx[t+1] + sum_o W[:, o] gvalue_o [o is reached in step t]``: a recursion of one row,
     and no product per step (`grad_value` is (B, n_out); `peak_times` as in `ReadoutTrace`).
     """
 
