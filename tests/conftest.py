@@ -73,7 +73,8 @@ def data():
 def new_folder(tmp_path, monkeypatch):
     """Where a command is called, which draws no pictures: they take most of the time."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("minisnn.commands.train._draw", lambda *_: None)
+    for drawing in ("train._draw", "sweep.draw", "reproduce._draw"):
+        monkeypatch.setattr(f"minisnn.commands.{drawing}", lambda *_: None)
     return tmp_path
 
 

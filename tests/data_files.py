@@ -7,7 +7,15 @@ import struct
 import numpy as np
 import pytest
 
+from minisnn import SpikeEvents
+from minisnn.datasets import EventSamples
 from minisnn.datasets.idx import FILES
+
+
+def own_samples():
+    """Samples of one's own: the class is the input that fires first."""
+    times = np.random.default_rng(0).integers(0, 11, (60, 4))
+    return EventSamples(SpikeEvents.from_spike_times(times, n_steps=10), np.argmin(times, axis=1))
 
 
 def idx_bytes(array):

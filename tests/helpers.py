@@ -24,6 +24,11 @@ def one_line(error, message=""):
     assert "\n" not in text
 
 
+def arrays(folder):
+    """The bytes of the arrays that a run left in its folder, by their names."""
+    return {path.name: path.read_bytes() for path in folder.glob("*.npz")}
+
+
 def same(one, other, names):
     """Both have the same bits, native dtype and shape in each of these attributes."""
     for name in names:

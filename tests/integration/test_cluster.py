@@ -11,7 +11,7 @@ import time
 
 import pytest
 
-from tests.helpers import run
+from tests.helpers import arrays, run
 
 pytest.importorskip("distributed", reason="needs the extra sweep")
 psutil = pytest.importorskip("psutil", reason="needs the extra sweep")
@@ -73,25 +73,18 @@ def processes(tmp_path_factory):
     processes.stop()
 
 
-@pytest.fixture(autouse=True)
-def no_pictures(monkeypatch):
-    monkeypatch.setattr("minisnn.commands.sweep.draw", lambda *_: None)
-
-
 @pytest.fixture(scope="module")
 def alone(tmp_path_factory):
     """The trainings of a sweep, in this process."""
     folder = tmp_path_factory.mktemp("alone")
-    for hidden in (30, 40):
-        assert run(f"train {TRAINING} --hidden {hidden} --out {folder / str(hidden)}") == 0
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("minisnn.commands.train._draw", lambda *_: None)
+        for hidden in (30, 40):
+            assert run(f"train {TRAINING} --hidden {hidden} --out {folder / str(hidden)}") == 0
     return {f"hidden-{hidden}": arrays(folder / str(hidden)) for hidden in (30, 40)}
 
 
 SWEEP = f"sweep yin-yang {TRAINING} --over hidden=30,40 --out out"
-
-
-def arrays(folder):
-    return {path.name: path.read_bytes() for path in folder.glob("*.npz")}
 
 
 def epochs(out):

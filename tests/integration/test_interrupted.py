@@ -14,7 +14,7 @@ import time
 import pytest
 
 from minisnn.training.runs import RunFolder
-from tests.helpers import run
+from tests.helpers import arrays, run
 
 FRESH = (
     "train --train-samples 1000 --test-samples 200 --n-steps 50 --hidden 40 --seed 2 --validation 200 --quiet"
@@ -51,10 +51,6 @@ def wait_for_epochs(folder, n, process):
             return
         time.sleep(0.002)
     raise AssertionError(f"no {n} epochs: {process.communicate()}")
-
-
-def arrays(folder):
-    return {path.name: path.read_bytes() for path in folder.glob("*.npz")}
 
 
 def same_runs(one, other):

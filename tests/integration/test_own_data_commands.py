@@ -5,9 +5,9 @@ import json
 import numpy as np
 import pytest
 
-from minisnn import SpikeEvents
-from minisnn.datasets import EventSamples, save_dataset
+from minisnn.datasets import save_dataset
 from minisnn.training import RunFolder
+from tests.data_files import own_samples
 from tests.helpers import run
 
 OPTIONS = "--epochs 2 --hidden 8 --quiet"
@@ -16,11 +16,9 @@ OPTIONS = "--epochs 2 --hidden 8 --quiet"
 @pytest.fixture
 def own(new_folder):
     """A small data set in a file and a folder of one name, in a folder of its own."""
-    times = np.random.default_rng(0).integers(0, 11, (60, 4))
-    samples = EventSamples(SpikeEvents.from_spike_times(times, n_steps=10), np.argmin(times, axis=1))
     (new_folder / "data").mkdir()
     for name in ("own.npz", "own"):
-        save_dataset(new_folder / "data" / name, samples)
+        save_dataset(new_folder / "data" / name, own_samples())
     return new_folder / "data"
 
 
@@ -76,8 +74,7 @@ def test_a_file_that_changed_is_refused(own, capsys):
         assert error.count("\n") == 1
 
 
-def test_seeds_and_the_comparison_of_both_neurons(own, new_folder, monkeypatch, capsys):
-    monkeypatch.setattr("minisnn.commands.reproduce._draw", lambda *_: None)
+def test_seeds_and_the_comparison_of_both_neurons(own, new_folder, capsys):
     command = "reproduce data/own.npz --epochs 1 --hidden 5 --seeds 2 --quiet"
     assert run(command) == 0
     assert "own, recipe own: 48 training samples, 1 epochs, 2 trainings" in capsys.readouterr().out

@@ -6,16 +6,15 @@ import json
 import statistics
 import sys
 
-import numpy as np
 import pytest
 
-from minisnn import SpikeEvents
 from minisnn.commands.options import draw
-from minisnn.datasets import EventSamples, save_dataset
+from minisnn.datasets import save_dataset
 from minisnn.errors import InputError
 from minisnn.files import locked
 from minisnn.training.series import train_run
-from tests.helpers import is_picture, run
+from tests.data_files import own_samples
+from tests.helpers import arrays, is_picture, run
 
 SMALL = "--train-samples 120 --test-samples 50 --epochs 2 --n-steps 20"
 SWEEP = f"sweep yin-yang {SMALL} --out out"
@@ -44,7 +43,6 @@ def here(monkeypatch):
                 results.add(training, error)
 
     monkeypatch.setattr("minisnn.training.cluster.opened", lambda *_: contextlib.nullcontext(Here()))
-    monkeypatch.setattr("minisnn.commands.sweep.draw", lambda *_: None)  # it takes most of the time
     return trained
 
 
@@ -61,10 +59,6 @@ def no_cluster(monkeypatch):
 def read_csv(path):
     with open(path, newline="") as file:
         return list(csv.DictReader(file))
-
-
-def arrays(folder):
-    return {path.name: path.read_bytes() for path in folder.glob("*.npz")}
 
 
 def test_a_grid_with_seeds_and_folds(tmp_path, capsys, here, monkeypatch):
@@ -181,9 +175,7 @@ def test_without_matplotlib_one_line_says_so(capsys, here, monkeypatch):
 
 
 def test_data_of_ones_own(tmp_path, capsys, here):
-    times = np.random.default_rng(0).integers(0, 11, (60, 4))
-    samples = EventSamples(SpikeEvents.from_spike_times(times, n_steps=10), np.argmin(times, axis=1))
-    save_dataset(tmp_path / "own.npz", samples)
+    save_dataset(tmp_path / "own.npz", own_samples())
     assert run("sweep own.npz --over hidden=5,6 --epochs 1 --out out --quiet") == 0
     assert capsys.readouterr().out == "own: 2 of 2 trainings finished, folder out\n"
     assert json.loads((tmp_path / "out" / "results.json").read_text())["dataset"] == "own"
