@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -108,7 +109,7 @@ class NetworkConfig:
         for name, value in checked.items():
             object.__setattr__(self, name, value)
 
-    @property
+    @cached_property
     def layers(self) -> tuple[str, ...]:
         """Names of the layers with parameters: hidden1, hidden2, ..., readout."""
         return (*(f"hidden{k}" for k in range(1, len(self.sizes) - 1)), "readout")

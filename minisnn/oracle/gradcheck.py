@@ -15,7 +15,7 @@ e`` with ``e = 1e-100`` is that derivative to the last bits, and no step size ha
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -239,7 +239,7 @@ def _check_network(
 ) -> GradcheckResult:
     config, seed = network.config, checked_count("seed", seed)
     double = Network(
-        type(config)(**{**config.__dict__, "dtype": "float64"}),
+        replace(config, dtype="float64"),
         {name: real_array(name, array) for name, array in network.own_parameters().items()},
     )
     raster = _raster(spikes)

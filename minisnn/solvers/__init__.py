@@ -213,5 +213,6 @@ def _offered(name: str, module: ModuleType) -> Solver:
     return Solver(name, module)
 
 
+@lru_cache
 def _module(name: str) -> ModuleType:
     return importlib.import_module(f".{ALL[name][0]}", __name__)

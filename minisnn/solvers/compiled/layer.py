@@ -32,6 +32,7 @@ from .upstream import (
 from .workspace import Workspace, buffer
 
 Parameters = tuple[Floats, Floats, Floats]  # weight (n_in, n_out), bias (n_out,), decay scalar or (n_out,)
+_BITS = {4: np.dtype(np.int32), 8: np.dtype(np.int64)}
 
 
 def parameters_of(
@@ -49,8 +50,17 @@ def constants_of(bias: Floats, decay: Floats) -> Floats:
 
 
 @kernel
-def is_packed(blocks: NDArray[Any], values: NDArray[Any]) -> bool:
-    """Whether `pack` would leave blocks (K, R, LANES) as they are; both of integers, so that bits are compared."""
+def is_packed(
+    blocks: NDArray[Any],
+    constants: NDArray[Any],
+    values: NDArray[Any],
+    bias: NDArray[Any],
+    decay: NDArray[Any],
+) -> bool:
+    """Whether `parameters_of` would give these blocks and constants; all of integers, so that bits are compared."""
+    for j in range(len(bias)):
+        if constants[BIAS, j] != bias[j] or constants[DECAY, j] != decay[j if len(decay) > 1 else 0]:
+            return False
     for r in range(len(values)):
         for k in range(len(blocks)):
             start, width = k * LANES, min(LANES, values.shape[1] - k * LANES)
@@ -66,11 +76,11 @@ def unchanged(layers: Sequence[Parameters], workspace: Workspace) -> bool:
     """Whether these are, to the bit, the parameters that `step.run_network` last packed into the workspace."""
 
     def same(kept: Layer, weight: Floats, bias: Floats, decay: Floats) -> bool:
-        bits, shape = f"i{weight.itemsize}", (n_blocks(len(bias)), len(weight), LANES)
+        bits, shape = _BITS[weight.itemsize], (n_blocks(len(bias)), len(weight), LANES)
         return (
             (weight.dtype, weight.shape[1:], kept.weight.shape) == (kept.weight.dtype, bias.shape, shape)
-            and constants_of(bias, decay).tobytes() == kept.constants.tobytes()
-            and is_packed(kept.weight.view(bits), weight.view(bits))
+            and decay.size in (1, len(bias))
+            and is_packed(*(array.view(bits) for array in (*kept, weight, bias, decay.reshape(-1))))
         )
 
     return len(workspace.kept) == len(layers) and all(map(same, workspace.kept, *zip(*layers)))

@@ -100,7 +100,7 @@ class Results(NamedTuple):
     """The results of a pass through a network, a row for every sample of the batch."""
 
     times: tuple[Ints32, ...]  # (B, K * LANES) spike times of every hidden layer
-    last: tuple[Floats, ...]  # (B, K * LANES) potential of every layer in the last step, the readout last
+    overflow: Floats  # (B, LANES) 0; NaN if a potential of a neuron of that lane left the range of the dtype
     losses: Floats  # (B,) in nats
     logits: Floats  # (B, K * LANES)
     grad_logits: Floats  # (B, K * LANES) gradient by the readout's value

@@ -21,7 +21,7 @@ from ...model import Gradients
 from .. import Choices
 from .events import add_partials, events_of_times, group_scratch, group_size, most_events, of_samples, prepare
 from .jit import inlined, kernel
-from .lanes import LANES, columns, load, n_blocks, store, unpadded
+from .lanes import LANES, load, n_blocks, store, unpadded
 from .layer import (
     Parameters,
     backward_layer,
@@ -41,11 +41,13 @@ from .workspace import Workspace
 
 
 @inlined
-def _keep_last(last: Floats, potential: Floats) -> None:
-    """Potential of a few samples, (G, K, T, LANES), in the last step."""
-    for k in range(potential.shape[1]):
-        for b in range(len(potential)):
-            store(columns(last, k), b, load(potential[b, k], potential.shape[2] - 1))
+def _note_overflow(overflow: Floats, potential: Floats) -> None:
+    """Add 0 times the potential of a few samples, (G, K, T, LANES), in the last step to their rows (G, LANES)."""
+    for b in range(len(potential)):
+        total = load(overflow, b)
+        for k in range(potential.shape[1]):
+            total = total + load(potential[b, k], potential.shape[2] - 1) * overflow.dtype.type(0)
+        store(overflow, b, total)
 
 
 @inlined
@@ -65,12 +67,12 @@ def _forward_group(
         signal = incoming if k == 0 else _between(room.between, k - 1)
         forward_layer(potential, times, signal, network.layers[k], network.rule.theta, n, 0, n)
         events_of_times(_between(room.between, k), times, network.sizes[k], n_steps)
-        _keep_last(results.last[k][start:stop], potential)
+        _note_overflow(results.overflow[start:stop], potential)
     membrane, signal = room.potentials[depth][:n], _between(room.between, depth - 1)
     logits, peaks = results.logits[start:stop], results.peaks[start:stop]
     forward_readout(membrane, logits, peaks, signal, network.layers[depth], network.use_max)
     logits *= network.logit_scale
-    _keep_last(results.last[depth][start:stop], membrane)
+    _note_overflow(results.overflow[start:stop], membrane)
 
 
 @kernel
@@ -163,7 +165,7 @@ def _results(network: Network, batch: int, dtype: np.dtype[Any]) -> Results:
     logits, grad_logits = np.zeros((2, batch, widths[-1]), dtype)  # zero after the last class
     return Results(
         tuple(np.empty((batch, width), np.int32) for width in widths[:-1]),
-        tuple(np.empty((batch, width), dtype) for width in widths),
+        np.zeros((batch, LANES), dtype),
         np.zeros(batch, dtype),
         logits,
         grad_logits,
@@ -252,7 +254,7 @@ def run_network(
     by_blas = learning is not None and any(onward.source == BY_BLAS for onward in learning.onwards)
     with one_blas_thread() if by_blas else nullcontext():
         run_shares_in_rooms(task, batch, n_steps, room)
-    check_overflow(results.last, results.logits)
+    check_overflow([results.overflow], results.logits)
     times = tuple(unpadded(times, n) for times, n in zip(results.times, sizes))
     outcome = Outcome(unpadded(results.logits, sizes[-1]), times, n_steps)
     if learning is None:
