@@ -196,111 +196,72 @@ def test_time_first_and_transposed_weights_are_named():
 CURRENT = np.array([0.5, 0.5, 0.5, 0.5, 2.0, 0.0, 1.0, 3.0])
 
 
-def _expected(row, beta):
-    raster, membrane = _run(
-        ROWS[row][0],
-        np.ones((1, len(CURRENT), 1)) * CURRENT[:, None],
-        np.eye(1),
-        np.zeros(1),
-        np.array([beta]),
-    )
-    return raster.ravel(), membrane.ravel()
+def library(name):
+    return pytest.importorskip(name, reason=f"needs {name.split('.')[0]} to compare with the library itself")
 
 
-@pytest.mark.parametrize(
-    ("row", "options"), [("Leaky", {}), ("Leaky(reset_delay=False)", {"reset_delay": False})]
-)
-def test_the_library_itself_snntorch(row, options):
-    snntorch = pytest.importorskip("snntorch", reason="needs snntorch to compare with the library itself")
-    torch = pytest.importorskip("torch")
-    layer = snntorch.Leaky(beta=0.5, **options)
-    state, fired, membrane = layer.init_leaky(), [], []
-    for value in CURRENT:
-        spike, state = layer(torch.tensor([value], dtype=torch.float32), state)
-        fired.append(float(spike))
-        membrane.append(float(state))
-    raster, expected = _expected(row, 0.5)
-    assert fired == raster.tolist()
-    assert membrane == expected.tolist()
+def run_snntorch(torch, **options):
+    layer = library("snntorch").Leaky(beta=0.5, **options)
+    state = layer.init_leaky()
+    for value in torch.tensor(CURRENT, dtype=torch.float32):
+        spike, state = layer(value[None], state)
+        yield float(spike), float(state)
 
 
-@pytest.mark.parametrize(
-    ("row", "options"),
-    [
-        ("LIFNode", {}),
-        ("LIFNode(v_reset=None)", {"v_reset": None}),
-        ("LIFNode(v_reset=None, decay_input=False)", {"v_reset": None, "decay_input": False}),
-    ],
-)
-def test_the_library_itself_spikingjelly(row, options):
-    reason = "needs spikingjelly to compare with the library itself"
-    neuron = pytest.importorskip("spikingjelly.activation_based.neuron", reason=reason)
-    torch = pytest.importorskip("torch")
-    layer, fired, membrane = neuron.LIFNode(tau=2.0, **options), [], []
-    for value in CURRENT:
-        fired.append(float(layer(torch.tensor([value], dtype=torch.float32))[0]))
-        membrane.append(float(layer.v))
-    raster, expected = _expected(row, 0.5)
-    assert fired == raster.tolist()
-    assert membrane == expected.tolist()
+def run_spikingjelly(torch, **options):
+    layer = library("spikingjelly.activation_based.neuron").LIFNode(tau=2.0, **options)
+    for value in torch.tensor(CURRENT, dtype=torch.float32):
+        yield float(layer(value[None])[0]), float(layer.v)
 
 
-@pytest.mark.filterwarnings("ignore")  # norse's and torch's own
-@pytest.mark.parametrize(
-    ("row", "cell", "parameters", "subtract"),
-    [
-        ("LIFBoxCell", "LIFBoxCell", "LIFBoxParameters", False),
-        ("LIFBoxCell(reset_method=reset_subtract)", "LIFBoxCell", "LIFBoxParameters", True),
-        ("LIFCell", "LIFCell", "LIFParameters", False),
-    ],
-)
-def test_the_library_itself_norse(row, cell, parameters, subtract):
-    norse = pytest.importorskip("norse.torch", reason="needs norse to compare with the library itself")
-    torch = pytest.importorskip("torch")
+def run_norse(torch, cell, parameters, subtract=False):
+    norse = library("norse.torch")
     options = {"reset_method": norse.functional.reset.reset_subtract} if subtract else {}
-    layer = getattr(norse, cell)(
-        getattr(norse, parameters)(tau_mem_inv=torch.tensor(500.0), **options), dt=0.001
-    )
-    state, fired, membrane = None, [], []
-    for value in CURRENT:
-        spike, state = layer(torch.tensor([[value]], dtype=torch.float32), state)
-        fired.append(float(spike))
-        membrane.append(float(state.v))
-    raster, expected = _expected(row, 0.5)
-    assert fired == raster.tolist()
-    np.testing.assert_allclose(membrane, expected, rtol=1e-6)
+    rates = getattr(norse, parameters)(tau_mem_inv=torch.tensor(500.0), **options)
+    layer, state = getattr(norse, cell)(rates, dt=0.001), None
+    for value in torch.tensor(CURRENT, dtype=torch.float32):
+        spike, state = layer(value[None, None], state)
+        yield float(spike), float(state.v)
 
 
-@pytest.mark.filterwarnings("ignore")
-@pytest.mark.parametrize(
-    ("row", "spike_fn", "norm_input"),
-    [
-        ("LIF(spike_fn=MultiSpike)", "MultiSpike", False),
-        ("LIF(spike_fn=SingleSpike, norm_input=False)", "SingleSpike", False),
-        ("LIF(spike_fn=SingleSpike, norm_input=True)", "SingleSpike", True),
-    ],
-)
-def test_the_library_itself_sinabs(row, spike_fn, norm_input):
-    sinabs = pytest.importorskip("sinabs", reason="needs sinabs to compare with the library itself")
-    torch = pytest.importorskip("torch")
-    spike = getattr(sinabs.activation, spike_fn)
-    tau = 1 / np.log(2)
+def run_sinabs(torch, spike_fn, norm_input):
+    sinabs = library("sinabs")
+    spike, tau = getattr(sinabs.activation, spike_fn), 1 / np.log(2)
     layer = sinabs.layers.LIF(tau, spike_fn=spike, norm_input=norm_input, record_states=True)
     fired = layer(torch.tensor(CURRENT[None, :, None], dtype=torch.float32))
-    raster, expected = _expected(row, 0.5)
-    assert fired.ravel().tolist() == raster.tolist()
-    np.testing.assert_allclose(layer.recordings["v_mem"].detach().ravel(), expected, rtol=1e-6)
+    return zip(fired.ravel().tolist(), layer.recordings["v_mem"].ravel().tolist())
 
 
-@pytest.mark.filterwarnings("ignore")
-def test_the_library_itself_rockpool():
-    modules = pytest.importorskip(
-        "rockpool.nn.modules", reason="needs rockpool to compare with the library itself"
-    )
-    torch = pytest.importorskip("torch")
+def run_rockpool(torch):
     tau = torch.tensor([[1 / np.log(2)]], dtype=torch.float32)
-    layer = modules.LIFTorch(1, tau_mem=tau[0], tau_syn=tau, bias=torch.zeros(1), dt=1.0)
+    layer = library("rockpool.nn.modules").LIFTorch(
+        1, tau_mem=tau[0], tau_syn=tau, bias=torch.zeros(1), dt=1.0
+    )
     fired, _, record = layer(torch.tensor(CURRENT[None, :, None], dtype=torch.float32), record=True)
-    raster, expected = _expected("LIFTorch", 0.5)
-    assert fired.ravel().tolist() == raster.tolist()
-    np.testing.assert_allclose(record["vmem"].detach().ravel(), expected, rtol=1e-6)
+    return zip(fired.ravel().tolist(), record["vmem"].ravel().tolist())
+
+
+@pytest.mark.filterwarnings("ignore")  # the libraries' own
+@pytest.mark.parametrize(
+    ("row", "run", "options"),
+    [
+        ("Leaky", run_snntorch, {}),
+        ("Leaky(reset_delay=False)", run_snntorch, {"reset_delay": False}),
+        ("LIFNode", run_spikingjelly, {}),
+        ("LIFNode(v_reset=None)", run_spikingjelly, {"v_reset": None}),
+        ("LIFNode(v_reset=None, decay_input=False)", run_spikingjelly, {"v_reset": None, "decay_input": False}),
+        ("LIFBoxCell", run_norse, {"cell": "LIFBoxCell", "parameters": "LIFBoxParameters"}),
+        ("LIFBoxCell(reset_method=reset_subtract)", run_norse,
+         {"cell": "LIFBoxCell", "parameters": "LIFBoxParameters", "subtract": True}),
+        ("LIFCell", run_norse, {"cell": "LIFCell", "parameters": "LIFParameters"}),
+        ("LIF(spike_fn=MultiSpike)", run_sinabs, {"spike_fn": "MultiSpike", "norm_input": False}),
+        ("LIF(spike_fn=SingleSpike, norm_input=False)", run_sinabs, {"spike_fn": "SingleSpike", "norm_input": False}),
+        ("LIF(spike_fn=SingleSpike, norm_input=True)", run_sinabs, {"spike_fn": "SingleSpike", "norm_input": True}),
+        ("LIFTorch", run_rockpool, {}),
+    ],
+)  # fmt: skip
+def test_the_library_itself(row, run, options):
+    fired, membrane = zip(*run(pytest.importorskip("torch", reason="needs torch"), **options))
+    raster, expected = _run(ROWS[row][0], CURRENT[None, :, None], np.eye(1), np.zeros(1), np.array([0.5]))
+    assert list(fired) == raster.ravel().tolist()
+    np.testing.assert_allclose(membrane, expected.ravel(), rtol=1e-6)
