@@ -4,8 +4,9 @@ import sys
 import hypothesis
 import pytest
 
-from minisnn import load_dataset
+from minisnn import load_dataset, solvers
 from minisnn.solvers.compiled import events, threads
+from tests.helpers import run
 
 # Derandomised: a red run is red again on the next machine. MINISNN_EXAMPLES raises the effort.
 hypothesis.settings.register_profile(
@@ -76,6 +77,33 @@ def new_folder(tmp_path, monkeypatch):
     for drawing in ("train._draw", "sweep.draw", "reproduce._draw"):
         monkeypatch.setattr(f"minisnn.commands.{drawing}", lambda *_: None)
     return tmp_path
+
+
+@pytest.fixture
+def wrong(monkeypatch):
+    """Lets a function of a solver return something slightly different."""
+
+    def change_result(solver, function, change):
+        module = solvers.get(solver)
+        right = getattr(module, function)
+        monkeypatch.setattr(module, function, lambda *a, **k: change(right(*a, **k)))
+
+    return change_result
+
+
+@pytest.fixture
+def refused(capsys):
+    """Runs a command, which must end with exit code 2 and one line that holds a message; returns the line."""
+
+    def check(command, message, *more_words):
+        capsys.readouterr()
+        assert run(command, *more_words) == 2
+        error = capsys.readouterr().err
+        assert error.count("\n") == 1, error
+        assert message in error
+        return error
+
+    return check
 
 
 @pytest.fixture

@@ -1,5 +1,6 @@
 """Steps that many tests take."""
 
+import dataclasses
 import importlib.util
 from contextlib import contextmanager
 from pathlib import Path
@@ -25,8 +26,8 @@ def one_line(error, message=""):
 
 
 def arrays(folder):
-    """The bytes of the arrays that a run left in its folder, by their names."""
-    return {path.name: path.read_bytes() for path in folder.glob("*.npz")}
+    """The bytes of the arrays that a run, or a series of them, left in its folder, by their places in it."""
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*.npz")}
 
 
 def same(one, other, names):
@@ -58,6 +59,16 @@ def example(name):
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
+
+
+def scaled(part, factor):
+    """A lie: one of the arrays of a solver's result times a factor."""
+    return lambda result: dataclasses.replace(result, **{part: getattr(result, part) * np.float32(factor)})
+
+
+def one_up(gradients):
+    """A lie by one bit."""
+    return dataclasses.replace(gradients, bias=np.nextafter(gradients.bias, np.float32(np.inf)))
 
 
 class UnwrittenIsSeen(Workspace):

@@ -76,9 +76,9 @@ def test_train_and_evaluate(tmp_path, capsys, monkeypatch, read):
     printed = capsys.readouterr().out
     assert re.search(r"^all( +[\d.]+){3} +260 +1400 +[\d.]+ +[\d.]+$", printed, re.M)
     assert "(Horowitz, ISSCC 2014); moving weights and potentials" in printed
-    for solver in ("numpy-parallel", "numpy-sequential", "numba-sequential"):
-        assert run(f"evaluate run --solver {solver} --json other.json") == 0
-        assert abs(read("other.json")["accuracy"] - result["test_accuracy"]) <= 0.02
+    assert run("evaluate run --solver numpy-sequential --json other.json") == 0
+    assert read("other.json")["solver"] == "numpy-sequential"
+    assert read("other.json")["accuracy"] == pytest.approx(result["test_accuracy"], abs=0.02)
 
 
 def test_options_reach_the_run(tmp_path, monkeypatch, read):
@@ -185,15 +185,8 @@ MISTAKES = [
     ("train --solver numba-paralel", "unknown solver 'numba-paralel' (did you mean 'numba-parallel'?)"),
     ("train --neuron multi-spike --solver numpy-parallel", "does not compute multi-spike layers"),
     ("train --gradient gates", "unknown gradient 'gates' (did you mean 'gated'?)"),
-    ("train --readout mean", "unknown readout 'mean'"),
-    ("train --schedule cos", "unknown schedule 'cos'"),
     ("train --epochs 0", "epochs must be a whole number >= 1, got 0"),
-    ("train --lr -1", "lr must be a finite number > 0"),
-    ("train --spike-penalty -1", "spike_penalty must be a finite number >= 0"),
-    ("train --spike-penalty inf", "spike_penalty must be a finite number >= 0"),
-    ("train --spike-penalty few", "invalid float value: 'few'"),
     ("train --hidden 0", "sizes must be at least (inputs, hidden, classes)"),
-    ("train --n-steps 0", "n_steps must be a whole number >= 1, got 0"),
     ("train --train-samples 0", "train_samples must lie in 1 ... 20000, got 0"),
     ("train --train-samples 99 --validation 99", "must number 1 ... 98 of the 99 for training, got 99"),
     ("train --train-samples 99 --validation -1", "must number 1 ... 98 of the 99 for training, got -1"),
@@ -229,19 +222,15 @@ MISTAKES = [
 
 
 @pytest.mark.parametrize(("command", "message"), MISTAKES, ids=lambda value: value[:40])
-def test_one_line_for_every_mistake(command, message, capsys, monkeypatch):
+def test_one_line_for_every_mistake(command, message, refused, monkeypatch):
     monkeypatch.delenv("MINISNN_DATA", raising=False)
-    assert run(command) == 2
-    error = capsys.readouterr().err
-    assert message in error
-    assert error.count("\n") == 1, error
+    refused(command, message)
 
 
-def test_a_run_goes_on_as_it_began(capsys):
-    assert run(f"{SMALL} --out run --quiet") == 0
-    assert run("train --resume run --epochs 5 --no-learn-decay") == 2
+def test_a_run_goes_on_as_it_began(refused):
+    assert run(f"{SMALL} --epochs 1 --out run --quiet") == 0
     message = "--resume goes on with the run as it is; it takes no --learn-decay, --epochs"
-    assert message in capsys.readouterr().err
+    refused("train --resume run --epochs 5 --no-learn-decay", message)
 
 
 @pytest.mark.parametrize(
@@ -336,19 +325,3 @@ def test_doctor_says_what_brings_a_missing_package(capsys, monkeypatch):
     assert run("doctor") == 0
     line = r"^matplotlib +not installed: pip install '\.\[plot\]' in a clone of minisnn$"
     assert re.search(line, capsys.readouterr().out, re.M)
-
-
-def test_check_and_vectors(tmp_path, few_families):
-    (tmp_path / "port.py").write_text(
-        "import minisnn\n"
-        "def forward(spikes, weight, bias, decay, threshold):\n"
-        "    trace = minisnn.single_spike_forward(spikes, weight, bias, decay, threshold=threshold)\n"
-        "    return trace.spikes, trace.membrane\n"
-        "def wrong(*arguments):\n"
-        "    spikes, membrane = forward(*arguments)\n"
-        "    return membrane >= arguments[-1], membrane\n"
-    )
-    assert run("check port.py:forward --examples 5") == 0
-    assert run("check port.py:wrong --examples 5") == 1
-    assert run("check port.py:nothing") == 2
-    assert run("vectors --check") == 0

@@ -37,7 +37,7 @@ def test_quick_says_so_and_writes_everything(tmp_path, capsys, monkeypatch):
         assert is_picture(out / f"{picture}.png")
 
 
-def test_a_second_call_goes_on_and_trains_nothing_again(tmp_path, capsys, monkeypatch):
+def test_a_second_call_goes_on_and_trains_nothing_again(tmp_path, capsys, monkeypatch, refused):
     command = f"reproduce yin-yang {SMALL} --recipes best --seeds 2"
     trained, train_run = [], series.train_run
 
@@ -56,8 +56,8 @@ def test_a_second_call_goes_on_and_trains_nothing_again(tmp_path, capsys, monkey
     text = (tmp_path / "out" / "table.txt").read_text()
     assert "2 trainings of each network" in text
     assert "+-" in text
-    assert run(f"{command} --epochs 2") == 2
-    assert "holds trainings of another configuration: give --out another folder" in capsys.readouterr().err
+    message = "holds trainings of another configuration: give --out another folder"
+    refused(f"{command} --epochs 2", message)
 
 
 def test_what_is_absent_is_shown_as_absent(tmp_path, empty_cache):

@@ -9,18 +9,14 @@ import threadpoolctl
 
 from minisnn.files import locked
 from minisnn.training import experiment
-from tests.helpers import run
+from tests.helpers import arrays, run
 
 SMALL = "train --train-samples 120 --test-samples 50 --epochs 2 --n-steps 20 --hidden 10"
 
 pytestmark = pytest.mark.usefixtures("new_folder")
 
 
-def checkpoints(folder):
-    return {str(p.relative_to(folder)): p.read_bytes() for p in folder.rglob("*.npz")}
-
-
-def test_folds_and_seeds(tmp_path, capsys):
+def test_folds_and_seeds(tmp_path, capsys, refused):
     assert run(f"{SMALL} --folds 3 --seeds 2 --seed 5 --out series --json result.json") == 0
     printed = capsys.readouterr().out
     result = json.loads((tmp_path / "result.json").read_text())
@@ -45,16 +41,15 @@ def test_folds_and_seeds(tmp_path, capsys):
     assert last.startswith(f"yin-yang: test accuracy {mean:.2f} +- {sd:.2f} % of 50 samples")
     assert last.endswith("mean +- s.d. of 6 trainings, run folder series")
     assert run("evaluate series/seed-5-fold-0") == 0
-    assert run("evaluate series") == 2
-    assert "series holds several trainings: give one of them, seed-5-fold-0," in capsys.readouterr().err
+    refused("evaluate series", "series holds several trainings: give one of them, seed-5-fold-0,")
 
 
-def test_a_seed_of_a_series_is_a_training_with_that_seed(tmp_path, capsys):
+def test_a_seed_of_a_series_is_a_training_with_that_seed(tmp_path, capsys, refused):
     assert run(f"{SMALL} --seeds 2 --validation 30 --out series --quiet") == 0
     assert run(f"{SMALL} --seed 1 --validation 30 --out one --quiet") == 0
     zero, one = (tmp_path / "series" / f"seed-{seed}" for seed in (0, 1))
-    assert checkpoints(one) == checkpoints(tmp_path / "one")
-    assert checkpoints(zero) != checkpoints(tmp_path / "one")
+    assert arrays(one) == arrays(tmp_path / "one")
+    assert arrays(zero) != arrays(tmp_path / "one")
     with locked(zero / "config.json"):
         assert run("train --resume series --quiet --json result.json") == 1
     error = "minisnn: seed-0 failed: another process is at work in series/seed-0: let it end, or stop it\n"
@@ -62,9 +57,8 @@ def test_a_seed_of_a_series_is_a_training_with_that_seed(tmp_path, capsys):
     result = json.loads((tmp_path / "result.json").read_text())
     assert (len(result["runs"]), list(result["failed"])) == (1, ["seed-0"])
     shutil.copy(zero / "config.json", one)
-    assert run("train --resume series") == 2
     message = "series/seed-1 is not of the series in series: their config.json differ (training: seed is 0 there and"
-    assert message in capsys.readouterr().err
+    refused("train --resume series", message)
 
 
 def test_more_threads_of_blas_change_no_bit(tmp_path):
@@ -72,7 +66,7 @@ def test_more_threads_of_blas_change_no_bit(tmp_path):
     for n in (1, 2):
         with threadpoolctl.threadpool_limits(n, user_api="blas"):
             assert run(f"train {options} --solver numpy-parallel --out on-{n}") == 0
-    assert checkpoints(tmp_path / "on-1") == checkpoints(tmp_path / "on-2")
+    assert arrays(tmp_path / "on-1") == arrays(tmp_path / "on-2")
 
 
 def test_a_series_without_validation_has_no_accuracy_of_it(tmp_path):
@@ -86,10 +80,10 @@ def test_a_series_without_validation_has_no_accuracy_of_it(tmp_path):
 def whole(tmp_path_factory):
     folder = tmp_path_factory.mktemp("series") / "whole"
     assert run(f"{SMALL} --folds 3 --quiet --out {folder}") == 0
-    return checkpoints(folder)
+    return arrays(folder)
 
 
-@pytest.mark.parametrize("finished", [0, 1, 2, 4, 5])
+@pytest.mark.parametrize("finished", [0, 2, 5])
 def test_an_interrupted_series_goes_on(tmp_path, monkeypatch, capsys, whole, finished):
     save, saved = experiment.RunFolder.save_epoch, []
 
@@ -104,20 +98,19 @@ def test_an_interrupted_series_goes_on(tmp_path, monkeypatch, capsys, whole, fin
         assert run(f"{SMALL} --folds 3 --quiet --out part") == 130
     assert "go on with: minisnn train --resume part" in capsys.readouterr().err
     assert run("train --resume part --quiet --json result.json") == 0
-    assert checkpoints(tmp_path / "part") == whole
+    assert arrays(tmp_path / "part") == whole
     assert len(json.loads((tmp_path / "result.json").read_text())["runs"]) == 3
 
 
-def test_a_damaged_configuration_is_one_line(tmp_path, capsys):
+def test_a_damaged_configuration_is_one_line(tmp_path, refused):
     assert run(f"{SMALL} --out run --quiet --epochs 1") == 0
     path = tmp_path / "run" / "config.json"
     good = json.loads(path.read_text())
-    capsys.readouterr()
-    for entry, value in [
-        ("series", {"seeds": "two"}), ("series", []), ("split", {"validation": "many"}), ("split", 5),
-        ("split", {"folds": 2, "fold": 7}), ("split", {"folds": 2, "fold": "x"}), ("data", {"colour": "red"}),
-        ("data", 5), ("training", {"seed": -1}), ("network", {}), ("product", "nothing"), ("dataset", ["yin-yang"]),
-    ]:  # fmt: skip
+    for entry, value, message in [
+        ("network", {}, "run/config.json"),
+        ("split", {"folds": 2, "fold": 7}, "the fold must be one of 0 ... 1, got 7"),
+        ("product", "nothing", "unknown product 'nothing'"),
+        ("dataset", ["yin-yang"], "unknown data set"),
+    ]:
         path.write_text(json.dumps(good | {entry: value}))
-        assert run("train --resume run --quiet") == 2
-        assert capsys.readouterr().err.count("\n") == 1
+        refused("train --resume run --quiet", message)

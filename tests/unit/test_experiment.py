@@ -93,6 +93,7 @@ def test_its_trainings(data):
         ("split", None, "entry split is damaged"),
         ("series", {"seeds": 2}, "entry series is damaged"),
         ("series", {}, "entry series is damaged"),
+        ("series", [], "entry series is damaged"),
         ("series", {"seeds": 2, "folds": -1}, "series: folds must be a whole number >= 0"),
         ("data", {"colour": "red"}, "entry data has no options of a data set: .*colour"),
         ("data", 5, "entry data has no options"),
@@ -105,8 +106,3 @@ def test_a_damaged_entry_is_named_with_its_file(entry, value, message):
     config = next(experiments()).to_json() | {entry: value}
     with one_line(DataError, rf"run/config.json.*{message}"):
         Experiment.from_json(config, PLACE)
-
-
-def test_a_fold_that_is_none_of_them(data):
-    with one_line(DataError, r"must be one of 0 \.\.\. 1, got 7"):
-        replace(PLAIN, split={"folds": 2, "fold": 7}).divided(data)
