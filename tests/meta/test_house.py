@@ -77,17 +77,8 @@ def test_no_circle():
 
 def test_importing_is_light():
     heavy = [
-        "numba",
-        "scipy",
-        "matplotlib",
-        "tonic",
-        "tqdm",
-        "h5py",
-        "pooch",
-        "cupy",
-        "distributed",
-        "hypothesis",
-    ]
+        "numba", "scipy", "matplotlib", "tonic", "tqdm", "h5py", "pooch", "cupy", "distributed", "hypothesis"
+    ]  # fmt: skip
     code = f"import sys, minisnn; print([name for name in {heavy} if name in sys.modules])"
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert out.stdout.strip() == "[]"

@@ -108,10 +108,8 @@ def test_load_dataset_augments_the_training_part_alone(tmp_path):
     ("change", "message"),
     [
         ({"images": random_images().reshape(40, -1)}, "images must be uint8 of shape"),
-        ({"images": random_images().astype(float)}, "got float64 of shape"),
         ({"labels": np.zeros(39, int)}, "labels must be 40 integers"),
         ({"augment": ["flap"]}, "did you mean 'flip'"),
-        ({"n_steps": 0}, "n_steps must be a whole number"),
     ],
 )
 def test_wrong_images_and_augmentations(change, message):

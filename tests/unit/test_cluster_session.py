@@ -6,6 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from minisnn import __version__
 from minisnn.errors import DataError, InputError
 from minisnn.training import cluster
 from minisnn.training.series import How, Results, Training
@@ -19,8 +20,14 @@ class KilledWorker(Exception):
 class Client:
     """Tasks that end as a test says."""
 
-    def __init__(self):
-        self.futures, self.cancelled = [], []
+    def __init__(self, answer=None):
+        self.futures, self.cancelled, self.answer = [], [], answer
+
+    def wait_for_workers(self, n, timeout):
+        pass
+
+    def run(self, function, *arguments, **how):
+        return {"tcp://there": self.answer}
 
     def submit(self, function, folder, task, *, key, pure):
         assert len({future.key for future in self.futures} | {key}) == len(self.futures) + 1
@@ -90,17 +97,11 @@ def test_one_that_only_waited_there_is_submitted_again_a_few_times(session):
     assert isinstance(session.next_end()[1], InputError)
 
 
-def test_other_errors_are_its_own(session):
+@pytest.mark.parametrize("end", [("error", OverflowError("diverged")), ("lost", None)])
+def test_other_errors_are_its_own_and_a_lost_result_is_in_the_folder(session, end):
     session, training = session
-    error = OverflowError("diverged")
-    session.client.end("error", error)
-    assert session.next_end() == (training, error)
-
-
-def test_a_result_lost_with_its_worker_is_in_the_folder(session):
-    session, training = session
-    session.client.end("lost")
-    assert session.next_end() == (training, None)
+    session.client.end(*end)
+    assert session.next_end() == (training, end[1])
 
 
 def test_a_scheduler_that_is_gone_ends_the_command(session):
@@ -108,6 +109,22 @@ def test_a_scheduler_that_is_gone_ends_the_command(session):
     session.client.end("cancelled")
     with one_line(DataError, "the scheduler is gone; what is finished stays, go on with the same command"):
         session.next_end()
+
+
+@pytest.mark.parametrize(
+    ("answer", "message"),
+    [
+        ("0.0.9", f"worker tcp://there must have the minisnn of the command: {__version__} is not 0.0.9"),
+        (ImportError("none"), "worker tcp://there cannot import minisnn: none"),
+        (False, "--out must be a folder that all workers share; tcp://there: no "),
+    ],
+)
+def test_a_strange_worker_is_named(tmp_path, answer, message):
+    workers = cluster.Cluster(Client(answer), "tcp://scheduler")
+    config = SimpleNamespace(training=SimpleNamespace(epochs=3), dataset="yin-yang", data={})
+    training = Training("one", SimpleNamespace(path=tmp_path, finished_epochs=lambda: 0), config)
+    with one_line(InputError, message):
+        workers.check_workers() if answer else workers([training], How(quiet=True), Results())
 
 
 def test_the_bar_counts_and_names_the_best():

@@ -67,8 +67,6 @@ def test_latency_encodings_at_every_byte():
     [
         # Every one of these would never end, or draw something else.
         (lambda: yin_yang(0, 1), "size must be at least 1, got 0"),
-        (lambda: yin_yang(2.0, 1), "size must be at least 1, got 2.0"),
-        (lambda: yin_yang(True, 1), "size must be at least 1, got True"),
         (lambda: yin_yang(2, -1), "seed must be a whole number >= 0, got -1"),
         (lambda: yin_yang(2, 0.5), "seed must be a whole number >= 0, got 0.5"),
         (lambda: yin_yang(2, 1, 0.0), "r_small must"),
@@ -78,21 +76,9 @@ def test_latency_encodings_at_every_byte():
         (lambda: yin_yang(2, 1, 0.1, 0), "r_big must"),
         (lambda: latency_linear(np.array([1.5]), 10), r"must lie in \[0, 1\]"),
         (lambda: latency_linear(np.array([np.nan]), 10), r"must lie in \[0, 1\]"),
-        (lambda: latency_linear(np.array([0.5]), 0), "n_steps must be a whole number >= 1, got 0"),
-        (lambda: latency_linear(np.array([0.5]), 10.0), "n_steps must be a whole number >= 1, got 10.0"),
-        (lambda: latency_linear(np.array([0.5]), True), "n_steps must be a whole number >= 1, got True"),
-        (lambda: latency_linear(np.array([0.5 + 2j]), 10), "intensities must be numbers, got complex128"),
-        (lambda: latency_linear(["0.5"], 10), "intensities must be numbers, got <U3"),
-        (lambda: latency_linear(np.ma.array([0.5]), 10), "intensities must not be a masked array"),
-        (lambda: latency_log(np.ma.array([1], dtype=np.uint8), 10), "pixels must not be a masked array"),
         (lambda: latency_log(np.array([1.0]), 10), "pixels must be uint8, got float64"),
         (lambda: pixel_times(np.zeros(1, np.uint8), 10, "lin"), "did you mean 'linear'"),
         (lambda: datasets.load_dataset("fashion_mnist"), "unknown .* 'fashion_mnist' .did you mean 'fashion-mnist'"),
-        *[
-            (lambda name=name, n=n: datasets.load_dataset("yin-yang", **{name: n}), f"{name} must be a whole number")
-            for name in ("train_samples", "test_samples", "n_steps")
-            for n in (0.1 * 1000, True, "5", np.nan, [5])
-        ],
     ],
 )  # fmt: skip
 def test_wrong_arguments(call, message):

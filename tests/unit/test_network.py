@@ -55,10 +55,8 @@ def test_damaged_files(tmp_path):
     complains("does not exist")
     Network.random(CONFIG).save(path)
     content = path.read_bytes()
-    lengths = 0, 10, len(content) // 2, len(content) - 30
-    for damaged in (*(content[:length] for length in lengths), b"something else entirely"):
-        path.write_bytes(damaged)
-        complains("not a readable .npz file")
+    path.write_bytes(content[:-30])
+    complains("not a readable .npz file")
     with open(path, "wb") as file:
         np.save(file, np.zeros(3))
     complains("single array")
@@ -105,36 +103,27 @@ def test_what_does_not_fit_is_refused_and_overflows_are_seen(call):
 
 
 @pytest.mark.parametrize("neuron", ["single-spike", "multi-spike"])
-def test_solvers_agree_on_loss_and_every_gradient(neuron):
+def test_solvers_agree_on_loss_penalty_and_every_gradient(neuron):
     rng = np.random.default_rng(3)
     config = NetworkConfig((4, 40, 30, 3), neuron=neuron, dtype="float64", hidden_gain=3.0)
     network = Network.random(config, seed=4)
     network.parameters["hidden2.weight"][...] *= 4
-    spikes, labels = SpikeEvents.from_raster(rng.random((6, 20, 4)) < 0.3), rng.integers(0, 3, 6)
-    runs = [network.loss_and_gradients(spikes, labels, solver=name) for name in minisnn.solvers.names(neuron)]
-    assert runs[0][2].spike_counts().min() > 0
-    for loss, gradients, activity in runs[1:]:
-        assert loss == pytest.approx(runs[0][0], rel=1e-12)
-        assert np.array_equal(activity.spike_counts(), runs[0][2].spike_counts())
-        for name, gradient in runs[0][1].items():
-            np.testing.assert_allclose(gradients[name], gradient, rtol=1e-7, atol=1e-10, err_msg=name)
-
-
-@pytest.mark.parametrize("neuron", ["single-spike", "multi-spike"])
-def test_the_loss_has_the_spike_penalty_and_a_prediction_does_not(neuron):
-    rng = np.random.default_rng(3)
+    penalised = Network(replace(config, spike_penalty=0.25), network.parameters)
     batch = SpikeEvents.from_raster(rng.random((6, 20, 4)) < 0.3), rng.integers(0, 3, 6)
-    for dtype, name in itertools.product(("float32", "float64"), minisnn.solvers.names(neuron)):
-        config = NetworkConfig((4, 40, 30, 3), neuron=neuron, hidden_gain=3.0, dtype=dtype)
-        without = Network.random(config, seed=4)
-        without.parameters["hidden2.weight"][...] *= 4
-        penalised = Network(replace(config, spike_penalty=0.25), without.parameters)
-        for call in ("loss_and_gradients", "training_step"):
-            loss, _, result = getattr(without, call)(*batch, solver=name)
-            assert result.spike_counts().min() > 0
-            expected = loss + 0.25 * result.spike_counts().sum() / 6
-            assert getattr(penalised, call)(*batch, solver=name)[0] == pytest.approx(expected, rel=1e-12)
-        one, other = (network.predict(batch[0], solver=name).logits for network in (without, penalised))
+    loss, gradients, activity = network.loss_and_gradients(*batch, solver="numpy-sequential")
+    counts = activity.spike_counts()
+    assert counts.min() > 0
+    for solver, call in itertools.product(
+        minisnn.solvers.names(neuron), ("loss_and_gradients", "training_step")
+    ):
+        without, came, result = getattr(network, call)(*batch, solver=solver)
+        assert without == pytest.approx(loss, rel=1e-12)
+        assert np.array_equal(result.spike_counts(), counts)
+        for name, gradient in gradients.items():
+            np.testing.assert_allclose(came[name], gradient, rtol=1e-7, atol=1e-10, err_msg=name)
+        with_penalty, *_ = getattr(penalised, call)(*batch, solver=solver)
+        assert with_penalty == pytest.approx(loss + 0.25 * counts.sum() / 6, rel=1e-12)
+        one, other = (net.predict(batch[0], solver=solver).logits for net in (network, penalised))
         assert np.array_equal(one, other)
 
 

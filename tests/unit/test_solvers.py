@@ -12,23 +12,12 @@ from minisnn import solvers
 from minisnn.errors import InputError, SolverUnavailableError
 from tests.helpers import one_line
 
-EVERY = ("next_input", "single_spike_forward", "single_spike_backward", "readout_forward", "readout_backward")
 LAYER = np.ones((1, 2, 1)), np.ones((1, 1)), np.ones(1), 0.5
 GPU = [
     ("cupy-sequential", "single-spike"),
     ("cupy-parallel", "single-spike"),
     ("cupy-sequential", "multi-spike"),
 ]
-
-
-@pytest.mark.parametrize("name", solvers.names())
-def test_every_solver_has_the_functions_of_its_neurons(name):
-    solver = solvers.get(name)
-    assert isinstance(solver, solvers.Solver)
-    assert solver is solvers.get(name)
-    assert set(EVERY) <= set(vars(solver))
-    conventional = {"multi_spike_forward", "multi_spike_backward"} <= set(vars(solver))
-    assert conventional == (name in solvers.names("multi-spike"))
 
 
 def test_defaults_on_the_cpu():

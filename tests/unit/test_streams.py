@@ -13,27 +13,24 @@ class Full(io.StringIO):
         raise OSError(28, "No space left on device")
 
 
-@pytest.mark.parametrize("stream", [None, "closed", "full"])
+CLOSED = io.StringIO()
+CLOSED.close()
+
+
+@pytest.mark.parametrize("stream", [None, CLOSED, Full()])
 def test_what_cannot_be_said_is_not(monkeypatch, stream):
-    streams = {None: None, "closed": io.StringIO(), "full": Full()}
-    if stream == "closed":
-        streams[stream].close()
-    monkeypatch.setattr(sys, "stderr", streams[stream])
     out = io.StringIO()
+    monkeypatch.setattr(sys, "stderr", stream)
     monkeypatch.setattr(sys, "stdout", out)
     say("text")
     assert out.getvalue() == ""  # print(file=None) would have meant standard output
-    assert can_say() == (stream == "full")
+    assert can_say() == isinstance(stream, Full)
 
 
-@pytest.mark.parametrize("stream", [None, "closed"])
+@pytest.mark.parametrize("stream", [None, CLOSED])
 def test_absent_streams_lead_nowhere(monkeypatch, stream):
-    for name in ("stdout", "stderr"):
-        old = None
-        if stream == "closed":
-            old = io.StringIO()
-            old.close()
-        monkeypatch.setattr(sys, name, old)
+    monkeypatch.setattr(sys, "stdout", stream)
+    monkeypatch.setattr(sys, "stderr", stream)
     before = sys.stdout, sys.stderr
     with lasting_streams() as output:
         print("text", flush=True)

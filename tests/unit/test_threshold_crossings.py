@@ -81,10 +81,6 @@ def test_like_the_loop(data):
         ([[[0.0], [np.nan]]], [1], r"series must be finite, got nan at \(0, 1, 0\)"),
         ([[[0.0], [1.0]]], [1, np.inf], r"thresholds must be finite, got inf at \(1,\)"),
         ([[[True], [False]]], [0], "series must be whole or real numbers, got bool"),
-        ([[[0], [1j]]], [0], "series must be whole or real numbers, got complex128"),
-        ([[["a"], ["b"]]], [0], "series must be whole or real numbers, got <U1"),
-        ([[[0], [1]]], None, "thresholds must be whole or real numbers, got object"),
-        ([[[0], [1, 2]]], [0], "series must be an array of numbers, got rows of different lengths"),
     ],
 )
 def test_what_is_refused(series, thresholds, message):

@@ -2,7 +2,6 @@
 
 import io
 import re
-import sys
 from dataclasses import replace
 from functools import partial
 
@@ -105,17 +104,18 @@ class Terminal(io.StringIO):
 
 
 def test_the_progress_bar_says_loss_accuracy_spikes_and_speed(data, monkeypatch):
-    """Drawn where standard error is a terminal; it changes nothing else."""
+    """Drawn where standard error is a terminal; it changes nothing else, nor does a missing standard error."""
     monkeypatch.setattr("tqdm.tqdm", partial(tqdm.tqdm, mininterval=0, miniters=1))
-    networks, drawn = [Network.random(NETWORK, seed=1) for _ in range(2)], []
-    for network, quiet in zip(networks, (False, True)):
+    shown, hidden, trained = Terminal(), Terminal(), []
+    for stream, quiet in ((shown, False), (hidden, True), (None, False)):
+        network = Network.random(NETWORK, seed=1)
         with monkeypatch.context() as patch:
-            patch.setattr("sys.stderr", Terminal())
+            patch.setattr("sys.stderr", stream)
             (metrics,) = train(network, data, replace(CONFIG, epochs=1), quiet=quiet)
-            drawn.append(sys.stderr.getvalue())
-    assert drawn[1] == ""
-    assert bits(networks[0]) == bits(networks[1])
-    last = next(line for line in reversed(drawn[0].split("\r")) if "300/300" in line)
+        trained.append(bits(network))
+    assert hidden.getvalue() == ""
+    assert trained == trained[:1] * 3
+    last = next(line for line in reversed(shown.getvalue().split("\r")) if "300/300" in line)
     assert "epoch 1/1: 100%" in last
     assert f"loss {metrics.train_loss:.4f}, accuracy {100 * metrics.train_accuracy:.2f} %, " in last
     assert re.search(r"\d+\.\d spikes/sample", last)
