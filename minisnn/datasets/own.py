@@ -148,7 +148,7 @@ def save_dataset(
         largest = int(checked_part("the train part", train, LARGEST).max())
         n_classes = max(names.size, 1 + largest)
         _, n_steps, n_inputs = _events(train.batch(np.arange(1))).shape
-        data = Dataset("own", train, test or train, n_inputs, n_classes, n_steps, class_names=names)
+        data = Dataset("own", train, test or train, n_inputs, n_classes, n_steps, class_names=names.tolist())
     arrays: Arrays = {"n_steps": np.array(data.n_steps), "n_inputs": np.array(data.n_inputs)}
     arrays["n_classes"] = np.array(data.n_classes)
     if data.class_names:
