@@ -1,7 +1,8 @@
-"""The checkpoint of a run folder, and the file of its best epoch: where they lie, and how they are read."""
+"""The files that a run keeps in its folder: which they are, where the checkpoints lie, and how they are read."""
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ from numpy.typing import NDArray
 from .errors import DataError
 from .files import read_npz
 
-__all__ = ["best_file", "checkpoint_file", "count", "read_checkpoint"]
+__all__ = ["best_file", "checkpoint_file", "count", "is_kept", "read_checkpoint"]
 
 Arrays = dict[str, NDArray[Any]]
 
@@ -23,6 +24,12 @@ def checkpoint_file(folder: Path) -> Path:
 def best_file(folder: Path, epoch: int) -> Path:
     """File with the parameters of an epoch that was the best so far."""
     return folder / f"best-{epoch}.npz"
+
+
+def is_kept(file: Path) -> bool:
+    """Whether a run, or a sweep, keeps a file of that name in its folder, and would be lost without it."""
+    names = r"(config|sweep)\.json|metrics\.jsonl|(checkpoint|best-\d+)\.npz"
+    return re.fullmatch(names, file.name) is not None
 
 
 def read_checkpoint(folder: Path) -> tuple[Arrays, int, int]:

@@ -91,7 +91,9 @@ def checked_file(path: str | Path, to_be_made: Sequence[Path] = ()) -> Path:
     OSError
         If it may not be written.
     """
-    if _own_descriptor(path) is not None:
+    descriptor = _own_descriptor(path)
+    if descriptor is not None:
+        _check_open(descriptor, path)
         return Path(path)
     target = _followed(path)
     if os.path.isdir(path) or not str(path):
@@ -170,9 +172,14 @@ def write_atomically(path: str | Path, write: Callable[[BinaryIO], object]) -> N
         os.replace(temporary, target)
     except BaseException as error:
         Path(temporary).unlink(missing_ok=True)
-        if isinstance(error, OSError) and error.errno is not None and error.filename in (None, temporary):
-            raise OSError(error.errno, error.strerror, str(path)) from None  # not the temporary file's name
-        raise
+        raise _named(error, temporary, path) from None
+
+
+def _named(error: BaseException, temporary: str, path: str | Path) -> BaseException:
+    """An error of the system with the name that the user knows in place of that of a temporary file or folder."""
+    if isinstance(error, OSError) and error.errno and str(error.filename or temporary).startswith(temporary):
+        return OSError(error.errno, error.strerror, str(path))
+    return error
 
 
 def _write_through(path: str | Path, descriptor: int | None, content: bytes) -> None:
@@ -219,6 +226,22 @@ def _own_descriptor(path: str | Path) -> int | None:
     return None
 
 
+def _check_open(descriptor: int, path: str | Path) -> None:
+    """Raise `OSError` with the path unless an open file of this process, by its number, can be written to."""
+    # Python leaves out a standard stream that was closed, and the next file that is opened gets its number.
+    closed = {1: sys.__stdout__, 2: sys.__stderr__}.get(descriptor, path) is None
+    if not closed:
+        try:
+            os.fstat(descriptor)
+            closed = (
+                fcntl is not None and fcntl.fcntl(descriptor, fcntl.F_GETFL) & os.O_ACCMODE == os.O_RDONLY
+            )
+        except OSError:
+            closed = True
+    if closed:
+        raise OSError(errno.EBADF, os.strerror(errno.EBADF), str(path))
+
+
 def _take_over(temporary: str, target: Path, mode: int = 0o666) -> None:
     """Give a new file the mode, and if possible the owner, of the one that it replaces, or those of any new file."""
     try:
@@ -254,20 +277,22 @@ def write_npz(path: str | Path, arrays: Mapping[str, NDArray[Any]]) -> None:
 
 def write_folder(path: str | Path, arrays: Mapping[str, NDArray[Any]]) -> None:
     """Write named arrays as ``.npy`` files without pickle into a new or empty folder, whole or not at all."""
-    path = _followed(path)
+    given, path = path, _followed(path)
     if path.exists() and not (path.is_dir() and not any(path.iterdir())):
         raise InputError(f"{path} exists already: name a new folder, or a file that ends in .npz")
-    checked_folder(path.parent)
-    temporary = Path(tempfile.mkdtemp(dir=path.parent, prefix=".", suffix=".part"))
+    try:
+        temporary = Path(tempfile.mkdtemp(dir=path.parent, prefix=".", suffix=".part"))
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(Path(given).parent)) from None
     try:
         for name, array in arrays.items():
             with open(temporary / f"{name}.npy", "wb") as file:
                 np.lib.format.write_array(file, np.asanyarray(array), allow_pickle=False)
         _take_over(str(temporary), path, 0o777)
         os.replace(temporary, path)
-    except BaseException:
+    except BaseException as error:
         shutil.rmtree(temporary, ignore_errors=True)
-        raise
+        raise _named(error, str(temporary), given) from None
 
 
 def read_npz(path: str | Path, *, ratio: float = _RATIO) -> dict[str, NDArray[Any]]:
@@ -315,7 +340,11 @@ def _faults_named(path: str | Path, kind: str) -> Iterator[None]:
 
 def _check_entries(entries: list[zipfile.ZipInfo], size: int, ratio: float) -> None:
     """Raise `ValueError` if NumPy did not write these entries, or if they would unpack to far more bytes."""
+    names: set[str] = set()
     for entry in entries:
+        if entry.filename in names:
+            raise ValueError(f"entry {entry.filename!r} is there twice")
+        names.add(entry.filename)
         if entry.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
             raise ValueError(f"NumPy does not compress this way (entry {entry.filename!r})")
         if not entry.filename.endswith(".npy"):

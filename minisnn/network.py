@@ -23,6 +23,7 @@ from .files import write_npz
 from .loss import softmax_cross_entropy, softmax_cross_entropy_backward
 from .model import Gradients, Trace
 from .parameters import OwnParameters, Parameters
+from .reading import checked_type
 from .solvers.compiled.workspace import Workspace, part
 from .spikes import SpikeEvents
 
@@ -84,7 +85,7 @@ class Network(OwnParameters):
             Input spikes.
         solver : str
             One of ``minisnn.solvers.names(config.neuron)``.
-        workspace : solvers.Workspace, optional
+        workspace : minisnn.solvers.compiled.workspace.Workspace, optional
             Buffers to reuse; results are then valid until the next call with it.
         checked : bool
             `spikes` come from `checked_input` and the parameters from `own_parameters`: read neither again.
@@ -100,7 +101,7 @@ class Network(OwnParameters):
         OverflowError
             If a potential or a logit leaves the range of the dtype.
         """
-        config, module = self.config, self._solver(solver)
+        config, module = self.config, self._solver(solver, workspace)
         signal: Any = spikes
         if not checked:
             self.own_parameters()
@@ -146,7 +147,7 @@ class Network(OwnParameters):
         >>> network.predict(spikes).logits.shape
         (1, 3)
         """
-        module = self._solver(solver)
+        module = self._solver(solver, workspace)
         # A workspace of the network's own keeps the parameters as the solver packed them; calls at once have one each.
         try:
             space = self._spaces.pop() if workspace is None else workspace
@@ -213,7 +214,7 @@ class Network(OwnParameters):
             activity = checked_activity(activity, self.config.neuron, self.config.sizes)
             shape, dtype = activity.readout.logits.shape, np.dtype(self.config.dtype)
             grad_logits = checked_parameter("grad_logits", grad_logits, dtype, shape)
-        config, module = self.config, self._solver(solver)
+        config, module = self.config, self._solver(solver, workspace)
         upstream: Gradients = module.readout_backward(
             activity.readout, grad_logits, workspace=part(workspace, "readout")
         )
@@ -280,7 +281,7 @@ class Network(OwnParameters):
         A solver may take a whole network at once and keep no trace of it (`minisnn.solvers.compiled.step`).
         """
         signal, labels = (spikes, labels) if checked else self._checked_batch(spikes, labels, solver)
-        at_once = self._at_once(signal, labels, self._solver(solver), workspace)
+        at_once = self._at_once(signal, labels, self._solver(solver, workspace), workspace)
         if at_once is None:
             return self._layered_step(signal, labels, solver, workspace)
         outcome, loss, by_layer = at_once
@@ -308,7 +309,9 @@ class Network(OwnParameters):
 
     # ---- helpers --------------------------------------------------------------------------------
 
-    def _solver(self, name: str) -> solvers.Solver:
+    def _solver(self, name: str, workspace: Any = None) -> solvers.Solver:
+        if workspace is not None:
+            checked_type("workspace", workspace, Workspace)
         return solvers.get(name, self.config.neuron)
 
     def _layer(self, name: str) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:

@@ -187,12 +187,19 @@ class OwnParameters:
     parameters: Parameters = field(default_factory=dict)
     # The dictionary handed out as `parameters`, and the arrays that were in it when it was last checked.
     _owned: tuple[Parameters, Parameters] = field(default=({}, {}), init=False, repr=False)
+    _fits: NetworkConfig | None = field(
+        default=None, init=False, repr=False
+    )  # that they were checked against
     _on_device: bool = field(default=False, init=False, repr=False)
     # Buffers for predictions, one for every thread that predicts at the same time.
     _spaces: list[Workspace] = field(default_factory=list, init=False, repr=False)
 
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name == "config":
+            checked_type("config", value, NetworkConfig)
+        super().__setattr__(name, value)
+
     def __post_init__(self) -> None:
-        checked_type("config", self.config, NetworkConfig)
         if isinstance(self.parameters, dict) and not self.parameters:
             self.parameters = initial_parameters(self.config, seed=0)
         self._owned = {}, {}
@@ -221,14 +228,15 @@ class OwnParameters:
         # The dictionary stays the same too: an optimiser holds it.
         mine.update(checked_parameters(self.config, self.parameters, last))
         self.parameters = mine
-        self._owned = mine, dict(mine)
+        self._owned, self._fits = (mine, dict(mine)), self.config
         return mine
 
     def is_own(self) -> bool:
-        """Whether the parameters are the arrays that `own_parameters` last looked at; their values may be others."""
+        """Whether these are the arrays that `own_parameters` checked for this `config`; their values may be others."""
         mine, last = self._owned
         return (
             self.parameters is mine
+            and self.config is self._fits
             and mine.keys() == last.keys()
             and all(
                 mine[name] is a and a.flags.c_contiguous and a.flags.writeable for name, a in last.items()

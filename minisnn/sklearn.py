@@ -6,7 +6,8 @@ sooner (`minisnn.datasets.pixel_times`).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import functools
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -40,6 +41,22 @@ __all__ = ["SingleSpikeClassifier"]
 
 _SOLVER = "numba-parallel"
 _SEEDS = 2**31 - 1
+
+
+def _whole_or_not(method: Callable[..., Any]) -> Callable[..., Any]:
+    """A method that leaves the classifier with the attributes it had if it raises."""
+
+    @functools.wraps(method)
+    def wrapped(self: Any, *arguments: Any, **named: Any) -> Any:
+        before = vars(self).copy()
+        try:
+            return method(self, *arguments, **named)
+        except BaseException:
+            vars(self).clear()
+            vars(self).update(before)
+            raise
+
+    return wrapped
 
 
 class SingleSpikeClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
@@ -127,6 +144,7 @@ class SingleSpikeClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[mis
 
     # ---- fitting -------------------------------------------------------------------------------------
 
+    @_whole_or_not
     def fit(self, X: Any, y: Any) -> SingleSpikeClassifier:
         """Train on features X (n_samples, n_features) and their labels y (n_samples,).
 
@@ -162,6 +180,7 @@ class SingleSpikeClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[mis
         self._moments: dict[str, Any] = {}
         return self
 
+    @_whole_or_not
     def partial_fit(self, X: Any, y: Any, classes: Any = None) -> SingleSpikeClassifier:
         """Train for one pass over these samples, with a constant learning rate.
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
+from .. import solvers
 from ..bench import grid, scaling, step
 from ..bench.workloads import RULES, WORKLOADS, Workload, workload
 from ..errors import InputError, import_extra
 from ..reading import checked_count
-from ..solvers import ALL
 from ..solvers.compiled.threads import get_threads
 from .options import FOLDER, WHOLE, add_json, choices, write_json
 
@@ -58,7 +58,12 @@ def add_bench_parser(subparsers: Any) -> argparse.ArgumentParser:
         )
         add("--rule", action="append", choices=("v1", "v2"), help="only this version's rules")
         if name == "scaling":
-            add("--solver", default="numba-parallel", metavar=choices(ALL), help="default numba-parallel")
+            add(
+                "--solver",
+                default="numba-parallel",
+                metavar=choices(solvers.ALL),
+                help="default numba-parallel",
+            )
             add(
                 "--simulate",
                 action="store_true",
@@ -68,7 +73,7 @@ def add_bench_parser(subparsers: Any) -> argparse.ArgumentParser:
             add("--neurons", **WHOLE, help="hidden neurons (default 200)")
         else:
             which = "only this solver; may add a NumPy or GPU one"
-            add("--solver", action="append", metavar=choices(ALL), help=which)
+            add("--solver", action="append", metavar=choices(solvers.ALL), help=which)
             add("--no-memory", action="store_true", help="do not measure peak memory")
     parser.set_defaults(run=_run)
     return parser
@@ -76,6 +81,9 @@ def add_bench_parser(subparsers: Any) -> argparse.ArgumentParser:
 
 def _run(args: argparse.Namespace) -> int:
     """Measure, print, write; returns the exit code."""
+    if getattr(args, "simulate", False):
+        _check_simulated(args)
+        args.threads = 1
     threads = get_threads() if args.threads is None else args.threads
     _, usual, quick = KINDS[args.bench]
     repeats = (quick if args.quick else usual) if args.repeats is None else args.repeats
@@ -97,6 +105,14 @@ def _run(args: argparse.Namespace) -> int:
         figure = pictures.DRAW[args.bench](results, f"{mark}{repeats} repeats, {threads} threads")
         print(f"picture {pictures.save(figure, args.plot / f'bench_{args.bench}.png')}")
     return 1 if any(one.fault is not None for one in results) else 0
+
+
+def _check_simulated(args: argparse.Namespace) -> None:
+    """Refuse options that mean nothing to a simulation, which measures the tasks of a solver on one thread."""
+    if args.threads is not None:
+        raise InputError("--simulate measures on one thread: leave --threads out")
+    if not solvers.get(args.solver).has_threads:
+        raise InputError(f"--simulate is for solvers with threads, got {args.solver!r}")
 
 
 def _chosen(args: argparse.Namespace) -> list[tuple[Workload, str]]:

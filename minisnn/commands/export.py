@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from ..errors import InputError
 from ..export import FORMATS, export
 from ..network import Network
 from ..reading import checked_count, checked_name
@@ -46,14 +47,16 @@ def add_export_parser(subparsers: Any) -> None:
 
 def _run(args: argparse.Namespace) -> int:
     to, probe = checked_name("format", args.to, FORMATS), None
+    base = args.run_dir / "network" if args.run_dir.is_dir() else args.run_dir.with_suffix("")
+    path = args.out_file or Path(f"{base}.{to}")
+    if path == args.run_dir:
+        raise InputError(f"{path} is the network that is read: give --out a file of its own")
     network = Network.load(args.run_dir)
     if args.probe is not None:
         run = RunFolder.open(args.run_dir)
         test = Experiment.of_run(run).load_data(args.data_dir).test
         checked_count("--probe", args.probe, low=1, high=len(test))
         probe = test.batch(np.arange(args.probe))
-    base = args.run_dir / "network" if args.run_dir.is_dir() else args.run_dir.with_suffix("")
-    path = args.out_file or Path(f"{base}.{to}")
     export(network, path, to, probe)
     write_json(args.json, {"file": str(path), "format": to, "probe": args.probe or 0})
     answers = f", with its answers to {args.probe} samples" if args.probe else ""

@@ -1,16 +1,20 @@
 """The command ``minisnn``: train, sweep, evaluate, export, recipes, reproduce, bench, check, vectors, doctor.
 
-Exit codes: 0 done, 1 a check failed, 2 wrong use (one line says what was expected and what came) or no room on
-this machine, 70 a fault of minisnn itself (one line says where its traceback is), 130 interrupted.
+Exit codes: 0 done, 1 a check, or a training of a series, failed, 2 wrong use (one line says what was expected and
+what came) or no room on this machine, 70 a fault of minisnn itself (one line says where its traceback is), 130
+interrupted.
 """
 
 from __future__ import annotations
 
 import argparse
+import os
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from .. import __version__
+from ..checkpoints import is_kept
 from ..errors import InputError, one_line
 from ..faults import fault, line_of
 from ..files import checked_file, checked_folder
@@ -60,8 +64,26 @@ def _look_at_outputs(args: argparse.Namespace) -> None:
         if path is not None:
             try:
                 checked_file(path, to_be_made=folders)
+                _check_apart(Path(path), folders, [v for other, v in vars(args).items() if other != name])
             except InputError as error:
                 raise InputError(f"{option} {error}") from None
+
+
+def _check_apart(path: Path, folders: Sequence[Path], others: Sequence[Any]) -> None:
+    """Raise `InputError` if a file would stand where a run or another argument has its own."""
+    target, made = Path(os.path.realpath(path)), [Path(os.path.realpath(folder)) for folder in folders]
+    if any(target == folder or target in folder.parents for folder in made):
+        raise InputError(f"must name a file, got {path}, which is to be a folder")
+    beside = (file for pattern in ("*", "*/config.json") for file in target.parent.glob(pattern))
+    if is_kept(target) and (target.parent in made or any(is_kept(f) and f != target for f in beside)):
+        raise InputError(f"must not name a file that a run keeps in its folder, got {path}")
+    paths = [
+        other
+        for other in others
+        if isinstance(other, Path) or (isinstance(other, str) and os.path.isfile(other))
+    ]
+    if (path.is_file() or not path.exists()) and str(target) in map(os.path.realpath, paths):
+        raise InputError(f"must name a file of its own, got {path}, which another argument names too")
 
 
 class _Parser(argparse.ArgumentParser):

@@ -58,7 +58,8 @@ def _run(args: argparse.Namespace) -> int:
     title = title_of(dataset)
     recipes = recipes_of(dataset)
     names = [*recipes, "curve"]
-    chosen = [checked_name(f"recipe for {title}", name, names) for name in args.recipes or names]
+    asked_for = dict.fromkeys(args.recipes or names)
+    chosen = [checked_name(f"recipe for {title}", name, names) for name in asked_for]
     asked = given(args, Budget)
     for name in ("seeds", "epochs", "hidden"):
         if name in asked:

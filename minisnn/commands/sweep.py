@@ -16,8 +16,8 @@ from ..files import locked, write_text
 from ..solvers.compiled.threads import get_threads
 from ..streams import say
 from ..training import RunFolder
-from ..training.experiment import Experiment, difference
-from ..training.runs import read_json
+from ..training.experiment import Experiment
+from ..training.runs import difference, read_json
 from ..training.series import placed, run_all
 from ..training.sweep import Setting, Sweep
 from ..training.worker import data_of

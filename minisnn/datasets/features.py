@@ -65,6 +65,8 @@ def from_features(
 
     train, tested = part(values, targets), None
     if test is not None:
+        if not isinstance(test, (tuple, list)) or len(test) != 2:
+            raise InputError(f"test must be (features, labels), got {shown(test)}")
         table, labels = _table("test features", test[0]), _names("test labels", test[1])
         if table.shape[1] != len(low):
             raise InputError(f"test features must have {len(low)} columns, got {table.shape[1]}")

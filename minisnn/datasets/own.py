@@ -35,7 +35,7 @@ from numpy.typing import NDArray
 from ..checks import checked_labels
 from ..errors import DataError, InputError, unknown_name
 from ..files import read_folder, read_npz, write_folder, write_npz
-from ..reading import checked_count, checked_flag, checked_name
+from ..reading import checked_count, checked_flag, checked_name, read_array
 from ..spikes import LARGEST, SpikeEvents
 from .places import NAMES
 from .samples import Dataset, EventSamples, Samples, checked_part, split
@@ -79,7 +79,7 @@ def checked_source(name: Any, data_dir: str | Path | None = None) -> str:
 
 def title_of(source: str | Path) -> str:
     """Name of a data set; of a file or folder of your own, without where it lies and its ending."""
-    return Path(source).name.removesuffix(".npz")
+    return Path(source).name.removesuffix(".npz") or Path(source).name
 
 
 def read_own(path: str | Path) -> Dataset:
@@ -136,8 +136,9 @@ def save_dataset(
     >>> data.name, len(data.train), len(data.test), data.class_names
     ('own', 8, 2, ('a', 'b'))
     """
+    names = read_array("class_names", class_names)
     if isinstance(train, Dataset):
-        if test is not None or len(class_names):
+        if test is not None or names.size:
             raise InputError("a Dataset has its own test samples and class names: give it alone")
         if train.validation is not None:
             raise InputError(f"{train.name} has a validation part: save the data set as it was loaded")
@@ -145,9 +146,9 @@ def save_dataset(
     else:
         parts = {"": train} | ({} if test is None else {"test_": test})
         largest = int(checked_part("the train part", train, LARGEST).max())
-        n_classes = max(len(class_names), 1 + largest)
+        n_classes = max(names.size, 1 + largest)
         _, n_steps, n_inputs = _events(train.batch(np.arange(1))).shape
-        data = Dataset("own", train, test or train, n_inputs, n_classes, n_steps, class_names=class_names)
+        data = Dataset("own", train, test or train, n_inputs, n_classes, n_steps, class_names=names.tolist())
     arrays: Arrays = {"n_steps": np.array(data.n_steps), "n_inputs": np.array(data.n_inputs)}
     arrays["n_classes"] = np.array(data.n_classes)
     if data.class_names:

@@ -16,7 +16,7 @@ from typing import Any
 from ..datasets import Dataset, load_dataset
 from ..datasets.own import title_of
 from ..datasets.samples import folds, split
-from ..errors import DataError, InputError, one_line, shown
+from ..errors import DataError, InputError, one_line
 from ..parameters import NetworkConfig
 from ..reading import checked_count, checked_type, plain
 from ..streams import say
@@ -24,9 +24,9 @@ from ..table import table as text_table
 from .loop import TrainingConfig
 from .metrics import EpochMetrics, chosen_epoch, mean_and_sd
 from .recipes import Recipe
-from .runs import RunFolder
+from .runs import RunFolder, difference
 
-__all__ = ["Experiment", "difference", "moments", "outcome", "outcome_of", "summary", "table"]
+__all__ = ["Experiment", "moments", "outcome", "outcome_of", "summary", "table"]
 
 _EPOCH = (
     "epoch", "train_loss", "train_accuracy", "validation_accuracy", "test_accuracy", "spikes_per_sample", "seconds",
@@ -195,20 +195,6 @@ class Experiment:
                 held_out = self.split if fold is None else {"folds": n_folds, "fold": fold}
                 variant = replace(self, training=training, split=held_out, series=None)
                 yield "-".join(parts) or f"seed-{seed}", variant
-
-
-def difference(there: Any, here: Any, place: str = "") -> str:
-    """The first place at which two contents of JSON files differ, in words; nothing if they are the same.
-
-    Examples
-    --------
-    >>> difference({"training": {"lr": 0.1, "epochs": 3}}, {"training": {"lr": 0.1, "epochs": 4}})
-    'training: epochs is 3 there and 4 here'
-    """
-    if isinstance(there, dict) and isinstance(here, dict):
-        parts = ((there.get(key), here.get(key), f"{place}{': ' * bool(place)}{key}") for key in there | here)
-        return next(filter(None, (difference(*part) for part in parts)), "")
-    return "" if there == here else f"{place} is {shown(there)} there and {shown(here)} here"
 
 
 def outcome_of(run: RunFolder, experiment: Experiment, name: str = "") -> dict[str, Any]:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -151,21 +152,23 @@ def train(
         # On the CPU this is the network itself; on a device a copy, fetched after every epoch.
         there = network.on_device(config.solver)
         optimiser.move(there.parameters)
-        loss, accuracy, lr = train_epoch(
-            there, dataset.train, labels["train"], config, epoch, optimiser, workspace, quiet
-        )
-        seconds = time.perf_counter() - started
-        if there is not network:
-            for name, array in there.parameters.items():
-                network.parameters[name][...] = module.to_host(array)
-        try:
-            network.own_parameters()
-        except InputError as error:
-            raise OverflowError(f"training diverged in epoch {epoch + 1}, {error}: lower lr") from None
-        validation = None
-        if dataset.validation is not None:
-            validation = evaluate(there, dataset.validation, solver=config.solver).accuracy
-        test = evaluate(there, dataset.test, solver=config.solver)
+        with _divergence_named(network, optimiser, epoch):
+            loss, accuracy, lr = train_epoch(
+                there, dataset.train, labels["train"], config, epoch, optimiser, workspace, quiet
+            )
+            seconds = time.perf_counter() - started
+            if there is not network:
+                for name, array in there.parameters.items():
+                    network.parameters[name][...] = module.to_host(array)
+            try:
+                network.own_parameters()
+            except InputError as error:
+                raise OverflowError(error) from None
+            optimiser.check_moments()
+            validation = None
+            if dataset.validation is not None:
+                validation = evaluate(there, dataset.validation, solver=config.solver).accuracy
+            test = evaluate(there, dataset.test, solver=config.solver)
         metrics = EpochMetrics(
             epoch=epoch + 1,
             train_loss=loss,
@@ -194,6 +197,19 @@ def train(
         for name, array in best.items():
             network.parameters[name][...] = array
     return history
+
+
+@contextmanager
+def _divergence_named(network: Network, optimiser: Adam, epoch: int) -> Iterator[None]:
+    """Say of an overflow after the first step that the training diverged, and which settings to lower."""
+    try:
+        yield
+    except OverflowError as error:
+        if not optimiser.steps:
+            raise
+        settings = "lr or spike_penalty" if network.config.spike_penalty else "lr"
+        fault = str(error).split(":")[0]
+        raise OverflowError(f"training diverged in epoch {epoch + 1}, {fault}: lower {settings}") from None
 
 
 def train_epoch(

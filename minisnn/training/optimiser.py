@@ -79,6 +79,15 @@ class Adam:
             arrays[f"adam/second/{name}"] = self.solver.to_host(self.second[name])
         return arrays
 
+    def check_moments(self) -> None:
+        """Raise `OverflowError` if a moment has left the range of its dtype: its parameter would never change again."""
+        for name, array in self.to_arrays().items():
+            if not np.isfinite(array).all():
+                parameter = name.split("/")[-1]
+                raise OverflowError(
+                    f"the square of the gradient of {parameter} left the range of {array.dtype}"
+                )
+
     def move(self, parameters: Parameters) -> None:
         """Continue with copies of the parameters on the solver's device, and move the moments there too."""
         self.parameters = parameters

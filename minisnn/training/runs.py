@@ -19,13 +19,13 @@ from typing import Any
 import numpy as np
 
 from ..checkpoints import best_file, checkpoint_file, read_checkpoint
-from ..errors import DataError, InputError, one_line
+from ..errors import DataError, InputError, one_line, shown
 from ..files import checked_folder, write_npz, write_text
 from ..network import Network
 from .metrics import EpochMetrics, chosen_epoch
 from .optimiser import Adam
 
-__all__ = ["RunFolder", "read_json"]
+__all__ = ["RunFolder", "difference", "read_json"]
 
 ENTRIES = ("dataset", "data", "product", "training", "network")  # of config.json
 RUNS = Path("runs")  # where run folders without a name of their own are made
@@ -107,8 +107,14 @@ class RunFolder:
         return read_checkpoint(self.path)[2]
 
     def network(self) -> Network:
-        """Network of the chosen epoch."""
-        return Network.load(self.path)
+        """Network of the chosen epoch; `DataError` if it is not the one of ``config.json``."""
+        network, wanted = Network.load(self.path), self.config()["network"]
+        made = json.loads(json.dumps(asdict(network.config)))
+        # Settings that the version of the run did not have yet are missing there.
+        fault = difference(made, made | wanted if isinstance(wanted, dict) else wanted, "network")
+        if fault:
+            raise DataError(f"{self._checkpoint} is not of the run of config.json: {fault}")
+        return network
 
     def metrics(self) -> list[EpochMetrics]:
         """Metrics of the finished epochs."""
@@ -168,7 +174,8 @@ class RunFolder:
         arrays, epoch, chosen = read_checkpoint(self.path)
         stored = Network.from_arrays(arrays, path)
         if stored.config != network.config:
-            raise DataError(f"{path} is of another network: {stored.config} instead of {network.config}")
+            differs = difference(asdict(stored.config), asdict(network.config))
+            raise DataError(f"{path} is of another network: {differs}")
         try:
             optimiser.load_arrays(arrays)
         except InputError as error:
@@ -189,6 +196,20 @@ class RunFolder:
         for path in (*_half_written(self.path), *self.path.glob("best-*.npz")):
             if path != kept:
                 path.unlink()
+
+
+def difference(there: Any, here: Any, place: str = "") -> str:
+    """The first place at which two contents of JSON files differ, in words; nothing if they are the same.
+
+    Examples
+    --------
+    >>> difference({"training": {"lr": 0.1, "epochs": 3}}, {"training": {"lr": 0.1, "epochs": 4}})
+    'training: epochs is 3 there and 4 here'
+    """
+    if isinstance(there, dict) and isinstance(here, dict):
+        parts = ((there.get(key), here.get(key), f"{place}{': ' * bool(place)}{key}") for key in there | here)
+        return next(filter(None, (difference(*part) for part in parts)), "")
+    return "" if there == here else f"{place} is {shown(there)} there and {shown(here)} here"
 
 
 def _half_written(folder: Path) -> list[Path]:

@@ -214,6 +214,8 @@ MISTAKES = [
     ("bench step --threads 0", "--threads must be a whole number >= 1, got 0"),
     ("bench scaling --batch 0", "--batch must be a whole number >= 1, got 0"),
     ("bench scaling --simulate --neurons -1", "--neurons must be a whole number >= 1, got -1"),
+    ("bench scaling --simulate --threads 2", "--simulate measures on one thread: leave --threads out"),
+    ("bench scaling --simulate --solver numpy-parallel", "--simulate is for solvers with threads, got"),
     ("bench step --repeats 0", "--repeats must be"),
     ("bench step --workload shdd", "did you mean 'shd'"),
     ("bench step --solver numba-paralel", "did you mean 'numba-parallel'"),

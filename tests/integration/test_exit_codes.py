@@ -131,6 +131,38 @@ def test_outputs_are_looked_at_before_the_work(command, ends, tmp_path):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "folder"]
 
 
+def test_an_output_replaces_nothing_that_is_kept_or_given(ends, tmp_path):
+    own = "must name a file of its own"
+    for name in ("run/config.json", "run/metrics.jsonl", "sweep/sweep.json", "sweep/lr-1/config.json"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text("{}")
+    (tmp_path / "own.npz").write_text("data")
+    (tmp_path / "link").symlink_to("own.npz")
+    for command, message in (
+        *(
+            (f"doctor --json run/{name}", "a run keeps")
+            for name in ("config.json", "metrics.jsonl", "best-3.npz")
+        ),
+        ("recipes --json sweep/sweep.json", "a run keeps"),
+        ("export own.npz --to npz", "own.npz is the network that is read: give --out"),
+        ("export run --to npz --out run/checkpoint.npz", "--out must not name a file that a run keeps"),
+        ("train --out new --json new/config.json", "a run keeps"),
+        ("train --out new --json new", "--json must name a file, got new, which is to be a folder"),
+        ("train --out new/run --json new", "which is to be a folder"),
+        ("train own.npz --json own.npz", own),
+        ("train own.npz --json link", own),
+        ("export own.npz --to npz --out own.npz", own),
+        ("export own.npz --to npz --out x --json x", own),
+        ("check port:forward --network own.npz --json ./own.npz", own),
+    ):
+        code, line = ends(command)
+        assert (code, message in line) == (2, True), line
+    assert (tmp_path / "own.npz").read_text() == "data"
+    (tmp_path / "free").mkdir()
+    for _ in range(2):  # nothing of a run is there
+        assert main(["recipes", "--json", "free/config.json"]) == 0
+
+
 def test_every_option_that_names_an_output_is_looked_at():
     """Whoever adds one adds it there, and here."""
     inputs = {"data_dir", "resume", "run_dir", "answers", "folder"}  # `vectors` may read or write its folder

@@ -6,6 +6,7 @@ import stat
 import subprocess
 import sys
 import threading
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -140,6 +141,17 @@ def test_an_open_file_by_its_number_is_written_to(tmp_path, name):
     assert (tmp_path / "out").read_text() == "before text after"
 
 
+@pytest.mark.skipif(not os.path.exists("/dev/fd"), reason="needs /dev/fd")
+def test_an_open_file_that_takes_nothing_is_known_before(tmp_path, monkeypatch):
+    (tmp_path / "in").write_text("")
+    monkeypatch.setattr(sys, "__stdout__", None)  # as Python starts if it is closed
+    with open(tmp_path / "in") as read_only:
+        for path in (f"/dev/fd/{read_only.fileno()}", "/dev/fd/999", "/dev/stdout"):
+            with one_line(OSError, "Bad file descriptor") as caught:
+                checked_file(path)
+            assert caught.value.filename == path
+
+
 def test_the_longest_name(tmp_path):
     path = tmp_path / ("n" * 255)
     assert checked_file(path) == path
@@ -157,15 +169,22 @@ def test_the_longest_name(tmp_path):
     ],
     ids=lambda value: str(value)[:9],
 )
-def test_no_error_names_a_temporary_file(tmp_path, monkeypatch, name, failing, number):
+@pytest.mark.parametrize(
+    "write",
+    [partial(write_text, text="text"), partial(write_folder, arrays={"a": np.arange(3)})],
+    ids=["file", "folder"],
+)
+def test_no_error_names_a_temporary_file(tmp_path, monkeypatch, write, name, failing, number):
     def fail(*paths):
         raise OSError(number, os.strerror(number), *[path for path in paths if not isinstance(path, int)][:1])
 
-    if failing:
+    if failing == "fsync" and write.func is write_folder:
+        monkeypatch.setattr(np.lib.format, "write_array", lambda *_, **__: fail())
+    elif failing:
         monkeypatch.setattr(os, failing, fail)
     path = tmp_path / name
     with one_line(OSError, os.strerror(number)) as caught:
-        write_text(path, "text")
+        write(path)
     assert ".part" not in str(caught.value)
     assert caught.value.filename == str(path.parent if name == "none/file" else path)
     assert names(tmp_path) == []

@@ -1,13 +1,14 @@
 """Data sets of one's own: the layout in every form, through a file or folder, and a line for every fault."""
 
 import os
+import zipfile
 
 import numpy as np
 import pytest
 
 from minisnn import SpikeEvents, load_dataset
-from minisnn.datasets import EventSamples, folds, from_features, save_dataset, split
-from minisnn.datasets.own import checked_source
+from minisnn.datasets import EventSamples, folds, from_features, from_tonic, save_dataset, split
+from minisnn.datasets.own import checked_source, title_of
 from minisnn.errors import DataError, InputError
 from minisnn.files import read_npz, write_folder, write_npz
 from tests.helpers import one_line
@@ -98,7 +99,7 @@ def test_what_save_dataset_refuses(tmp_path):
     for message, arguments in wrong.items():
         with one_line(InputError, message):
             save_dataset(path, *arguments)
-    for names in (["a"], [1, 2], "ab"):
+    for names in (["a"], [1, 2], "ab", None, (name for name in "ab")):
         with one_line(InputError, "class_names must be 2 texts, one for every class"):
             save_dataset(path, samples, class_names=names)
     assert not list(tmp_path.iterdir())
@@ -187,6 +188,11 @@ def test_damaged_files_and_folders(saved):
         np.savez(path, labels=np.array([{}]))
         with one_line(DataError, "own.npz .*: entry 'labels.npy' holds pickled Python objects"):
             load_dataset(path)
+        path.write_bytes(good)
+        with pytest.warns(UserWarning, match="Duplicate"), zipfile.ZipFile(path, "a") as archive:
+            archive.writestr("labels.npy", b"")
+        with one_line(DataError, "own.npz .*: entry 'labels.npy' is there twice"):
+            load_dataset(path)
 
 
 def test_a_raster_with_few_spikes_may_be_compressed(tmp_path):
@@ -215,6 +221,7 @@ def test_names_and_paths(tmp_path, monkeypatch):
     write_folder("gestures", {name: np.asarray(array) for name, array in WHOLE.items()})
     write_npz("own.npz", {name: np.asarray(array) for name, array in WHOLE.items()})
     (tmp_path / "mnist").mkdir()
+    assert [title_of(name) for name in ("a/own.npz", "a/own.txt", ".npz")] == ["own", "own.txt", ".npz"]
     assert checked_source("mnist") == "mnist"
     assert checked_source("./mnist") == str(tmp_path / "mnist")
     assert checked_source("own.npz") == checked_source("/gone/own.npz", tmp_path) == str(tmp_path / "own.npz")
@@ -284,6 +291,9 @@ def test_a_dataframe(tmp_path):
             from_features(features, labels)
     with one_line(InputError, r"test labels must be among \['x', 'y'\], got 'z'"):
         from_features(numbers, kind, (numbers, list("xyzxx")))
+    for test in (5, (numbers,), (numbers, kind, kind)):
+        with one_line(InputError, "test must be .features, labels., got"):
+            from_features(numbers, kind, test)
     with one_line(InputError, "test features must have 2 columns, got 1"):
         from_features(numbers, kind, (frame[["a"]], kind))
 

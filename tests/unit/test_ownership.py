@@ -100,6 +100,7 @@ def test_a_locked_array_is_copied_not_changed(network):
 
 USES = {
     "forward": lambda network: network.forward(EVENTS),
+    "predict": lambda network: network.predict(EVENTS),
     "training_step": lambda network: network.training_step(EVENTS, LABELS),
     "loss_and_gradients": lambda network: network.loss_and_gradients(EVENTS, LABELS),
     "train": trained,
@@ -128,6 +129,40 @@ def test_what_is_assigned_is_checked_at_the_next_use(network, use, name, value, 
     # Mended, the network goes on; nothing of it was changed.
     network.parameters = start()
     assert np.array_equal(network.forward(EVENTS).logits, Network(CONFIG, start()).forward(EVENTS).logits)
+
+
+@pytest.mark.parametrize("use", ["forward", "predict", "training_step"])
+def test_another_configuration_counts_at_the_next_use(network, use):
+    network.predict(EVENTS)  # which keeps the parameters prepared
+    for change, message in (
+        (
+            {"sizes": (5000, 64, 3)},
+            "hidden1.weight must be float32 of shape (5000, 64), got float32 of shape (6, 64)",
+        ),
+        ({"sizes": (6, 64, 4)}, "readout.weight must be float32 of shape (64, 4)"),
+        ({"sizes": (6, 64, 5, 3)}, "missing or unknown: hidden2.bias"),
+        ({"dtype": "float64"}, "hidden1.weight must be float64"),
+        ({"learn_decay": False}, "hidden1.decay must be float32 of shape ()"),
+    ):
+        network.config = dataclasses.replace(CONFIG, **change)
+        with one_line(InputError, re.escape(message)):
+            USES[use](network)
+    for wrong in (None, "config", (6, 64, 3)):
+        with one_line(InputError, "config must be a NetworkConfig, got"):
+            network.config = wrong
+    network.config = dataclasses.replace(CONFIG, threshold=3.0)
+    expected = Network(network.config, start()).predict(EVENTS).logits
+    assert np.array_equal(network.predict(EVENTS).logits, expected)
+
+
+def test_a_workspace_is_one(network):
+    for call, *given in (
+        (network.forward, EVENTS), (network.predict, EVENTS), (network.training_step, EVENTS, LABELS),
+        (network.loss_and_gradients, EVENTS, LABELS),
+        (network.backward, network.forward(EVENTS), np.ones((64, 3), np.float32)),
+    ):  # fmt: skip
+        with one_line(InputError, "workspace must be a Workspace, got {}"):
+            call(*given, workspace={})
 
 
 @pytest.mark.parametrize("use", ["forward", "training_step", "train", "evaluate"])
@@ -277,8 +312,3 @@ def test_samples_that_are_not_what_they_say(network):
     ]:
         with one_line(InputError, re.escape(message)):
             call()
-
-
-def test_a_training_that_diverges_says_so(network):
-    with one_line(OverflowError, r"lower lr|left the range"):
-        trained(network, lr=1e38)

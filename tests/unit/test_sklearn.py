@@ -162,6 +162,25 @@ def test_a_wrong_parameter_is_one_line(digits, parameters, says):
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize("method", ["fit", "partial_fit"])
+def test_what_fails_leaves_the_classifier_as_it_was(digits, method):
+    features, labels = digits
+    classifier = small().fit(features, labels)
+    before = classifier.decision_function(features)
+    for parameters, table, named in (
+        ({"lr": -1}, features, labels), ({"hidden": 0}, features[:, :9], labels),
+        ({}, features[:, :9] * np.nan, labels), ({}, features, np.ones(len(labels)) / 3),
+    ):  # fmt: skip
+        with pytest.raises(ValueError):
+            getattr(classifier.set_params(**parameters), method)(table, named)
+        assert np.array_equal(classifier.decision_function(features), before)
+        classifier.set_params(lr=5e-3, hidden=20)
+    with pytest.raises(ValueError, match="lr must be"):
+        getattr(fresh := small(lr=-1), method)(*digits)
+    with pytest.raises(NotFittedError):
+        fresh.predict(features)
+
+
 def test_labels_that_were_never_seen_are_refused(digits):
     features, labels = digits
     classifier = small().partial_fit(features, labels)

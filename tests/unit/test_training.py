@@ -79,6 +79,29 @@ def test_a_network_that_does_not_fit_the_data(data):
         train(Network.random(NetworkConfig((5, 6, 3))), data, CONFIG)
 
 
+@pytest.mark.parametrize("solver", ["numpy-parallel", "numba-parallel"])
+@pytest.mark.parametrize(
+    ("penalty", "lr", "message"),
+    [
+        (0.0, 1e38, "epoch 1, .*: lower lr$"),
+        (1e38, 1e-3, "epoch 1, .*: lower lr or spike_penalty$"),
+        # The square of the gradient is infinite, and a step along it 0: without an error nothing would be learned.
+        (1e25, 1e-3, "epoch 1, the square of the gradient of .* left the range of float32: lower lr or"),
+    ],
+)
+def test_a_training_that_diverges_says_what_to_lower(data, solver, penalty, lr, message):
+    network = Network.random(replace(NETWORK, spike_penalty=penalty), seed=1)
+    with np.errstate(all="ignore"), one_line(OverflowError, f"training diverged in {message}"):
+        train(network, data, replace(CONFIG, solver=solver, lr=lr))
+
+
+def test_weights_that_are_too_large_from_the_start_are_no_divergence(data):
+    network = Network.random(NETWORK, seed=1)
+    network.parameters["hidden1.weight"][:] = 3e38
+    with np.errstate(all="ignore"), one_line(OverflowError, "^the potential left the range.*scale weight"):
+        train(network, data, replace(CONFIG, solver="numpy-parallel"))
+
+
 @NEURONS
 def test_silent_and_always_firing_neurons_are_counted_in_every_layer(data, neuron):
     network = Network.random(replace(NETWORK, sizes=(4, 12, 8, 5, 3), neuron=neuron), seed=1)

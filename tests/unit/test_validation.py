@@ -176,7 +176,13 @@ def test_run_folders(tmp_path, monkeypatch, data):
         with one_line(DataError, message):
             train(network, data, replace(CONFIG, epochs=2), run=run)
 
-    refused("is of another network", start(sizes=(4, 13, 3)))
+    config = json.dumps(RUN_ENTRIES | {"network": {"sizes": [4, 13, 3]}})
+    (first / "config.json").write_text(config)
+    with one_line(
+        DataError, r"checkpoint.npz is not of the run of config.json: network: sizes is \[4, 12, 3\]"
+    ):
+        RunFolder.open(first).network()
+    refused(r"is of another network: sizes is \(.*\) there and \(4, 13, 3\) here", start(sizes=(4, 13, 3)))
     for text, message in (("{}\n", "metrics.jsonl is damaged"), ("", "must have 1 lines, got 0")):
         (first / "metrics.jsonl").write_text(text)
         refused(message)

@@ -76,7 +76,7 @@ def unchanged(layers: Sequence[Parameters], workspace: Workspace) -> bool:
     """Whether these are, to the bit, the parameters that `step.run_network` last packed into the workspace."""
 
     def same(kept: Layer, weight: Floats, bias: Floats, decay: Floats) -> bool:
-        bits, shape = _BITS[weight.itemsize], (n_blocks(len(bias)), len(weight), LANES)
+        bits, shape = _BITS.get(weight.itemsize), (n_blocks(len(bias)), len(weight), LANES)
         return (
             (weight.dtype, weight.shape[1:], kept.weight.shape) == (kept.weight.dtype, bias.shape, shape)
             and decay.size in (1, len(bias))
