@@ -21,8 +21,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import InputError
-from .calling import Caller
-from .load import load_function
+from .calling import Caller, load_function
 from .protocol import Message, encode, take
 
 __all__ = ["serve"]
@@ -48,12 +47,7 @@ def _apart(function: Callable[..., Any], *arguments: Any) -> Any:
 def serve(names: Mapping[str, str], path: list[str]) -> None:
     """Answer the requests on standard input until it ends.
 
-    Parameters
-    ----------
-    names : mapping
-        ``module:function`` for each kind of request.
-    path : list of str
-        Where modules are looked for.
+    `names` has ``module:function`` for each kind of request; modules are looked for in `path`.
     """
     sys.path[:] = path
     requests, answers, process = os.dup(0), os.dup(1), getpid()

@@ -24,17 +24,17 @@ def ratios(name, dtype, seed, sizes=SIZES):
             continue
         case = random_case(
             "long",
+            (batch, n_steps, 20, 32),
             "single-spike",
             dtype,
             rng,
-            (batch, n_steps, 20, 32),
             rate=0.05,
             gain=0.3,
             decay=(0.7, 0.999),
         )
         _, membrane = forward(case.spikes, case.weight, case.bias, case.decay, case.threshold)
-        error = np.abs(membrane - judge.reference(case).membrane)
-        out.append((error / judge.potential_bound(case)).ravel())
+        run = judge.reference(case)
+        out.append((np.abs(membrane - run.membrane) / judge.potential_bound(case, run)).ravel())
     return np.concatenate(out)
 
 

@@ -210,7 +210,7 @@ def test_no_mutant_hides_from_a_check(neuron, breaks, dtype, monkeypatch):
     """The cases of a check are made once for all mutants of a sort, and so are their bounds."""
     monkeypatch.setattr(sys.modules[check.__module__], "_REDUCE_SECONDS", 0.0)
     judge = Judge()
-    settings = checked_settings(judge, neuron=neuron, gradient="both", dtype=dtype, examples=10, seed=0)
+    settings = checked_settings(judge, neuron, "both", dtype, 10, 0)
     cases = [
         (direction, [(family, list(members)) for family, members in batteries])
         for direction, batteries in plan(settings, judge)

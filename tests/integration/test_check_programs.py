@@ -223,12 +223,8 @@ def copied(recorded, folder):
 
 
 def test_recorded_answers_are_judged_like_the_program(copied, capsys):
-    assert {path.name for path in copied.iterdir()} >= {
-        "cases.bin",
-        "cases.json",
-        "cases.jsonl",
-        "PROTOCOL.md",
-    }
+    names = {"cases.bin", "cases.json", "cases.jsonl", "PROTOCOL.md"}
+    assert {path.name for path in copied.iterdir()} >= names
     code, report = _checked("--answers", "d")
     assert (code, report["notes"]) == (0, [])
     assert report["tried"] == _checked("--program", "./port", "--gradient", "both", *QUICK)[1]["tried"]
@@ -323,18 +319,10 @@ def forward(spikes, weight, bias, decay, threshold):
 def test_an_interruption_gives_the_report_of_what_was_tried(folder, function, head):
     (folder / "slow.py").write_text(SLOW)
     (folder / "right.py").write_text(RIGHT)
-    command = [
-        sys.executable,
-        "-m",
-        "minisnn",
-        "check",
-        f"slow:{function}",
-        "--json",
-        "r.json",
-        "--examples",
-        "999",
-    ]
-    running = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    command = f"-m minisnn check slow:{function} --json r.json --examples 999".split()
+    running = subprocess.Popen(
+        [sys.executable, *command], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
     time.sleep(5)
     running.send_signal(signal.SIGINT)
     out, error = running.communicate(timeout=30)

@@ -8,24 +8,21 @@ import pytest
 from minisnn.oracle import check, families
 from minisnn.oracle.batteries import random_case
 from minisnn.oracle.bounds import exact_in_any_order
-from minisnn.oracle.cases import reduce_case
+from minisnn.oracle.cases import GRADIENTS, reduce_case
 from minisnn.oracle.judge import Judge
+from minisnn.oracle.plan import checked_settings, plan
 from tests import honest_ports as ports
 
 FORWARD, BACKWARD = ports.SINGLE["loop"]
 LIF, LIF_BACKWARD = ports.MULTI["loop"]
 ALL = tuple(families.FAMILIES)
-NEURONS = {"single-spike": ("gated", "straight-through"), "multi-spike": ("through-reset",)}
 
 
-@pytest.mark.parametrize("neuron", NEURONS)
+@pytest.mark.parametrize("neuron", GRADIENTS)
 def test_shapes_are_few_and_every_family_has_exact_and_general_cases(neuron):
     judge, shapes = Judge(), {"forward": set(), "backward": set()}
-    batteries = {
-        "forward": families.forward(neuron, "float32", 100, 0, judge),
-        "backward": families.backward(neuron, "float32", 100, 0, judge, NEURONS[neuron]),
-    }
-    for direction, named in batteries.items():
+    settings = checked_settings(judge, neuron, "both", "float32", 100, 0)
+    for direction, named in plan(settings, judge):
         exact = {}
         for name, cases in named:
             for case in cases:
@@ -137,7 +134,7 @@ def test_the_longest_run_is_left_out_where_a_port_would_be_too_slow_for_it(only)
 
 def test_a_large_case_is_halved_until_it_is_small():
     case, tried = (
-        random_case("large", "single-spike", "float32", np.random.default_rng(0), (64, 5000, 3, 9)),
+        random_case("large", (64, 5000, 3, 9), "single-spike", "float32", np.random.default_rng(0)),
         [],
     )
 
@@ -154,7 +151,7 @@ def test_a_large_case_is_halved_until_it_is_small():
 # ---- the report ---------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("neuron", NEURONS)
+@pytest.mark.parametrize("neuron", GRADIENTS)
 def test_the_report_of_a_right_port_fits_a_screen_and_tells_how_much_was_judged(neuron, only):
     only("values", "scales")
     forward, backward = (FORWARD, BACKWARD) if neuron == "single-spike" else (LIF, LIF_BACKWARD)

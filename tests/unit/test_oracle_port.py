@@ -409,6 +409,15 @@ def test_counts_may_be_numpy_numbers(five):
 @pytest.mark.parametrize(
     "options",
     [
+        {"neuron": "single"},
+        {"gradient": "through-reset"},
+        {"neuron": "multi-spike", "gradient": "gated"},
+        {"dtype": "float16"},
+        {"examples": 0},
+        {"seed": -1},
+        {"timeout": 0.0},
+        {"bound": "loose"},
+        {"convention": "tie"},
         {"examples": 5.0},
         {"examples": True},
         {"examples": np.nan},
