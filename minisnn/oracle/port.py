@@ -120,7 +120,8 @@ class Port:
         self.timeout = checked_float("timeout", timeout, low=0, open_low=True)
         self._first_timeout = checked_float("first_timeout", first_timeout, low=0)
         self._patience: dict[Any, float] = {}  # what is left of it, by kind and dtype
-        self._transport = _transport({kind: forward, "backward": backward}, memory)
+        functions = {kind: forward} | ({} if backward is None else {"backward": backward})
+        self._transport = _transport(functions, memory)
         self._given_up = False
         self._asked = 0
         self._settled: set[str] = set()  # whether the thread matters has been asked, by kind
@@ -189,12 +190,12 @@ class Port:
         return wrong
 
 
-def _transport(asked: Mapping[str, Any], memory: int | None) -> Process | _Here:
-    forward, backward = asked.values()
+def _transport(functions: Mapping[str, Any], memory: int | None) -> Process | _Here:
+    forward, *others = functions.values()
     if memory is not None:
         memory = checked_count("memory", memory, low=1)
     if isinstance(forward, Program):
-        if backward is not None:
+        if others:
             raise InputError("a program answers both passes: ask by gradient, and leave out backward")
         try:
             words = shlex.split(forward.command)
@@ -204,7 +205,6 @@ def _transport(asked: Mapping[str, Any], memory: int | None) -> Process | _Here:
         if not words:
             raise InputError("a program is given as in a shell, got nothing")
         return Process(words, text=forward.text, memory=memory)
-    functions = dict(asked) if backward is not None else dict(list(asked.items())[:1])
     if all(isinstance(name, str) for name in functions.values()):
         return Process(python_command(functions), memory=memory)
     if not all(callable(function) for function in functions.values()):

@@ -334,14 +334,18 @@ def test_an_interruption_gives_the_report_of_what_was_tried(folder, function, he
         assert not json.load(file)["passed"]
 
 
-def test_saved_tests_run_from_any_folder(folder):
+def test_saved_tests_run_from_any_folder_and_fail_until_the_port_is_right(folder):
     (folder / "slow.py").write_text(SLOW)
     (folder / "right.py").write_text(RIGHT)
     specs = {"slow:wrong": ("slow:wrong",), "./port voltage": ("--program", "./port voltage")}
     for k, port in enumerate(specs.values()):
         assert main(["check", *port, *QUICK, "--save", f"found/{k}"]) == 1
+    options = "-m pytest -q -p no:cacheprovider --import-mode=importlib"
+    command = [sys.executable, *options.split(), folder]
+    failed = subprocess.run(command, cwd="/", capture_output=True, text=True)
+    assert "2 failed" in failed.stdout, failed.stdout + failed.stderr
+    assert "AssertionError: spikes: sample 0" in failed.stdout
     (folder / "slow.py").write_text(SLOW.replace("* 0, None", ", None"))
     (folder / "port").write_text((folder / "port").read_text().replace("1.01", "1.00"))
-    options = "-m pytest -q -p no:cacheprovider --import-mode=importlib"
-    done = subprocess.run([sys.executable, *options.split(), folder], cwd="/", capture_output=True, text=True)
+    done = subprocess.run(command, cwd="/", capture_output=True, text=True)
     assert "2 passed" in done.stdout, done.stdout + done.stderr

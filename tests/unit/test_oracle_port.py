@@ -164,11 +164,6 @@ def test_whatever_holds_real_numbers_is_read(right):
             assert report.passed, str(report)
 
 
-@pytest.mark.parametrize("dtype", ["?", "i1", "u8", "f2", ">f8", "g"])
-def test_a_raster_may_have_any_real_dtype(dtype):
-    assert check(lambda *a: (FORWARD(*a)[0].astype(dtype), None), **QUICK).passed
-
-
 @pytest.mark.parametrize("dtype", ["i2", "u8", "f4", ">f8", "g", object])
 def test_spike_times_are_whole_numbers_of_any_real_dtype(dtype):
     report = check(lambda *a: (_times(*a)[0].astype(dtype), None), **QUICK)
@@ -216,13 +211,6 @@ def test_an_answer_that_the_next_call_overwrites_is_a_finding(read):
         assert finding.direction == ("forward" if backward is None else "backward")
     assert check(_buffered(FORWARD, np.copy), **QUICK).passed
     assert check(_buffered(FORWARD, lambda a: a.tolist()), **QUICK).passed
-
-
-def test_an_answer_that_drifts_is_not_deterministic():
-    calls = iter(range(10**6))
-    assert (
-        _finding(lambda *a: (FORWARD(*a)[0], FORWARD(*a)[1] + 1e-3 * next(calls))).rule == "non-deterministic"
-    )
 
 
 @pytest.mark.parametrize("answer", [1e308, -1e308, 3e38])
