@@ -22,18 +22,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import solvers
-from ..checks import (
-    checked_count,
-    checked_float,
-    checked_gradient,
-    checked_labels,
-    checked_layer,
-    checked_parameter,
-)
+from ..checks import checked_count, checked_float, checked_gradient, checked_labels
 from ..errors import InputError, shown, unknown_name
+from ..layers import multi_spike_backward, multi_spike_forward, single_spike_backward, single_spike_forward
 from ..model import Gradients, Trace
 from ..network import Network
-from ..reading import checked_flag
 from ..spikes import SpikeEvents
 from ..surrogate import fast_sigmoid, first_only_derivative
 from .calling import real_array
@@ -164,34 +157,28 @@ def _check_layer(
     components: int = 200,
     seed: int = 0,
 ) -> GradcheckResult:
-    module = solvers.get(solver, neuron)
-    parameters = {"weight": weight, "bias": bias, "decay": decay}
-    values = checked_layer(_raster(spikes), *(real_array(*named) for named in parameters.items()))
-    point: dict[str, Any] = dict(zip(("spikes", *parameters), values))
-    scale = checked_float("surrogate_scale", surrogate_scale, low=0)
-    choice: str | bool = checked_gradient(gradient)
-    if neuron == "multi-spike":
-        choice = checked_flag("detach_reset", detach_reset)
-    name = neuron.replace("-", "_")
-    trace = getattr(module, f"{name}_forward")(*values, checked_float("threshold", threshold))
-    seed, shape = checked_count("seed", seed), trace.potential.shape
-
-    def like_the_output(name: str, grad: Any) -> Floats:
-        return checked_parameter(name, real_array(name, grad), trace.potential.dtype, shape)
-
-    drawn = np.random.default_rng(seed).normal(size=shape)
-    grad_s = like_the_output("grad_spikes", drawn if grad_spikes is None else grad_spikes)
-    grad_v = None if grad_membrane is None else like_the_output("grad_membrane", grad_membrane)
+    given = {"weight": weight, "bias": bias, "decay": decay}
+    point = {"spikes": _raster(spikes)} | {name: real_array(name, value) for name, value in given.items()}
+    single, rule = neuron == "single-spike", checked_gradient(gradient)
+    forward: Any = single_spike_forward if single else multi_spike_forward
+    own_backward: Any = single_spike_backward if single else multi_spike_backward
+    choice: dict[str, Any] = {"gradient": rule} if single else {"detach_reset": detach_reset}
+    trace = forward(**point, threshold=threshold, solver=solver)
+    scale, seed = checked_float("surrogate_scale", surrogate_scale, low=0), checked_count("seed", seed)
+    drawn = np.random.default_rng(seed).normal(size=trace.potential.shape)
+    grad_s = drawn if grad_spikes is None else real_array("grad_spikes", grad_spikes)
+    grad_v = None if grad_membrane is None else real_array("grad_membrane", grad_membrane)
+    # The solver's own pass looks at the arguments, also where another is checked.
+    options = {"surrogate_scale": scale, "solver": solver} | choice
+    claimed: Any = own_backward(trace, grad_s, grad_membrane=grad_v, **options)
+    if backward is not None:
+        claimed = backward(trace, grad_s, grad_v)
 
     def loss(values: Mapping[str, Floats]) -> Any:
-        twin, membrane = _twin_layer(trace, values["spikes"], values, scale, choice)
+        twin, membrane = _twin_layer(trace, values["spikes"], values, scale, *choice.values())
         total = (grad_s * twin).sum()
         return total if grad_v is None else total + (grad_v * membrane).sum()
 
-    if backward is None:
-        claimed = getattr(module, f"{name}_backward")(trace, grad_s, grad_v, scale, choice)
-    else:
-        claimed = backward(trace, grad_s, grad_v)
     return _compare(loss, point, _mapping(claimed, point), components, seed)
 
 
