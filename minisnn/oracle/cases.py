@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["GRADIENTS", "Case", "cut", "from_entry", "reduce_case", "without_one"]
+__all__ = ["GRADIENTS", "GRADIENT_NAMES", "Case", "cut", "from_entry", "reduce_case", "without_one"]
 
 Floats = NDArray[Any]
 # Rules by which a gradient goes on, by the layer; a conventional port has one of the two.
@@ -17,8 +17,8 @@ GRADIENTS = {
     "single-spike": ("gated", "straight-through"),
     "multi-spike": ("through-reset", "detached-reset"),
 }
-_PARTS = ("spikes", "weight", "bias", "decay")
-_FORWARD = ("neuron", *_PARTS, "threshold")
+GRADIENT_NAMES = ("spikes", "weight", "bias", "decay")  # what a layer is given, too
+_FORWARD = ("neuron", *GRADIENT_NAMES, "threshold")
 _BACKWARD = ("grad_spikes", "surrogate_scale", "gradient")
 _TYPES: dict[str, Any] = {"neuron": str, "gradient": str, "threshold": float, "surrogate_scale": float}
 
@@ -64,7 +64,7 @@ class Case:
 
     def request(self) -> dict[str, Any]:
         """The arguments of that function by name, in their order."""
-        parts = {name: getattr(self, name) for name in _PARTS}
+        parts = {name: getattr(self, name) for name in GRADIENT_NAMES}
         parts["threshold"] = np.float64(self.threshold)
         if self.backward:
             parts |= {"surrogate_scale": np.float64(self.surrogate_scale), "gradient": self.gradient}
@@ -74,7 +74,7 @@ class Case:
     def shapes(self) -> dict[str, list[tuple[int, ...]]]:
         """What an answer may hold, and in which shapes."""
         if self.backward:
-            return {name: [getattr(self, name).shape] for name in _PARTS}
+            return {name: [getattr(self, name).shape] for name in GRADIENT_NAMES}
         times = [(self.shape[0], self.shape[2])] if self.neuron == "single-spike" else []
         return {"spikes": [self.shape, *times], "membrane": [self.shape]}
 
@@ -104,7 +104,7 @@ class Case:
     def text(self) -> str:
         """The inputs as lines that can be worked by hand."""
         lines = [f"batch, steps, inputs, neurons = {(*self.spikes.shape, self.shape[2])}, {self.dtype}"]
-        lines += [f"{name} = {getattr(self, name).tolist()}" for name in _PARTS[1:]]
+        lines += [f"{name} = {getattr(self, name).tolist()}" for name in GRADIENT_NAMES[1:]]
         lines.append(f"threshold = {self.threshold}")
         if self.grad_spikes is not None:
             lines.append(f"surrogate_scale = {self.surrogate_scale}, gradient = {self.gradient!r}")

@@ -12,11 +12,11 @@ from ..errors import DataError, InputError, one_line, shown
 from ..files import checked_folder, read_npz
 from ..streams import can_say
 from .calling import name_of
-from .cases import Case, reduce_case
+from .cases import GRADIENT_NAMES, Case, reduce_case
 from .diagnosis import Diagnosis, Record, diagnose
 from .judge import Judge, Verdict
 from .plan import REPEATED, Batteries, checked_settings, plan
-from .port import GRADIENT_NAMES, Output, Port, Violation
+from .port import Output, Port, Violation
 from .process import Program
 from .report import Finding, Report, Tally
 from .step_cases import StepCase, StepJudge
@@ -255,7 +255,9 @@ class _Run:
         """One for each direction that fails, and how the second may follow from the first."""
         findings = [self.finding(d) for d, records in self.records.items() if any(r.kinds for r in records)]
         if len(findings) == 2:
-            findings[1] = replace(findings[1], diagnosis=findings[1].diagnosis.after_forward())
+            second = findings[1].diagnosis
+            first = "this may follow from the mistake of the forward pass: mend that first"
+            findings[1] = replace(findings[1], diagnosis=replace(second, likely=(first, *second.likely)))
         return findings
 
     def finding(self, direction: str) -> Finding:

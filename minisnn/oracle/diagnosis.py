@@ -11,17 +11,14 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from .cases import Case
+from .cases import GRADIENT_NAMES, Case
 from .families import FAMILIES
 from .golden import flags, mistakes
 from .judge import Judge, Verdict
-from .port import GRADIENT_NAMES, LOST, Output
+from .port import LOST, Output
 
 __all__ = ["Diagnosis", "Record", "accident", "diagnose", "gradient_precision"]
-
-Floats = NDArray[Any]
 
 # Rules for what is seen before any number is judged: what it is, where to look.
 ACCIDENTS = {
@@ -60,11 +57,10 @@ ACCIDENTS = {
 # The accidents that are the rule wherever they are seen, in this order.
 _FIRST = (*LOST, "reused-buffer", "changed-input", "non-deterministic", "nan")
 
-# What a violation is about, by its kind; gradients as the fields of the golden vectors are called.
-_QUANTITY = {f"gradient of {name}": f"grad_{name}" for name in GRADIENT_NAMES}
-_QUANTITY |= {"gradient of spikes": "grad_input", "raster": "spikes"}
-_NAME = {field: kind.removeprefix("gradient of ") for kind, field in _QUANTITY.items()}
-_SEEN_IN = {field: f"seen in the gradient of {name}" for field, name in _NAME.items()} | {
+# Gradients as the known mistakes call them.
+_FIELD = {f"gradient of {name}": f"grad_{name}" for name in GRADIENT_NAMES}
+_FIELD["gradient of spikes"] = "grad_input"
+_SEEN_IN = {
     "membrane": "so the membrane; the spikes do not follow from it",
     "spikes": "so the spikes; the membrane does not follow from it",
 }
@@ -86,8 +82,8 @@ class Record:
 
     @property
     def wrong(self) -> set[str]:
-        """What is wrong in it: ``"spikes"``, ``"membrane"``, or gradients as ``"grad_weight"``."""
-        return {_QUANTITY.get(kind, kind) for kind in self.kinds}
+        """What is wrong in it: ``"spikes"``, ``"membrane"``, or gradients as ``"gradient of weight"``."""
+        return {"spikes" if kind == "raster" else kind for kind in self.kinds}
 
     @property
     def readable(self) -> bool:
@@ -103,11 +99,6 @@ class Diagnosis:
     text: str  # what the port does, and what was expected
     likely: tuple[str, ...]  # where to look
     also: tuple[str, ...] = ()  # other mistakes that explain the same answers
-
-    def after_forward(self) -> Diagnosis:
-        """The same for a backward pass whose forward pass is wrong as well."""
-        first = "this may follow from the mistake of the forward pass: mend that first"
-        return replace(self, likely=(first, *self.likely))
 
 
 @np.errstate(all="ignore")
@@ -172,9 +163,10 @@ def _in_parts(records: Sequence[Record]) -> Diagnosis | None:
     found = {name: mistake for name, mistake in fewest.items() if mistake is not None}
     if not found:
         return None
-    texts = [f"{mistake['says']} ({_SEEN_IN[name]})" for name, mistake in found.items()]
+    seen = ((mistake["says"], _SEEN_IN.get(name, f"seen in the {name}")) for name, mistake in found.items())
+    texts = [f"{says} ({where})" for says, where in seen]
     if records[0].case.backward:
-        texts += [f"the gradient of {_NAME[name]} is wrong too" for name in wrong if name not in found]
+        texts += [f"the {name} is wrong too" for name in wrong if name not in found]
     likely = tuple(dict.fromkeys(mistake["look"] for mistake in found.values()))
     return Diagnosis(next(iter(found.values()))["rule"], "; ".join(texts), likely)
 
@@ -203,7 +195,7 @@ def _gives(record: Record, answer: Any, quantity: str | None) -> bool:
     came = _quantities(record.output)
     tolerance = 2e-4 if record.case.dtype == np.float32 else 1e-9
     for name in came if quantity is None else came.keys() & {quantity}:
-        expected = answer if answer == "right" else answer[name]
+        expected = answer if answer == "right" else answer[_FIELD.get(name, name)]
         if expected == "right":
             same = name not in record.wrong
         elif name == "spikes":  # the steps of every neuron, or of their first ones
@@ -219,9 +211,9 @@ def _gives(record: Record, answer: Any, quantity: str | None) -> bool:
 
 
 def _quantities(output: Output) -> dict[str, Any]:
-    """What a port returned, by the names that the known mistakes use."""
+    """What a port returned, by the kinds of what may be wrong in it."""
     gradients = (output.gradients or {}).items()
-    values: dict[str, Any] = {_QUANTITY[f"gradient of {name}"]: value for name, value in gradients}
+    values: dict[str, Any] = {f"gradient of {name}": value for name, value in gradients}
     if output.membrane is not None:
         values["membrane"] = output.membrane
     if output.fired is not None:
@@ -293,7 +285,8 @@ def _symptom(failing: Sequence[Record]) -> Diagnosis:
     likely = tuple(text for flag, text in flags().items() if flag in shared - {"General", "Probe"})
     if case.backward:
         equation = {"weight": "Eq. 10", "bias": "Eq. 10", "decay": "Eq. 9", "spikes": "Eq. 11"}
-        names = ", ".join(f"{_NAME[name]} ({equation[_NAME[name]]})" for name in sorted(wrong))
+        parts = sorted(kind.removeprefix("gradient of ") for kind in wrong)
+        names = ", ".join(f"{part} ({equation[part]})" for part in parts)
         text = f"the gradient is wrong by more than any rounding explains: {names}"
         return Diagnosis("gradient", text, likely)
     if "membrane" in wrong:

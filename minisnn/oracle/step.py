@@ -17,7 +17,7 @@ from ..model import Gradients, ReadoutTrace, Trace
 from ..network import Activity
 from ..parameters import NetworkConfig, Parameters
 from . import bounds
-from .cases import Case
+from .cases import GRADIENT_NAMES, Case
 from .judge import Judge, compare, wrong_value
 from .reference import Forward, reference_backward, reference_cross_entropy, reference_forward
 
@@ -37,7 +37,7 @@ __all__ = [
 
 Floats = NDArray[Any]
 Expected = dict[str, tuple[Any, Any]]  # value and bound, by name
-PARTS = ("weight", "bias", "decay")
+PARTS = GRADIENT_NAMES[1:]
 _STANDARD = Judge()
 
 

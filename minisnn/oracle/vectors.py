@@ -25,7 +25,7 @@ from .batteries import random_case, with_gradient
 from .cases import GRADIENTS, Case
 from .golden import SCHEMA, SHIPPED, flags, read_list
 from .reference import double, rational, reference_backward, reference_cross_entropy, reference_forward
-from .step import backward_rule, entered
+from .step import PARTS, backward_rule, entered
 from .step_cases import StepCase, StepJudge, layers_of
 from .step_check import drawn_steps
 
@@ -139,7 +139,7 @@ def _step(case: StepCase) -> dict[str, Any]:
         gradients = reference_backward(run, layer_case, lift=_decimal).gradients
         gradient = gradients["spikes"]
         gradients["decay"] = gradients["decay"].sum() if layer.shared else gradients["decay"]
-        answer |= {f"{name}.{part}": gradients[part] for part in ("weight", "bias", "decay")}
+        answer |= {f"{name}.{part}": gradients[part] for part in PARTS}
     return answer
 
 
