@@ -26,9 +26,10 @@ from .protocol import Message, encode, take
 
 __all__ = ["serve"]
 
-_NAMES = [vars(module) for module in (builtins, contextlib, np, os, struct, sys, traceback, warnings)]
-_OURS = [names.copy() for names in _NAMES]
-_PAIRS = list(zip(_NAMES, _OURS))
+_OURS = [
+    (vars(module), vars(module).copy())
+    for module in (builtins, contextlib, np, os, struct, sys, traceback, warnings)
+]
 _theirs: list[tuple[dict[str, Any], dict[str, Any]]] = []
 
 
@@ -39,8 +40,8 @@ def _apart(function: Callable[..., Any], *arguments: Any) -> Any:
     try:
         return function(*arguments)
     finally:
-        _theirs[:] = [(names, names.copy()) for names in _NAMES]
-        for names, ours in _PAIRS:
+        _theirs[:] = [(names, names.copy()) for names, _ in _OURS]
+        for names, ours in _OURS:
             names.update(ours)
 
 
