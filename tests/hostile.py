@@ -115,6 +115,7 @@ IN_A_CALL = {
         "class Meta(type):\n    __name__ = property(lambda cls: 1 / 0)\nclass Odd(SystemExit, metaclass=Meta):\n"
         "    code = property(lambda self: 1 / 0)\nraise Odd",
     ),
+    "raises MemoryError": ("memory", "raise MemoryError"),
     "raises many lines": ("exception", "raise ValueError('\\x1b[2J\\n' * 10**6)"),
     "calls itself": ("exception", "def deeper(): deeper()\ndeeper()"),
     "raises from __array__": (
@@ -206,6 +207,7 @@ IN_BACKWARD = {
     "exits in a gradient": ("exit", "os._exit(0)"),
     "returns a list of gradients": ("answer", "return [weight, bias]"),
     "returns no gradient": ("answer", "return {}"),
+    "returns what is no number for a gradient": ("nan", "return {'bias': bias * np.nan}"),
     "returns another's gradient": ("answer", "return {'threshold': 0.0}"),
     "returns a gradient without a name": ("answer", "return {3: weight}"),
     "returns a sum for a gradient": ("shape", "return {'weight': weight.sum()}"),
@@ -237,6 +239,10 @@ HARMLESS = {
         "time.monotonic = time.sleep = sys.exit = builtins.print = builtins.open = None"
     ),
     "takes away what reads answers": "np.array = np.full = np.frombuffer = np.errstate = builtins.len = None",
+    "takes away all names": (
+        "if calls == 1:\n    for names in [vars(module) for module in (os, np, warnings, builtins)]:\n"
+        "        for name in names.keys() - {'range'}:\n            if name[0] != '_': names[name] = None"
+    ),
     "forgets modules": (
         "for name in list(sys.modules):\n    if name[:5] in ('numpy', 'minis', 'os'): del sys.modules[name]"
     ),

@@ -146,6 +146,7 @@ class Mutant:
     breaks: str  # "forward" or "backward"
     lie: str
     port: Layer
+    rule: str  # by which a check names it
     witness: tuple = ()  # arguments of calls, one after the other, in the answers to which the lie is seen
 
     @property
@@ -160,10 +161,10 @@ class Mutant:
 MUTANTS = []
 
 
-def mutant(breaks, lie, *witness, into=MUTANTS):
+def mutant(breaks, lie, *witness, into=MUTANTS, rule=""):
     def register(cls):
         neuron = "multi-spike" if issubclass(cls, MultiLayer) else "single-spike"
-        into.append(Mutant(cls.__name__, neuron, breaks, lie, cls(), witness))
+        into.append(Mutant(cls.__name__, neuron, breaks, lie, cls(), rule, witness))
         return cls
 
     return register
@@ -172,25 +173,25 @@ def mutant(breaks, lie, *witness, into=MUTANTS):
 # ---- forward --------------------------------------------------------------------------------------
 
 
-@mutant("forward", "fires at the threshold")
+@mutant("forward", "fires at the threshold", rule="tie")
 class TieFires(Layer):
     def fires(self, v, threshold):
         return v >= threshold
 
 
-@mutant("forward", "fires at every crossing")
+@mutant("forward", "fires at every crossing", rule="first-only")
 class FiresAgain(Layer):
     def select(self, faulty):
         return faulty
 
 
-@mutant("forward", "fires twice")
+@mutant("forward", "fires twice", rule="first-only")
 class FiresTwice(Layer):
     def select(self, faulty):
         return faulty & (np.cumsum(faulty, axis=1) <= 2)
 
 
-@mutant("forward", "reports the spike one step late")
+@mutant("forward", "reports the spike one step late", rule="spike-step")
 class OneStepLate(Layer):
     def report(self, spikes, membrane):
         late = np.zeros_like(spikes)
@@ -198,7 +199,7 @@ class OneStepLate(Layer):
         return late, membrane
 
 
-@mutant("forward", "reports the spike one step early")
+@mutant("forward", "reports the spike one step early", rule="spike-step")
 class OneStepEarly(Layer):
     def report(self, spikes, membrane):
         early = np.zeros_like(spikes)
@@ -206,13 +207,13 @@ class OneStepEarly(Layer):
         return early, membrane
 
 
-@mutant("forward", "keeps the last crossing instead of the first")
+@mutant("forward", "keeps the last crossing instead of the first", rule="first-only")
 class LastCrossing(Layer):
     def select(self, faulty):
         return super().select(faulty[:, ::-1])[:, ::-1]
 
 
-@mutant("forward", "never fires in the last step")
+@mutant("forward", "never fires in the last step", rule="last-step")
 class MissesLastStep(Layer):
     def select(self, faulty):
         spikes = super().select(faulty)
@@ -220,7 +221,7 @@ class MissesLastStep(Layer):
         return spikes
 
 
-@mutant("forward", "never fires in the first step")
+@mutant("forward", "never fires in the first step", rule="first-step")
 class MissesFirstStep(Layer):
     def select(self, faulty):
         faulty = faulty.copy()
@@ -228,31 +229,31 @@ class MissesFirstStep(Layer):
         return super().select(faulty)
 
 
-@mutant("forward", "leaves out the decay")
+@mutant("forward", "leaves out the decay", rule="leak")
 class NoDecay(Layer):
     def decay_at(self, decay, t):
         return np.ones_like(decay)
 
 
-@mutant("forward", "decays the current of the same step too (power k + 1)")
+@mutant("forward", "decays the current of the same step too (power k + 1)", rule="leak")
 class DecaysTooEarly(Layer):
     def integrate(self, current, decay):
         return decay * super().integrate(current, decay)
 
 
-@mutant("forward", "uses the first neuron's decay for all")
+@mutant("forward", "uses the first neuron's decay for all", rule="decay-per-neuron")
 class FirstDecay(Layer):
     def decay_at(self, decay, t):
         return np.full_like(decay, np.ravel(decay)[0])
 
 
-@mutant("forward", "scales the input by one minus the decay")
+@mutant("forward", "scales the input by one minus the decay", rule="input-scale")
 class ScaledInput(Layer):
     def integrate(self, current, decay):
         return super().integrate((1 - decay) * current, decay)
 
 
-@mutant("forward", "adds the bias in the first step only")
+@mutant("forward", "adds the bias in the first step only", rule="bias")
 class BiasOnce(Layer):
     def drive(self, x, weight, bias):
         current = x @ weight
@@ -260,31 +261,31 @@ class BiasOnce(Layer):
         return current
 
 
-@mutant("forward", "forgets the bias")
+@mutant("forward", "forgets the bias", rule="bias")
 class NoBias(Layer):
     def drive(self, x, weight, bias):
         return x @ weight
 
 
-@mutant("forward", "reads the weight transposed where it is square")
+@mutant("forward", "reads the weight transposed where it is square", rule="weight-orientation")
 class TransposedWeight(Layer):
     def drive(self, x, weight, bias):
         return x @ (weight.T if weight.shape[0] == weight.shape[1] else weight) + bias
 
 
-@mutant("forward", "ignores the last input neuron")
+@mutant("forward", "ignores the last input neuron", rule="inputs")
 class DropsLastInput(Layer):
     def drive(self, x, weight, bias):
         return (x[:, :, :-1] @ weight[:-1] if x.shape[2] > 1 else x @ weight) + bias
 
 
-@mutant("forward", "reverses the batch")
+@mutant("forward", "reverses the batch", rule="batch")
 class BatchMixed(Layer):
     def drive(self, x, weight, bias):
         return x[::-1] @ weight + bias
 
 
-@mutant("forward", "starts from where the last call ended")
+@mutant("forward", "starts from where the last call ended", rule="non-deterministic")
 class KeepsState(Layer):
     left = None
 
@@ -300,7 +301,7 @@ class KeepsState(Layer):
         return v
 
 
-@mutant("forward", "accumulates in half precision")
+@mutant("forward", "accumulates in half precision", rule="precision")
 class HalfPrecision(Layer):
     def integrate(self, current, decay):
         with np.errstate(over="ignore", invalid="ignore"):
@@ -308,13 +309,13 @@ class HalfPrecision(Layer):
         return half.astype(current.dtype)
 
 
-@mutant("forward", "rounds the decay to half precision")
+@mutant("forward", "rounds the decay to half precision", rule="precision")
 class HalfDecay(Layer):
     def decay_at(self, decay, t):
         return decay.astype(np.float16).astype(decay.dtype)
 
 
-@mutant("forward", "resets the membrane after the spike")
+@mutant("forward", "resets the membrane after the spike", rule="reset")
 class Resets(Layer):
     def integrate(self, current, decay):
         return MultiLayer.run(MultiLayer(), current, np.eye(current.shape[2]), 0, decay, 1.0)[2].astype(
@@ -322,7 +323,7 @@ class Resets(Layer):
         )
 
 
-@mutant("forward", "forgets negative potentials")
+@mutant("forward", "forgets negative potentials", rule="clip")
 class Rectifies(Layer):
     def integrate(self, current, decay):
         out, v = np.empty_like(current), self.start(current)
@@ -332,13 +333,13 @@ class Rectifies(Layer):
         return out
 
 
-@mutant("forward", "uses threshold 1 whatever is asked")
+@mutant("forward", "uses threshold 1 whatever is asked", rule="threshold")
 class FixedThreshold(Layer):
     def fires(self, v, threshold):
         return v > 1.0
 
 
-@mutant("forward", "does not write the last neuron's last membrane value")
+@mutant("forward", "does not write the last neuron's last membrane value", rule="nan")
 class Uninitialised(Layer):
     def report(self, spikes, membrane):
         membrane = membrane.copy()
@@ -346,21 +347,19 @@ class Uninitialised(Layer):
         return spikes, membrane
 
 
-@mutant("forward", "counts in eight bits")
+@mutant("forward", "counts in eight bits", rule="first-only")
 class SmallCounter(Layer):
     def double_sum(self, faulty):
         return np.cumsum(np.cumsum(faulty, axis=1, dtype=np.uint8), axis=1, dtype=np.uint8)
 
 
-@mutant("forward", "sums once where it should sum twice, so that spikes go on until the next crossing")
+@mutant("forward", "sums once where it should twice: spikes go on until the next crossing", rule="first-only")
 class SumsCrossingsOnce(Layer):
     def double_sum(self, faulty):
         return np.cumsum(faulty, axis=1)
 
 
-@mutant(
-    "forward", "removes the later spikes of a conventional neuron, and reports its potential before the reset"
-)
+@mutant("forward", "keeps the first spikes of a conventional neuron, with its reset", rule="reset")
 class LaterSpikesRemoved(Layer):
     def forward(self, spikes, weight, bias, decay, threshold):
         u, s, _ = MultiLayer().run(spikes, weight, bias, decay, threshold)
@@ -370,31 +369,31 @@ class LaterSpikesRemoved(Layer):
 # ---- backward -------------------------------------------------------------------------------------
 
 
-@mutant("backward", "forgets the decay in the gradient")
+@mutant("backward", "forgets the decay in the gradient", rule="leak-gradient")
 class BackwardNoDecay(Layer):
     def integrate_back(self, gu, decay):
         return super().integrate_back(gu, np.ones_like(decay))
 
 
-@mutant("backward", "does not carry the gradient to earlier steps")
+@mutant("backward", "does not carry the gradient to earlier steps", rule="leak-gradient")
 class BackwardMemoryless(Layer):
     def integrate_back(self, gu, decay):
         return gu
 
 
-@mutant("backward", "integrates the gradient forward in time")
+@mutant("backward", "integrates the gradient forward in time", rule="leak-gradient")
 class BackwardForward(Layer):
     def integrate_back(self, gu, decay):
         return self.plain_integrate(gu, decay)
 
 
-@mutant("backward", "lets the gate close one step late")
+@mutant("backward", "lets the gate close one step late", rule="gate")
 class GateLate(Layer):
     def gate(self, z, gradient, dtype):
         return super().gate(z, gradient, dtype) if gradient == "straight-through" else (z <= 1).astype(dtype)
 
 
-@mutant("backward", "closes the gate one step early")
+@mutant("backward", "closes the gate one step early", rule="gate")
 class GateEarly(Layer):
     def gate(self, z, gradient, dtype):
         gate = super().gate(z, gradient, dtype)
@@ -403,93 +402,92 @@ class GateEarly(Layer):
         return gate
 
 
-@mutant("backward", "swaps the two gradients")
+@mutant("backward", "swaps the two gradients", rule="gate")
 class GateSwapped(Layer):
     def gate(self, z, gradient, dtype):
         other = "gated" if gradient == "straight-through" else "straight-through"
         return super().gate(z, other, dtype)
 
 
-@mutant("backward", "sums once instead of twice")
+@mutant("backward", "sums once instead of twice", rule="double-sum")
 class SumsOnce(Layer):
     def double_sum_back(self, gz):
         return np.cumsum(gz[:, ::-1], axis=1)[:, ::-1]
 
 
-@mutant("backward", "weighs by t - k instead of t - k + 1")
+@mutant("backward", "weighs by t - k instead of t - k + 1", rule="double-sum")
 class SumShifted(Layer):
     def double_sum_back(self, gz):
         return super().double_sum_back(gz) - np.cumsum(gz[:, ::-1], axis=1)[:, ::-1]
 
 
-@mutant("backward", "centres the surrogate at zero")
+@mutant("backward", "centres the surrogate at zero", rule="surrogate")
 class SurrogateAtZero(Layer):
     def backward(self, spikes, weight, bias, decay, threshold, surrogate_scale, gradient, grad_spikes):
         self.shift = threshold
-        return super().backward(
-            spikes, weight, bias, decay, threshold, surrogate_scale, gradient, grad_spikes
-        )
+        rest = threshold, surrogate_scale, gradient, grad_spikes
+        return super().backward(spikes, weight, bias, decay, *rest)
 
     def surrogate(self, u, scale):
         return super().surrogate(u + self.shift, scale)
 
 
-@mutant("backward", "does not square the surrogate")
+@mutant("backward", "does not square the surrogate", rule="surrogate")
 class SurrogateNotSquared(Layer):
     def surrogate(self, u, scale):
         return 1 / (1 + scale * np.abs(u))
 
 
-@mutant("backward", "divides the surrogate by its scale")
+@mutant("backward", "divides the surrogate by its scale", rule="surrogate")
 class SurrogateScaled(Layer):
     def surrogate(self, u, scale):
         return super().surrogate(u, scale) / max(scale, 1)
 
 
-@mutant("backward", "has the wrong sign")
+@mutant("backward", "has the wrong sign", rule="sign")
 class WrongSign(Layer):
     def integrate_back(self, gu, decay):
         return -super().integrate_back(gu, decay)
 
 
-@mutant("backward", "pairs the decay's gradient with V[t] instead of V[t-1]")
+@mutant("backward", "pairs the decay's gradient with V[t] instead of V[t-1]", rule="decay-gradient")
 class DecayShifted(Layer):
     def by_decay(self, gi, v, decay):
         return (gi * v).sum(axis=(0, 1))
 
 
-@mutant("backward", "sums the gradient of the decay over the neurons")
+@mutant("backward", "sums the gradient of the decay over the neurons", rule="decay-gradient")
 class DecaySummed(Layer):
     def by_decay(self, gi, v, decay):
         by_neuron = super().by_decay(gi, v, decay)
         return np.full_like(by_neuron, by_neuron.sum())
 
 
-@mutant("backward", "averages over the batch")
+@mutant("backward", "averages over the batch", rule="batch-sum")
 class AveragesBatch(Layer):
     def by_weight(self, x, gi):
         return super().by_weight(x, gi) / (len(x) + 1e-300)
 
 
-@mutant("backward", "leaves the last step out of the bias gradient")
+@mutant("backward", "leaves the last step out of the bias gradient", rule="last-step")
 class BiasMissesStep(Layer):
     def by_bias(self, gi):
         return gi[:, :-1].sum(axis=(0, 1))
 
 
-@mutant("backward", "multiplies by the weight of the wrong neuron")
+@mutant("backward", "multiplies by the weight of the wrong neuron", rule="input-gradient")
 class WrongWeight(Layer):
     def by_spikes(self, gi, weight):
         return gi @ np.roll(weight, 1, axis=1).T
 
 
-@mutant("backward", "shifts the input by one step in the weight gradient")
+@mutant("backward", "shifts the input by one step in the weight gradient", rule="input-step")
 class InputShifted(Layer):
     def by_weight(self, x, gi):
         return super().by_weight(np.roll(x, 1, axis=1), gi)
 
 
-@mutant("backward", "sums the weight gradient in half precision")
+@mutant("backward", "sums the weight gradient in half precision", rule="precision")
 class HalfGradient(Layer):
     def by_weight(self, x, gi):
         with np.errstate(over="ignore"):
@@ -499,48 +497,45 @@ class HalfGradient(Layer):
 # ---- the conventional layer -----------------------------------------------------------------------
 
 
-@mutant("forward", "resets to zero")
+@mutant("forward", "resets to zero", rule="reset")
 class ResetsToZero(MultiLayer):
     def reset(self, u, fired, threshold):
         return np.where(fired > 0, 0, u)
 
 
-@mutant("forward", "never resets")
+@mutant("forward", "never resets", rule="reset")
 class NeverResets(MultiLayer):
     def reset(self, u, fired, threshold):
         return u
 
 
-@mutant("forward", "fires at the threshold")
+@mutant("forward", "fires at the threshold", rule="tie")
 class MultiTieFires(MultiLayer):
     def fires(self, v, threshold):
         return v >= threshold
 
 
-@mutant("forward", "reports the potential before the reset")
+@mutant("forward", "reports the potential before the reset", rule="reset")
 class ReportsBeforeReset(MultiLayer):
     def forward(self, spikes, weight, bias, decay, threshold):
         u, s, _ = self.run(spikes, weight, bias, decay, threshold)
         return s, u
 
 
-@mutant("backward", "treats the reset the other way")
+@mutant("backward", "treats the reset the other way", rule="reset-gradient")
 class ResetSwapped(MultiLayer):
     def through_reset(self, gv, threshold, gradient):
         return threshold * gv if gradient == "detached-reset" else 0 * gv
 
 
-@mutant("backward", "adds the gradient of the reset")
+@mutant("backward", "adds the gradient of the reset", rule="reset-gradient")
 class ResetSign(MultiLayer):
     def through_reset(self, gv, threshold, gradient):
-        return (
-            -super().through_reset(gv, threshold, gradient)
-            if gradient != "detached-reset"
-            else threshold * gv
-        )
+        right = super().through_reset(gv, threshold, gradient)
+        return threshold * gv if gradient == "detached-reset" else -right
 
 
-@mutant("backward", "forgets the decay in the gradient")
+@mutant("backward", "forgets the decay in the gradient", rule="leak-gradient")
 class MultiBackwardNoDecay(MultiLayer):
     def carry(self, gu, decay):
         return gu

@@ -5,10 +5,10 @@ result (`minisnn.oracle.reference`); `gradcheck` checks a backward pass by compl
 """
 
 from .answers import check_answers, write_cases
+from .calling import load_function
 from .cases import Case
 from .check import assert_right, check
 from .gradcheck import GradcheckResult, gradcheck
-from .load import load_function
 from .process import Program
 from .report import Finding, Report
 from .step_check import check_step

@@ -7,8 +7,9 @@ writes. ``cases.json`` keeps the settings, and of each case what the stream does
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterable, Iterator
-from itertools import groupby
+from itertools import chain, groupby
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from .check import judged
 from .golden import SHIPPED
 from .judge import Judge
 from .plan import Batteries, checked_settings, plan
-from .port import Output, Port, read_parts, request_of
+from .port import Output, Port, read_parts
 from .protocol import Accident, Message, encode, take
 from .report import Report
 
@@ -43,16 +44,10 @@ def write_cases(
     The other parameters are those of `check`; without `gradient` there are no backward cases.
     """
     judge = Judge(bound, convention)
-    settings = checked_settings(
-        judge, neuron=neuron, gradient=gradient, dtype=dtype, examples=examples, seed=seed
-    )
-    cases = [
-        (battery, case)
-        for _, batteries in plan(settings, judge)
-        for battery, members in batteries
-        for case in members
-    ]
-    requests = [request_of(case, number) for number, (_, case) in enumerate(cases)]
+    settings = checked_settings(judge, neuron, gradient, dtype, examples, seed)
+    batteries = chain.from_iterable(batteries for _, batteries in plan(settings, judge))
+    cases = [(battery, case) for battery, members in batteries for case in members]
+    requests = [Message(number, case.kind, case.request()) for number, (_, case) in enumerate(cases)]
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     written = []
@@ -92,13 +87,11 @@ def check_answers(folder: str | Path) -> Report:
             for (battery, name, flags), (_, _, parts) in zip(about, requests)
         ]
     except OSError as error:
-        raise DataError(
-            f"{error.filename}: {error.strerror} (minisnn vectors DIR --cases writes it)"
-        ) from None
+        text = f"{error.filename}: {error.strerror} (minisnn vectors DIR --cases writes it)"
+        raise DataError(text) from None
     except (ValueError, LookupError, TypeError) as error:
-        raise DataError(
-            f"{folder} holds no cases of minisnn vectors DIR --cases: {one_line(error)}"
-        ) from None
+        text = f"{folder} holds no cases of minisnn vectors DIR --cases: {one_line(error)}"
+        raise DataError(text) from None
     path = folder / "answers.bin"
     if not path.is_file() and (folder / "answers.jsonl").is_file():
         path = folder / "answers.jsonl"
@@ -133,18 +126,14 @@ class _Recorded(Port):
 
     def __init__(self, cases: list[Case], answers: list[Message], fault: str) -> None:
         self._given_up, self.notes = False, [fault] if fault else []
-        self._answers: dict[Case, Any] = {}
-        twice, unknown = [], []
-        for number, _, parts in answers:
-            if number >= len(cases):
-                unknown.append(number)
-            elif cases[number] in self._answers:
-                twice.append(number)
-                parts = {"protocol": f"case {number} was answered twice"}
-            if number < len(cases):
-                self._answers[cases[number]] = parts
-        missing = [number for number, case in enumerate(cases) if case not in self._answers]
-        self._answers |= {cases[number]: {"missing": f"no answer to case {number}"} for number in missing}
+        parts = {number: parts for number, _, parts in answers}
+        counts = Counter(number for number, _, _ in answers)
+        missing = [number for number in range(len(cases)) if number not in parts]
+        twice = [number for number, count in counts.items() if count > 1 and number < len(cases)]
+        parts |= {number: {"missing": f"no answer to case {number}"} for number in missing}
+        parts |= {number: {"protocol": f"case {number} was answered twice"} for number in twice}
+        self._answers = {case: parts[number] for number, case in enumerate(cases)}
+        unknown = [number for number in counts if number >= len(cases)]
         named = {"without an answer": missing, "answered twice": twice, "answered but never asked": unknown}
         for what, numbers in named.items():
             if numbers:

@@ -32,10 +32,10 @@ def golden(neuron: str, dtype: str, gradients: tuple[str, ...] = ("",)) -> tuple
 
 def random_case(
     name: str,
+    shape: tuple[int, int, int, int],
     neuron: str,
     dtype: Any,
     rng: np.random.Generator,
-    shape: tuple[int, int, int, int],
     *,
     decay: float | tuple[float, float] = (0.3, 0.98),
     rate: float = 0.4,
@@ -75,7 +75,7 @@ def edge(neuron: str, dtype: str) -> tuple[Case, ...]:
     wide, square, narrow, one, long, cube, two = SMALL
 
     def case(name: str, shape: Any, flags: Any, threshold: float = 1.0, **options: Any) -> Case:
-        drawn_case = random_case(name, neuron, dtype, rng, shape, **options)
+        drawn_case = random_case(name, shape, neuron, dtype, rng, **options)
         return replace(drawn_case, flags=flags, threshold=float(drawn_case.dtype.type(threshold)))
 
     cases = [
@@ -93,11 +93,8 @@ def edge(neuron: str, dtype: str) -> tuple[Case, ...]:
         case("strong", wide, gain=4.0, flags=("SecondCrossing", "StaysAbove")),
         case("slow", long, decay=(0.97, 0.999), gain=0.5, flags=("LongRun",)),
     ]
-    for decays, name in (
-        ([0.0, 1.0, 0.5, 0.9, 0.2], "mixed-decays"),
-        ([0.0] * 5, "no-memory"),
-        ([1.0] * 5, "no-leak"),
-    ):
+    decays_of = {"mixed-decays": [0.0, 1.0, 0.5, 0.9, 0.2], "no-memory": [0.0] * 5, "no-leak": [1.0] * 5}
+    for name, decays in decays_of.items():
         mixed = case(name, wide, gain=1.2, flags=("DecayPerNeuron", "DecayZero", "DecayOne"))
         cases.append(replace(mixed, decay=np.array(decays, dtype=dtype)))
     # Only the last step carries input, and only the first.
@@ -115,12 +112,9 @@ def drawn(neuron: str, dtype: Any, examples: int, rng: np.random.Generator) -> I
     for _ in range(examples):
         exact = rng.random() < 0.5
         batch, n_steps, n_in, n_out = SMALL[rng.integers(len(SMALL))]
+        unit, limit, decays = 1 / 37, 60, [0.1, 1 / 3, 0.5, 0.75, 0.9, 0.95, 0.99]
         if exact:
-            unit, limit = 0.25, 6
-            decays = [0.0, 0.5, 1.0] if n_steps <= 2 else [0.0, 1.0]
-        else:
-            unit, limit = 1 / 37, 60
-            decays = [0.1, 1 / 3, 0.5, 0.75, 0.9, 0.95, 0.99]
+            unit, limit, decays = 0.25, 6, [0.0, 0.5, 1.0] if n_steps <= 2 else [0.0, 1.0]
         bias = rng.integers(-limit // 4, limit // 4 + 1, n_out) * (rng.random() < 0.5)
         kind = "exact" if exact else "general"
         yield Case(
@@ -140,14 +134,8 @@ def with_gradient(case: Case, gradient: str, rng: np.random.Generator) -> Case:
     """A backward case: `case` with a drawn gradient by the spikes and one of the scales in use."""
     grad = rng.normal(size=case.shape)
     if rng.random() < 0.25:  # a single spike's gradient, so that each step can be followed
-        only = np.zeros(case.shape)
-        only.flat[rng.integers(only.size)] = 1
-        grad = only
+        grad[...] = 0
+        grad.flat[rng.integers(grad.size)] = 1
     scale = float(rng.choice([0.0, 1.0, 10.0, 10.0, 100.0]))
-    return replace(
-        case,
-        grad_spikes=grad.astype(case.dtype),
-        surrogate_scale=scale,
-        gradient=gradient,
-        id=f"{case.id}/{gradient}",
-    )
+    back = replace(case, grad_spikes=grad.astype(case.dtype), surrogate_scale=scale)
+    return replace(back, gradient=gradient, id=f"{case.id}/{gradient}")

@@ -69,8 +69,7 @@ bound of float64. Every bound grows at least in proportion to the unit u, so the
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
@@ -97,9 +96,8 @@ __all__ = [
 
 Floats = NDArray[np.float64]
 KINDS = ("standard", "fft")
-_UPWARD = (
-    1.0 + 2.0**-30
-)  # the bounds are computed in float64 themselves: rounded up by far more than that loses
+# The bounds are computed in float64 themselves: rounded up by far more than that loses.
+_UPWARD = 1.0 + 2.0**-30
 
 
 def gamma(count: Any, dtype: DTypeLike) -> Floats:
@@ -127,26 +125,19 @@ def _with_reference(bound: Floats, dtype: DTypeLike) -> Floats:
     return bound * _UPWARD * (1 + 2.0**-53 / _unit(dtype))
 
 
-def _absolute_current(
-    spikes: NDArray[Any], weight: NDArray[Any], bias: NDArray[Any]
-) -> tuple[Floats, Floats]:
+def _magnitudes(*arrays: Any) -> list[Floats]:
+    return [np.abs(np.asarray(array, np.float64)) for array in arrays]
+
+
+def _absolute_current(case: Case) -> tuple[Floats, Floats]:
     """(B, T, N): sum of the absolute values of the terms of Eq. 1, and how many are not zero."""
-    x, w = np.abs(np.asarray(spikes, np.float64)), np.abs(np.asarray(weight, np.float64))
-    magnitude = x @ w + np.abs(np.asarray(bias, np.float64))
+    x, w, b = _magnitudes(case.spikes, case.weight, case.bias)
     # A count c is c additions of the weight, or one product: at most c roundings either way.
-    terms = np.ceil(x) @ (w != 0).astype(np.float64) + (np.asarray(bias) != 0)
-    return magnitude, terms
+    return x @ w + b, np.ceil(x) @ (w != 0).astype(np.float64) + (b != 0)
 
 
 def _run_back(values: Floats, decay: Any) -> Floats:
     return leaky_sum(values[:, ::-1], decay[:, ::-1] if np.ndim(decay) == 3 else decay)[:, ::-1]
-
-
-def _kernel(decay: Any, n_steps: int, n_out: int) -> Floats:
-    """(T, N) powers of the decay."""
-    beta = np.broadcast_to(np.asarray(decay, np.float64), (n_out,))
-    powers: Floats = beta[None, :] ** np.arange(n_steps)[:, None]
-    return powers
 
 
 def _fft_error(kernel: Floats, signal: Floats, dtype: DTypeLike) -> Floats:
@@ -155,100 +146,81 @@ def _fft_error(kernel: Floats, signal: Floats, dtype: DTypeLike) -> Floats:
     share = gamma(9 * np.ceil(np.log2(4 * max(n_steps, 2))), dtype)
     kernel_1, kernel_2 = kernel.sum(axis=0), np.sqrt((kernel**2).sum(axis=0))
     signal_1, signal_2 = signal.sum(axis=1, keepdims=True), np.sqrt((signal**2).sum(axis=1, keepdims=True))
-    error: Floats = (
-        share * (2 * kernel_2 * signal_1 + kernel_1 * signal_2) + 4 * _unit(dtype) * kernel_2 * signal_1
-    )
-    error += 4 * n_steps * _eta(dtype) * (1 + kernel_1) * (1 + signal_1)
-    return error
+    error: Floats = share * (2 * kernel_2 * signal_1 + kernel_1 * signal_2)
+    error += 4 * _unit(dtype) * kernel_2 * signal_1
+    return error + 4 * n_steps * _eta(dtype) * (1 + kernel_1) * (1 + signal_1)
+
+
+def _powers(decay: Any, n_steps: int) -> Floats:
+    """(T, N) powers of the decay."""
+    return np.asarray(np.asarray(decay, np.float64) ** np.arange(n_steps)[:, None])
 
 
 def absolute_potential(
-    spikes: NDArray[Any],
-    weight: NDArray[Any],
-    bias: NDArray[Any],
-    decay: Any,
-    *,
-    fired: NDArray[np.bool_] | None = None,
-    threshold: float = 1.0,
-    input_scaled: bool = False,
+    case: Case, fired: NDArray[np.bool_] | None = None, *, input_scaled: bool = False
 ) -> tuple[Floats, Floats]:
     """A[t], the potential made of the absolute values of all terms, and m, the count of roundings: (B, T, N) each."""
-    magnitude, terms = _absolute_current(spikes, weight, bias)
+    magnitude, terms = _absolute_current(case)
     if input_scaled:
-        magnitude = magnitude * (1 - np.asarray(decay, np.float64))
+        magnitude = magnitude * (1 - np.asarray(case.decay, np.float64))
     if fired is not None:  # the resets of earlier steps are terms of this one
         earlier = np.zeros_like(magnitude)
         earlier[:, 1:] = fired[:, :-1]
-        magnitude = magnitude + np.asarray(decay, np.float64) * abs(threshold) * earlier
+        magnitude = magnitude + np.asarray(case.decay, np.float64) * abs(case.threshold) * earlier
         terms = terms + earlier
-    steps = np.arange(1, magnitude.shape[1] + 1)[None, :, None]
-    count = np.cumsum(terms, axis=1) + 2 * steps
+    count = np.cumsum(terms, axis=1) + 2 * np.arange(1, case.shape[1] + 1)[:, None]
     # V + (1 - beta)(I - V) rounds twice where beta V + (1 - beta) I rounds once.
-    return leaky_sum(magnitude, decay) * _UPWARD, 2 * count + 2 if input_scaled else count
+    return leaky_sum(magnitude, case.decay) * _UPWARD, 2 * count + 2 if input_scaled else count
 
 
 def potential_bound(
-    spikes: NDArray[Any],
-    weight: NDArray[Any],
-    bias: NDArray[Any],
-    decay: Any,
-    dtype: DTypeLike,
-    *,
-    kind: str = "standard",
-    fired: NDArray[np.bool_] | None = None,
-    threshold: float = 1.0,
-    input_scaled: bool = False,
+    case: Case, fired: NDArray[np.bool_] | None = None, *, kind: str = "standard", input_scaled: bool = False
 ) -> Floats:
     """E[t] of the module's text: how far a computed potential may be from that of the reference, (B, T, N).
 
-    The parameters are those of the implementation under test, in its precision `dtype`; `fired` (B, T, N) are the
-    spikes of a conventional layer, each of which takes `threshold` off; `kind` is one of `KINDS`; `input_scaled` is
-    the convention ``I[t] = (1 - beta) (x[t] @ W + b)``. Zero is never returned here, see `exact_in_any_order`.
+    `fired` (B, T, N) are the spikes of a conventional layer, each of which takes the threshold off; `kind` is one of
+    `KINDS`; `input_scaled` is the convention ``I[t] = (1 - beta) (x[t] @ W + b)``. Zero is never returned here, see
+    `exact_in_any_order`.
 
     Examples
     --------
-    >>> bound = potential_bound(np.ones((1, 1, 1)), np.array([[0.75]]), np.zeros(1), 0.5, np.float64)
-    >>> bool(bound[0, 0, 0] < 2 * 3.1 * 0.75 * 2.0**-53)  # m = 1 + 2, and the reference
+    >>> case = Case("one", "single-spike", np.ones((1, 1, 1)), np.array([[0.75]]), np.zeros(1), np.array([0.5]))
+    >>> bool(potential_bound(case)[0, 0, 0] < 2 * 3.1 * 0.75 * 2.0**-53)  # m = 1 + 2, and the reference
     True
     """
-    choice: dict[str, Any] = {"fired": fired, "threshold": threshold, "input_scaled": input_scaled}
-    return _with_reference(_potential_error((spikes, weight, bias, decay), dtype, kind, choice), dtype)
+    return _with_reference(_potential_error(case, fired, kind, input_scaled), case.dtype)
 
 
-def _potential_error(terms: tuple[Any, ...], dtype: DTypeLike, kind: str, choice: dict[str, Any]) -> Floats:
+def _potential_error(case: Case, fired: NDArray[np.bool_] | None, kind: str, input_scaled: bool) -> Floats:
     """`potential_bound` without the error of the reference."""
-    absolute, count = absolute_potential(*terms, **choice)
-    signal = _absolute_current(*terms[:3])[0]
-    reset = 0.0 if choice["fired"] is None else abs(choice["threshold"])
+    absolute, count = absolute_potential(case, fired, input_scaled=input_scaled)
+    signal, _ = _absolute_current(case)
+    reset = 0.0 if fired is None else abs(case.threshold)
     largest = 1 + reset + np.maximum.accumulate(signal, axis=1)
-    bound: Floats = gamma(count, dtype) * absolute + count * _eta(dtype) * largest
+    bound: Floats = gamma(count, case.dtype) * absolute + count * _eta(case.dtype) * largest
     if kind not in KINDS:
         raise unknown_name("bound", kind, KINDS)
     if kind == "fft":
-        if choice["fired"] is not None:
-            signal = signal + reset * choice["fired"]
-        bound = bound + _fft_error(_kernel(terms[3], *signal.shape[1:]), signal, dtype)
+        signal = signal if fired is None else signal + reset * fired
+        bound = bound + _fft_error(_powers(case.decay, case.shape[1]), signal, case.dtype)
     return bound * _UPWARD
 
 
 # ---- spikes ---------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, eq=False)
-class SpikeVerdict:
+class SpikeVerdict(NamedTuple):
     """What the bound says about spikes, (B, N) for spike times, (B, T, N) for the conventional layer."""
 
     right: NDArray[np.bool_]
     undecided: NDArray[np.bool_]  # where two correct implementations may differ
 
 
-def _crossings(
-    potential: Any, bound: Floats, threshold: float, tie_fires: bool
-) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+def _crossings(potential: Any, bound: Floats, threshold: float, tie_fires: bool) -> list[NDArray[np.bool_]]:
+    """(B, T, N) where the potential certainly crosses the threshold, and where it possibly does."""
     distance = np.asarray(potential, np.float64) - threshold
-    if tie_fires:
-        return distance - bound >= 0, distance + bound >= 0
-    return distance - bound > 0, distance + bound > 0
+    crosses = np.greater_equal if tie_fires else np.greater
+    return [crosses(distance - bound, 0), crosses(distance + bound, 0)]
 
 
 def judge_spike_times(
@@ -268,18 +240,17 @@ def judge_spike_times(
     >>> [bool(judge_spike_times(np.array([[t]]), v, bound).right[0, 0]) for t in range(4)]
     [False, True, True, False]
     """
-    certain, possible = _crossings(potential, bound, threshold, tie_fires)
-    n_steps = certain.shape[1]
-    times = np.asarray(spike_times)
-    steps = np.arange(n_steps)[None, :, None]
-    in_range = (times >= 0) & (times <= n_steps)
-    at_spike = np.take_along_axis(
-        possible, np.clip(times, 0, n_steps - 1)[:, None, :].astype(np.int64), axis=1
+    times, n_steps = np.asarray(spike_times), np.shape(potential)[1]
+    never = np.ones((len(times), 1, times.shape[1]), dtype=bool)  # a step T, in which every neuron crosses
+    certain, possible = (
+        np.concatenate([crosses, never], axis=1)
+        for crosses in _crossings(potential, bound, threshold, tie_fires)
     )
-    certain_before = (certain & (steps < times[:, None, :])).any(axis=1)
-    right = in_range & ~certain_before & (at_spike[:, 0, :] | (times == n_steps))
-    first_certain = np.where(certain.any(axis=1), certain.argmax(axis=1), n_steps)
-    first_possible = np.where(possible.any(axis=1), possible.argmax(axis=1), n_steps)
+    at_spike = np.take_along_axis(possible, np.clip(times, 0, n_steps)[:, None].astype(np.int64), axis=1)[
+        :, 0
+    ]
+    first_certain, first_possible = certain.argmax(axis=1), possible.argmax(axis=1)
+    right = (times >= 0) & (times <= first_certain) & at_spike
     return SpikeVerdict(right, first_certain != first_possible)
 
 
@@ -312,35 +283,29 @@ def _fractional_bits(values: Any) -> Floats:
     whole = np.ldexp(mantissa, 53).astype(np.int64)
     with np.errstate(divide="ignore"):
         trailing = np.log2((whole & -whole).astype(np.float64))
-    out: Floats = np.where(whole == 0, -np.inf, 53 - trailing - exponent).max(axis=0)
-    return out
+    return np.asarray(np.where(whole == 0, -np.inf, 53 - trailing - exponent).max(axis=0))
 
 
-def sums_are_exact(
-    spikes: NDArray[Any],
-    weight: NDArray[Any],
-    bias: NDArray[Any],
-    decay: Any,
-    dtype: DTypeLike,
-    threshold: float = 0.0,
-) -> NDArray[np.bool_]:
-    """Of every neuron, (N,): whether every operation of a forward pass is exact in `dtype`, in whatever order.
+def sums_are_exact(case: Case) -> NDArray[np.bool_]:
+    """Of every neuron, (N,): whether every operation of a forward pass is exact, in whatever order.
 
     With q fractional bits in the data and p in the decay every number met is a multiple of
     ``2^-(q + p(T-1))`` and at most ``max A``; it fits if ``q + p (T-1) + log2 max A + 1`` is within the
-    precision, and that unit is a normal number. Give `threshold` for the conventional layer, whose resets are data too.
+    precision, and that unit is a normal number. In the conventional layer the resets are data too.
 
     Examples
     --------
-    >>> x, w = np.ones((1, 8, 1)), np.array([[0.75]])
-    >>> sums_are_exact(x, w, np.zeros(1), 0.5, np.float32), sums_are_exact(x, w, np.zeros(1), 0.9, np.float32)
-    (array([ True]), array([False]))
+    >>> x, w = np.ones((1, 8, 1), np.float32), np.array([[0.75]], np.float32)
+    >>> [sums_are_exact(Case("", "single-spike", x, w, 0 * w[0], np.array([d]))).item() for d in (0.5, 0.9)]
+    [True, False]
     """
-    n_steps, info = np.shape(spikes)[1], np.finfo(np.dtype(dtype))
-    resets = np.ones((*np.shape(spikes)[:2], np.shape(bias)[0]), dtype=bool) if threshold else None
-    absolute, _ = absolute_potential(spikes, weight, bias, decay, fired=resets, threshold=threshold)
-    q = np.max([_fractional_bits(part) + 0 * bias for part in (weight, bias, threshold)], axis=0)
-    unit = q + np.maximum(_fractional_bits(decay), 0) * (n_steps - 1)
+    info, threshold = np.finfo(case.dtype), case.threshold if case.neuron == "multi-spike" else 0.0
+    resets = np.ones(case.shape, dtype=bool) if threshold else None
+    absolute, _ = absolute_potential(case, resets)
+    q = np.max(
+        [_fractional_bits(part) + 0 * case.bias for part in (case.weight, case.bias, threshold)], axis=0
+    )
+    unit = q + np.maximum(_fractional_bits(case.decay), 0) * (case.shape[1] - 1)
     with np.errstate(divide="ignore"):
         bits = unit + np.log2(absolute.max(axis=(0, 1)) + abs(threshold)) + 1  # the last reset too
     return np.asarray((bits <= info.nmant + 1) & (unit <= -info.minexp))
@@ -354,11 +319,8 @@ def powers_are_exact(decay: Any, n_steps: int) -> NDArray[np.bool_]:
 
 def exact_in_any_order(case: Case) -> NDArray[np.bool_]:
     """(N,): whether every way of computing the forward pass of a neuron is exact, so that its bound is zero."""
-    resets = case.threshold if case.neuron == "multi-spike" else 0.0
     exact = powers_are_exact(case.decay, case.shape[1])
-    if exact.any():
-        exact &= sums_are_exact(case.spikes, case.weight, case.bias, case.decay, case.dtype, resets)
-    return exact
+    return exact & sums_are_exact(case) if exact.any() else exact
 
 
 # ---- gradients ------------------------------------------------------------------------------------
@@ -382,15 +344,13 @@ def gradient_bounds(
     """
     fft = kind == "fft"
     dtype, conventional, scale = case.dtype, case.neuron == "multi-spike", case.surrogate_scale
-    x, w, beta = (np.abs(np.asarray(a, np.float64)) for a in (case.spikes, case.weight, case.decay))
+    x, w, beta = _magnitudes(case.spikes, case.weight, case.decay)
     batch, n_steps, n_out = case.shape
     unit, eta = _unit(dtype), _eta(dtype)
     resets = forward.fired if conventional else None
     through = 0.0 if case.gradient == "detached-reset" else abs(case.threshold)
-    terms = (case.spikes, case.weight, case.bias, case.decay)
-    choice: dict[str, Any] = {"fired": resets, "threshold": case.threshold, "input_scaled": input_scaled}
-    absolute, _ = absolute_potential(*terms, **choice)
-    bound = _potential_error(terms, dtype, kind, choice)
+    absolute, _ = absolute_potential(case, resets, input_scaled=input_scaled)
+    bound = _potential_error(case, resets, kind, input_scaled)
     if resets is not None:  # the membrane after the reset has one more term
         absolute = absolute + abs(case.threshold) * resets
     surrogate, error_h = backward.surrogate, _surrogate_error(backward, bound, scale, unit, eta)
@@ -425,7 +385,7 @@ def gradient_bounds(
         absolute_i = absolute_i + error_i
         error_i = error_i + gamma(3 * left, dtype) * absolute_i
     if fft:
-        error_i = error_i + _fft_error(_kernel(beta, n_steps, n_out), size_u, dtype)
+        error_i = error_i + _fft_error(_powers(beta, n_steps), size_u, dtype)
     error_i = error_i + 3 * left * eta * (1 + size_u.max(axis=1, keepdims=True))
     absolute_i = absolute_i + error_i
     cells = batch * n_steps
@@ -438,19 +398,17 @@ def gradient_bounds(
     of_decay = of_decay + gamma(cells + n_steps + 4, dtype) * absolute_i * (earlier + earlier_error)
     by_decay = of_decay.sum(axis=(0, 1))
     if input_scaled:
-        current = _absolute_current(*terms[:3])[0]
         relative = gamma(cells + n_out + n_steps + 4 + x.shape[2], dtype)
+        current, _ = _absolute_current(case)
         by_decay = by_decay + ((error_i + relative * absolute_i) * current).sum(axis=(0, 1))
-        error_i, absolute_i = (
-            (error_i + 4 * unit * absolute_i) * (1 - beta),
-            absolute_i * (1 - beta) * (1 + 4 * unit),
-        )
+        error_i = (error_i + 4 * unit * absolute_i) * (1 - beta)
+        absolute_i = absolute_i * (1 - beta) * (1 + 4 * unit)
+    of_spikes = error_i @ w.T + gamma(n_out + 1, dtype) * (absolute_i @ w.T)
+    of_sums = error_i + gamma(cells + 2, dtype) * absolute_i  # over samples and steps
     bounds = {
-        "spikes": error_i @ w.T
-        + gamma(n_out + 1, dtype) * (absolute_i @ w.T)
-        + eta * absolute_i.sum(axis=2, keepdims=True),
-        "weight": _contract(x, error_i) + gamma(cells + 2, dtype) * _contract(x, absolute_i),
-        "bias": error_i.sum(axis=(0, 1)) + gamma(cells + 2, dtype) * absolute_i.sum(axis=(0, 1)),
+        "spikes": of_spikes + eta * absolute_i.sum(axis=2, keepdims=True),
+        "weight": np.tensordot(x, of_sums, axes=((0, 1), (0, 1))),
+        "bias": of_sums.sum(axis=(0, 1)),
         "decay": by_decay,
     }
     upward = 1 + 2.0**-20
@@ -458,19 +416,12 @@ def gradient_bounds(
     return {name: _with_reference((value + smallest) * upward, dtype) for name, value in bounds.items()}
 
 
-def _contract(x: Floats, values: Floats) -> Floats:
-    out: Floats = x.reshape(-1, x.shape[2]).T @ values.reshape(-1, values.shape[2])
-    return out
-
-
 def _surrogate_error(backward: Backward, bound: Floats, scale: float, unit: float, eta: float) -> Floats:
     """How far a computed h' may be from that of the reference, given the bound on the potential."""
     distance = np.abs(backward.distance)
     error = bound + unit * (distance + bound) + eta
-    nearest_distance = np.maximum(distance - error, 0.0)
-    root = 1 / (1 + scale * nearest_distance)
-    of_slope: Floats = np.minimum(2 * scale * error * root**3, 1.0) + 10 * unit * root**2
-    return of_slope + 4 * eta
+    root = 1 / (1 + scale * np.maximum(distance - error, 0.0))  # at the nearest distance
+    return np.asarray(np.minimum(2 * scale * error * root**3, 1.0) + 10 * unit * root**2 + 4 * eta)
 
 
 # ---- logits and loss ------------------------------------------------------------------------------
@@ -480,8 +431,8 @@ def logit_bound(potential: Floats, bound: Floats, readout: str, scale: float, dt
     """(B, n_classes): how far logits may be off, given the readout's potential and its bound (B, T, n_classes)."""
     over_time = np.max if readout == "max" else np.sum
     error, absolute = over_time(bound, axis=1), over_time(np.abs(potential), axis=1)
-    out: Floats = scale * (error + gamma(potential.shape[1] + 2, dtype) * (absolute + error)) + _eta(dtype)
-    return out
+    rounded = gamma(potential.shape[1] + 2, dtype) * (absolute + error)
+    return np.asarray(scale * (error + rounded) + _eta(dtype))
 
 
 def cross_entropy_bounds(
@@ -492,9 +443,8 @@ def cross_entropy_bounds(
     `loss` (B,), `probabilities` and `gradient` (B, n_classes), by sample, are those of the reference.
     """
     farthest, unit, off = np.ptp(logits, axis=1), _unit(dtype), 2 * error.max(axis=-1) * (logits.shape[1] > 1)
-    share = (
-        unit * (2 * farthest + logits.shape[1] + 24) + off
-    )  # the logarithm of a probability may be off by that
+    # The logarithm of a probability may be off by that.
+    share = unit * (2 * farthest + logits.shape[1] + 24) + off
     of_loss = share + gamma(len(loss) + 16, dtype) * (np.abs(loss) + farthest + np.log(logits.shape[1]))
     of_share = np.where(share[:, None] < 1, np.expm1(np.minimum(share, 1))[:, None] * probabilities, 1)
     of_gradient = of_share + 3 * unit * np.abs(gradient) + 2 * _eta(dtype)

@@ -1,8 +1,12 @@
-"""Calling somebody else's function: copies in, plain arrays out, and every accident told by its name."""
+"""Finding somebody else's function and calling it: copies in, plain arrays out, every accident told by its name."""
 
 from __future__ import annotations
 
 import contextlib
+import functools
+import importlib
+import importlib.util
+import inspect
 import itertools
 import os
 import sys
@@ -11,17 +15,17 @@ import traceback
 import warnings
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from numpy import asanyarray
 from numpy.typing import NDArray
 
-from ..errors import InputError
+from ..errors import InputError, one_line
 from ..reading import read_array
 from .protocol import LARGEST, Message
 
-__all__ = ["Caller", "real_array"]
+__all__ = ["Caller", "load_function", "name_of", "real_array"]
 
 Floats = NDArray[Any]
 # Files that are not the port's: its own lines are the ones to show.
@@ -34,14 +38,87 @@ _REUSED = "an answer changed after the next call: return a copy, not a buffer th
 _JAX = "float32 came for float64: set jax_enable_x64, or check with --dtype float32"
 
 
-class Caller:
-    """Calls functions with the parts of a request, in their order, and reads what they return.
+def load_function(spec: str) -> Callable[..., Any]:
+    """Import the function that `spec` names; modules are looked for in the current folder first.
 
     Parameters
     ----------
-    functions : mapping
-        The function for each kind of request.
+    spec : str
+        ``module:function``, ``package.module:object.function`` or ``path/to/file.py:function``.
+
+    Raises
+    ------
+    InputError
+        If there is no such module or function, or importing it fails; one line says which.
+
+    Examples
+    --------
+    >>> load_function("math:sqrt")(9.0)
+    3.0
     """
+    where, colon, name = spec.rpartition(":")
+    if not colon or not where or not name:
+        raise InputError(f"a port is given as MODULE:FUNCTION or path/to/file.py:FUNCTION, got {spec!r}")
+    if where.endswith(".py"):
+        module = _load_file(Path(where))
+    else:
+        module = _imported(where, Path.cwd(), lambda: importlib.import_module(where))
+    try:
+        found = functools.reduce(getattr, name.split("."), module)
+    except AttributeError:
+        names = [key for key, value in vars(module).items() if callable(value) and not key.startswith("_")]
+        raise InputError(f"{where} has no {name!r}; its functions: {', '.join(names) or 'none'}") from None
+    if not callable(found):
+        raise InputError(f"{spec} is not a function but {type(found).__name__}")
+    return cast(Callable[..., Any], found)
+
+
+def _load_file(path: Path) -> Any:
+    if not path.is_file():
+        raise InputError(f"{path} does not exist (looked for it from {Path.cwd().name or '/'})")
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    if spec is None or spec.loader is None:
+        raise InputError(f"{path} is not a Python file")
+    module, loader = importlib.util.module_from_spec(spec), spec.loader
+    sys.modules.setdefault(path.stem, module)
+    try:
+        _imported(path, path.resolve().parent, lambda: loader.exec_module(module))
+    except InputError:
+        if sys.modules.get(path.stem) is module:
+            del sys.modules[path.stem]
+        raise
+    return module
+
+
+def _imported(name: object, folder: Path, load: Callable[[], Any]) -> Any:
+    """What `load` returns; `folder` stays first on the path, because a port may import when it is called."""
+    if sys.path[:1] != [str(folder)]:
+        sys.path.insert(0, str(folder))
+    try:
+        return load()
+    except (Exception, SystemExit) as error:
+        # Whatever the port's module does on import is the user's to see, in one line.
+        raise InputError(f"cannot import {name}: {type(error).__name__}: {one_line(error)}") from error
+
+
+def name_of(function: Any) -> Any:
+    """A name by which `load_function` finds `function` again, as well as one can be told; others by themselves."""
+    if not callable(function):
+        return function
+    name = getattr(function, "__qualname__", type(function).__name__)
+    module = getattr(function, "__module__", None) or "__main__"
+    try:
+        importable = module != "__main__" and importlib.util.find_spec(module.partition(".")[0]) is not None
+    except (ImportError, ValueError):  # of a module that somebody made without a specification
+        importable = False
+    try:
+        return f"{module if importable else inspect.getsourcefile(function)}:{name}"
+    except TypeError:
+        return f"{module}:{name}"
+
+
+class Caller:
+    """Calls the function for each kind of request with its parts, in their order, and reads what it returns."""
 
     def __init__(self, functions: Mapping[str, Callable[..., Any]]) -> None:
         self._functions = functions
@@ -68,13 +145,12 @@ class Caller:
             except InputError as error:
                 parts = {"answer": str(error)}
             except Exception as error:  # objects that NumPy asks for their numbers run code of the port
-                parts = {"answer": f"the answer cannot be read: {_first_line(error)}{_place(error)}"}
+                parts = {"answer": f"the answer cannot be read: {_said(error)}"}
         except passing:
             raise
-        except MemoryError as error:
-            return {"memory": f"MemoryError: {_first_line(error)}{_place(error)}"}
         except BaseException as error:
-            return {"exception": f"{type(error).__name__}: {_first_line(error)}{_place(error)}"}
+            kind = "memory" if isinstance(error, MemoryError) else "exception"
+            return {kind: f"{type(error).__name__}: {_said(error)}"}
         for name, copy, before in copies:
             if copy.tobytes() != before:
                 return {"changed-input": f"the array passed as {name} was changed in place"}
@@ -102,22 +178,16 @@ class Caller:
         return any(again[name].tobytes() != part.tobytes() for name, part in parts.items())
 
 
-def _first_line(error: BaseException) -> str:
-    try:
-        text = str(error).strip().splitlines()
-    except BaseException:  # an exception of the port may be unable to say what it is
-        text = []
-    return text[0] if text else "(no message)"
-
-
-def _place(error: BaseException) -> str:
-    """The last line of the port that an exception came through."""
+def _said(error: BaseException) -> str:
+    """The first line of an exception's text, and the last line of the port that it came through."""
+    place, text = "", ["(no message)"]
+    with contextlib.suppress(BaseException):  # an exception of the port may be unable to say what it is
+        text = str(error).strip().splitlines() or text
     with contextlib.suppress(Exception):
-        frames = traceback.extract_tb(error.__traceback__, limit=-100)
-        for frame in reversed(frames):
+        for frame in traceback.extract_tb(error.__traceback__, limit=-100):
             if not frame.filename.startswith(_LIBRARIES):
-                return f" (line {frame.lineno} of {Path(frame.filename).name}: {frame.line})"
-    return ""
+                place = f" (line {frame.lineno} of {Path(frame.filename).name}: {frame.line})"
+    return f"{text[0]}{place}"
 
 
 def _poison(parts: Mapping[str, Any]) -> None:
@@ -150,11 +220,7 @@ def _parts_of(kind: str, returned: Any) -> dict[str, Any]:
 def real_array(name: str, value: Any) -> Floats:
     """`value` as a float64 array of its own; lists may hold tensors and arrays.
 
-    Raises
-    ------
-    InputError
-        For numbers that are not real (complex ones too if the imaginary part is zero), objects, text, dates, records,
-        masked arrays: nothing becomes a number by being cast.
+    `InputError` for all that is not real numbers (complex ones without an imaginary part too): nothing is cast to one.
     """
     with np.errstate(all="ignore"):
         return _real(name, value).astype(np.float64)

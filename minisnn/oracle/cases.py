@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from itertools import chain
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Case", "from_entry", "reduce_case"]
+__all__ = ["GRADIENTS", "GRADIENT_NAMES", "Case", "cut", "from_entry", "reduce_case", "without_one"]
 
 Floats = NDArray[Any]
-_FORWARD = ("neuron", "spikes", "weight", "bias", "decay", "threshold")
+# Rules by which a gradient goes on, by the layer; a conventional port has one of the two.
+GRADIENTS = {
+    "single-spike": ("gated", "straight-through"),
+    "multi-spike": ("through-reset", "detached-reset"),
+}
+GRADIENT_NAMES = ("spikes", "weight", "bias", "decay")  # what a layer is given, too
+_FORWARD = ("neuron", *GRADIENT_NAMES, "threshold")
 _BACKWARD = ("grad_spikes", "surrogate_scale", "gradient")
 _TYPES: dict[str, Any] = {"neuron": str, "gradient": str, "threshold": float, "surrogate_scale": float}
 
@@ -23,9 +28,8 @@ class Case:
     """Inputs of one call; the arrays are all in the dtype under test."""
 
     id: str
-    neuron: (
-        str  # "single-spike" or "multi-spike"; "readout", which never fires (with scale 0, "detached-reset")
-    )
+    # "single-spike" or "multi-spike"; "readout", which never fires (with scale 0, "detached-reset").
+    neuron: str
     spikes: Floats  # (B, T, n_in)
     weight: Floats  # (n_in, N)
     bias: Floats  # (N,)
@@ -33,8 +37,7 @@ class Case:
     threshold: float = 1.0
     comment: str = ""  # what it is about
     flags: tuple[str, ...] = ()  # what it probes (`minisnn.oracle.golden.flags`)
-    # Only for a backward case: the gradient by the spikes (B, T, N), and by which rule it goes on: "gated" or
-    # "straight-through", in the conventional layer "through-reset" or "detached-reset".
+    # Only for a backward case: the gradient by the spikes (B, T, N), and by which of `GRADIENTS` it goes on.
     grad_spikes: Floats | None = None
     surrogate_scale: float = 10.0
     gradient: str = ""
@@ -61,7 +64,7 @@ class Case:
 
     def request(self) -> dict[str, Any]:
         """The arguments of that function by name, in their order."""
-        parts = {name: getattr(self, name) for name in ("spikes", "weight", "bias", "decay")}
+        parts = {name: getattr(self, name) for name in GRADIENT_NAMES}
         parts["threshold"] = np.float64(self.threshold)
         if self.backward:
             parts |= {"surrogate_scale": np.float64(self.surrogate_scale), "gradient": self.gradient}
@@ -71,7 +74,7 @@ class Case:
     def shapes(self) -> dict[str, list[tuple[int, ...]]]:
         """What an answer may hold, and in which shapes."""
         if self.backward:
-            return {name: [getattr(self, name).shape] for name in ("spikes", "weight", "bias", "decay")}
+            return {name: [getattr(self, name).shape] for name in GRADIENT_NAMES}
         times = [(self.shape[0], self.shape[2])] if self.neuron == "single-spike" else []
         return {"spikes": [self.shape, *times], "membrane": [self.shape]}
 
@@ -95,13 +98,13 @@ class Case:
 
     def smaller(self, refused: dict[Any, int]) -> Iterator[Case]:
         """Candidates that are simpler, the boldest first; `refused` remembers those that did not fail."""
-        return chain(_shorter(self, refused), _simpler(self))
+        yield from _shorter(self, refused)
+        yield from _simpler(self)
 
     def text(self) -> str:
         """The inputs as lines that can be worked by hand."""
         lines = [f"batch, steps, inputs, neurons = {(*self.spikes.shape, self.shape[2])}, {self.dtype}"]
-        for name in ("weight", "bias", "decay"):
-            lines.append(f"{name} = {getattr(self, name).tolist()}")
+        lines += [f"{name} = {getattr(self, name).tolist()}" for name in GRADIENT_NAMES[1:]]
         lines.append(f"threshold = {self.threshold}")
         if self.grad_spikes is not None:
             lines.append(f"surrogate_scale = {self.surrogate_scale}, gradient = {self.gradient!r}")
@@ -111,7 +114,12 @@ class Case:
                 lines.append(f"grad_spikes[{b}] = {self.grad_spikes[b].tolist()}")
         if len(self.spikes) > 3:
             lines.append(f"... and {len(self.spikes) - 3} samples more")
-        return "\n".join(line if len(line) <= 96 else f"{line[:92]} ..." for line in lines)
+        return cut(lines)
+
+
+def cut(lines: Iterable[str]) -> str:
+    """Lines as text, long ones cut off."""
+    return "\n".join(line if len(line) <= 96 else f"{line[:92]} ..." for line in lines)
 
 
 def from_entry(entry: Mapping[str, Any], dtype: Any) -> Case:
@@ -123,21 +131,20 @@ def from_entry(entry: Mapping[str, Any], dtype: Any) -> Case:
 # ---- smaller ----------------------------------------------------------------------------------------
 
 
-def _take(
-    case: Case, *, batch: Any = None, steps: Any = None, inputs: Any = None, neurons: Any = None
-) -> Case:
-    """The part of a case at those indices along its axes."""
-    spikes, weight, bias, decay, grad = case.spikes, case.weight, case.bias, case.decay, case.grad_spikes
-    if batch is not None:
-        spikes, grad = spikes[batch], None if grad is None else grad[batch]
-    if steps is not None:
-        spikes, grad = spikes[:, steps], None if grad is None else grad[:, steps]
-    if inputs is not None:
-        spikes, weight = spikes[:, :, inputs], weight[inputs]
-    if neurons is not None:
-        weight, bias, decay = weight[:, neurons], bias[neurons], decay[neurons]
-        grad = None if grad is None else grad[:, :, neurons]
-    return replace(case, spikes=spikes, weight=weight, bias=bias, decay=decay, grad_spikes=grad)
+_AXES = {
+    "spikes": ("batch", "steps", "inputs"),
+    "weight": ("inputs", "neurons"),
+    "bias": ("neurons",),
+    "decay": ("neurons",),
+    "grad_spikes": ("batch", "steps", "neurons"),
+}
+
+
+def _take(case: Case, axis: str, kept: Any) -> Case:
+    """The part of a case at the indices `kept` along an axis."""
+    arrays = {name: getattr(case, name) for name, axes in _AXES.items() if axis in axes}
+    shorter = {n: a.take(kept, _AXES[n].index(axis)) for n, a in arrays.items() if a is not None}
+    return replace(case, **shorter)
 
 
 def _shorter(case: Case, refused: dict[Any, int]) -> Iterator[Case]:
@@ -148,12 +155,12 @@ def _shorter(case: Case, refused: dict[Any, int]) -> Iterator[Case]:
         every = np.arange(size)
         for kept in ("first", "last"):
             while (middle := (refused.get((axis, kept), 0) + size) // 2) > refused.get((axis, kept), 0):
-                yield _take(case, **{axis: every[:middle] if kept == "first" else every[size - middle :]})
+                yield _take(case, axis, every[:middle] if kept == "first" else every[size - middle :])
                 refused[axis, kept] = middle
         for k in every if 1 < size <= 24 else ():
             if refused.setdefault((axis, size, k), 0) == 0:
                 refused[axis, size, k] = 1
-                yield _take(case, **{axis: np.delete(every, k)})
+                yield _take(case, axis, np.delete(every, k))
 
 
 def _simpler(case: Case) -> Iterator[Case]:
@@ -171,16 +178,19 @@ def _simpler(case: Case) -> Iterator[Case]:
     if not np.isin(case.decay, (0.0, 0.5, 1.0)).all():
         for decay in (0.5, 0.0, 1.0):
             yield replace(case, decay=np.full_like(case.decay, decay))
-    if case.spikes.size <= 48:
-        for k in np.flatnonzero(case.spikes).tolist():
-            spikes = case.spikes.copy()
-            spikes.flat[k] = 0
-            yield replace(case, spikes=spikes)
-    if case.grad_spikes is not None and case.grad_spikes.size <= 32:
-        for k in np.flatnonzero(case.grad_spikes).tolist():
-            grad = case.grad_spikes.copy()
-            grad.flat[k] = 0
+    for spikes in without_one(case.spikes, 48):
+        yield replace(case, spikes=spikes)
+    if case.grad_spikes is not None:
+        for grad in without_one(case.grad_spikes, 32):
             yield replace(case, grad_spikes=grad)
+
+
+def without_one(array: Floats, largest: int) -> Iterator[Floats]:
+    """Copies with one of the numbers 0, if there are `largest` numbers at most."""
+    for k in np.flatnonzero(array).tolist() if array.size <= largest else ():
+        changed = array.copy()
+        changed.flat[k] = 0
+        yield changed
 
 
 def reduce_case(case: Case, fails: Callable[[Case], bool], budget: Callable[[], bool]) -> Case:

@@ -11,13 +11,12 @@ from typing import Any
 from ..errors import DataError, InputError, one_line, shown
 from ..files import checked_folder, read_npz
 from ..streams import can_say
-from . import families
-from .cases import Case, reduce_case
+from .calling import name_of
+from .cases import GRADIENT_NAMES, Case, reduce_case
 from .diagnosis import Diagnosis, Record, diagnose
 from .judge import Judge, Verdict
-from .load import name_of
-from .plan import Batteries, checked_settings, plan
-from .port import GRADIENT_NAMES, Output, Port, Violation
+from .plan import REPEATED, Batteries, checked_settings, plan
+from .port import Output, Port, Violation
 from .process import Program
 from .report import Finding, Report, Tally
 from .step_cases import StepCase, StepJudge
@@ -120,9 +119,7 @@ def check(
     judge = Judge(bound, convention)
     if gradient is None and backward is not None:
         gradient = "both"
-    settings = checked_settings(
-        judge, neuron=neuron, gradient=gradient, dtype=dtype, examples=examples, seed=seed
-    )
+    settings = checked_settings(judge, neuron, gradient, dtype, examples, seed)
     if backward is None and not isinstance(forward, Program):
         settings["gradients"] = []
     try:
@@ -151,13 +148,7 @@ def judged(
     plan: Iterable[Batteries],
     diagnose: Callable[..., Diagnosis] = diagnose,
 ) -> Report:
-    """Try a port on all that is planned; it is closed then.
-
-    Raises
-    ------
-    Interrupted
-        With the report of what was tried until then.
-    """
+    """Try a port on all that is planned, and close it; `Interrupted` has the report of what was tried until then."""
     try:
         report = _Run(port, judge, settings, diagnose).report(plan)
     finally:
@@ -203,22 +194,20 @@ class _Run:
 
     def through(self, direction: str, cases: Iterable[tuple[str, Iterable[Case]]]) -> None:
         """Try families one after the other; once a case failed, in whichever direction, golden and edge will do."""
-        failed = sum(bool(record.kinds) for records in self.records.values() for record in records)
         earlier: dict[Case, Record] = {}
         before: Case | None = None
         for family, members in cases:
             first = family in ("golden", "edge")
-            if failed and not first:
+            if self.wrong and not first:
                 break
             for case in members:
-                if self.port.dead or (failed >= 5 and not first):
+                if self.port.dead or (self.wrong >= 5 and not first):
                     break
                 if case.spikes.shape[1] > 10_000 and self.grows_too_long(before):
-                    self.port.notes.append(
-                        f"{direction}, {case.dtype}: 32769 steps were not tried, 4097 took {self.port.took:.1f} s"
-                    )
+                    took = f"4097 took {self.port.took:.1f} s"
+                    self.port.notes.append(f"{direction}, {case.dtype}: 32769 steps were not tried, {took}")
                     break
-                repeated = family in families.REPEATED
+                repeated = family in REPEATED
                 record = self.record(case, repeated, earlier.get(case))
                 before = case
                 if repeated:
@@ -226,7 +215,6 @@ class _Run:
                 elif not record.kinds:  # the numbers are not needed any more
                     record = replace(record, output=Output())
                 self.records.setdefault(direction, []).append(replace(record, family=family))
-                failed += bool(record.kinds)
                 self.wrong += bool(record.kinds)
                 self.progress.set_postfix_str(f"{self.wrong} wrong", refresh=False)
                 self.progress.update()
@@ -241,15 +229,15 @@ class _Run:
 
     def record(self, case: Case, repeat: bool, earlier: Record | None = None) -> Record:
         """Try a case; twice if `repeat`, and beside the answer that came `earlier`."""
-        output, verdict = (
-            (earlier.output, earlier.verdict) if earlier else _tried(self.port, self.judge, case)
-        )
+        if earlier:
+            output, verdict = earlier.output, earlier.verdict
+        else:
+            output, verdict = _tried(self.port, self.judge, case)
         if (repeat or verdict.violations) and not output.violations:
             answers = [self.port.call(case) for _ in range(2 if earlier else 1)]
             if not all(answer.same_as(output) for answer in answers):
-                changed = Violation(
-                    "non-deterministic", "another call with the same arguments gave another answer"
-                )
+                text = "another call with the same arguments gave another answer"
+                changed = Violation("non-deterministic", text)
                 accidents = [violation for answer in answers for violation in answer.violations]
                 verdict = replace(verdict, violations=(*accidents, changed, *verdict.violations))
         return Record(case, output, verdict)
@@ -267,10 +255,10 @@ class _Run:
         """One for each direction that fails, and how the second may follow from the first."""
         findings = [self.finding(d) for d, records in self.records.items() if any(r.kinds for r in records)]
         if len(findings) == 2:
-            findings[1] = replace(findings[1], diagnosis=findings[1].diagnosis.after_forward())
+            second = findings[1].diagnosis
+            first = "this may follow from the mistake of the forward pass: mend that first"
+            findings[1] = replace(findings[1], diagnosis=replace(second, likely=(first, *second.likely)))
         return findings
-
-    # ---- the finding --------------------------------------------------------------------------------
 
     def finding(self, direction: str) -> Finding:
         failing = [record for record in self.records[direction] if record.kinds]
@@ -289,9 +277,7 @@ class _Run:
         def budget() -> bool:
             return time.monotonic() < until and not self.port.dead
 
-        case = smallest.case
-        if budget():
-            case = reduce_case(case, fails, budget)
+        case = reduce_case(smallest.case, fails, budget)
         record = smallest if self.port.dead else self.record(case, "non-deterministic" in kinds)
         if not kinds & set(record.kinds):  # it came and went; show what was seen
             record = smallest
@@ -315,7 +301,7 @@ def _tallies(records: Iterable[Record]) -> dict[str, Tally]:
     for record in records:
         known, verdict = tallies.get(record.family, Tally()), record.verdict
         counts = (1, bool(record.kinds), verdict.judged, verdict.undecided)
-        tallies[record.family] = Tally(*(a + b for a, b in zip(known, counts)))
+        tallies[record.family] = Tally(*map(sum, zip(known, counts)))
     return tallies
 
 
@@ -353,14 +339,13 @@ def assert_right(
         try:
             case = StepCase.from_arrays(arrays, case) if "labels" in arrays else Case.from_arrays(arrays)
         except KeyError as missing:
-            raise DataError(
-                f"{case} is no case that minisnn check saved: it has no array {missing}"
-            ) from None
-    step = isinstance(case, StepCase)
-    asked = Port(
-        port, None if step or isinstance(port, Program) else port, timeout, kind="step" if step else "forward"
-    )
-    judge = StepJudge(bound) if step else Judge(bound, convention)
+            text = f"{case} is no case that minisnn check saved: it has no array {missing}"
+            raise DataError(text) from None
+    if isinstance(case, StepCase):
+        asked, judge = Port(port, None, timeout, kind="step"), StepJudge(bound)
+    else:
+        backward = None if isinstance(port, Program) else port
+        asked, judge = Port(port, backward, timeout), Judge(bound, convention)
     try:
         _, verdict = _tried(asked, judge, case)
     finally:

@@ -21,15 +21,15 @@ from typing import Any
 import numpy as np
 
 from ..errors import InputError
-from .calling import Caller
-from .load import load_function
+from .calling import Caller, load_function
 from .protocol import Message, encode, take
 
 __all__ = ["serve"]
 
-_NAMES = [vars(module) for module in (builtins, contextlib, np, os, struct, sys, traceback, warnings)]
-_OURS = [names.copy() for names in _NAMES]
-_PAIRS = list(zip(_NAMES, _OURS))
+_OURS = [
+    (vars(module), vars(module).copy())
+    for module in (builtins, contextlib, np, os, struct, sys, traceback, warnings)
+]
 _theirs: list[tuple[dict[str, Any], dict[str, Any]]] = []
 
 
@@ -40,20 +40,15 @@ def _apart(function: Callable[..., Any], *arguments: Any) -> Any:
     try:
         return function(*arguments)
     finally:
-        _theirs[:] = [(names, names.copy()) for names in _NAMES]
-        for names, ours in _PAIRS:
+        _theirs[:] = [(names, names.copy()) for names, _ in _OURS]
+        for names, ours in _OURS:
             names.update(ours)
 
 
 def serve(names: Mapping[str, str], path: list[str]) -> None:
     """Answer the requests on standard input until it ends.
 
-    Parameters
-    ----------
-    names : mapping
-        ``module:function`` for each kind of request.
-    path : list of str
-        Where modules are looked for.
+    `names` has ``module:function`` for each kind of request; modules are looked for in `path`.
     """
     sys.path[:] = path
     requests, answers, process = os.dup(0), os.dup(1), getpid()

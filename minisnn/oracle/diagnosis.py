@@ -6,23 +6,19 @@ them to tell it from every other. A mistake is named if the port gives all of it
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from .bounds import judge_spike_times, judge_spikes
-from .cases import Case
+from .cases import GRADIENT_NAMES, Case
 from .families import FAMILIES
 from .golden import flags, mistakes
 from .judge import Judge, Verdict
-from .port import GRADIENT_NAMES, LOST, Output
+from .port import LOST, Output
 
 __all__ = ["Diagnosis", "Record", "accident", "diagnose", "gradient_precision"]
-
-Floats = NDArray[Any]
 
 # Rules for what is seen before any number is judged: what it is, where to look.
 ACCIDENTS = {
@@ -61,11 +57,10 @@ ACCIDENTS = {
 # The accidents that are the rule wherever they are seen, in this order.
 _FIRST = (*LOST, "reused-buffer", "changed-input", "non-deterministic", "nan")
 
-# What a violation is about, by its kind; gradients as the fields of the golden vectors are called.
-_QUANTITY = {f"gradient of {name}": f"grad_{name}" for name in GRADIENT_NAMES}
-_QUANTITY |= {"gradient of spikes": "grad_input", "raster": "spikes"}
-_NAME = {field: kind.removeprefix("gradient of ") for kind, field in _QUANTITY.items()}
-_SEEN_IN = {field: f"seen in the gradient of {name}" for field, name in _NAME.items()} | {
+# Gradients as the known mistakes call them.
+_FIELD = {f"gradient of {name}": f"grad_{name}" for name in GRADIENT_NAMES}
+_FIELD["gradient of spikes"] = "grad_input"
+_SEEN_IN = {
     "membrane": "so the membrane; the spikes do not follow from it",
     "spikes": "so the spikes; the membrane does not follow from it",
 }
@@ -87,8 +82,8 @@ class Record:
 
     @property
     def wrong(self) -> set[str]:
-        """What is wrong in it: ``"spikes"``, ``"membrane"``, or gradients as ``"grad_weight"``."""
-        return {_QUANTITY.get(kind, kind) for kind in self.kinds}
+        """What is wrong in it: ``"spikes"``, ``"membrane"``, or gradients as ``"gradient of weight"``."""
+        return {"spikes" if kind == "raster" else kind for kind in self.kinds}
 
     @property
     def readable(self) -> bool:
@@ -104,11 +99,6 @@ class Diagnosis:
     text: str  # what the port does, and what was expected
     likely: tuple[str, ...]  # where to look
     also: tuple[str, ...] = ()  # other mistakes that explain the same answers
-
-    def after_forward(self) -> Diagnosis:
-        """The same for a backward pass whose forward pass is wrong as well."""
-        first = "this may follow from the mistake of the forward pass: mend that first"
-        return replace(self, likely=(first, *self.likely))
 
 
 @np.errstate(all="ignore")
@@ -140,15 +130,12 @@ def _rule(failing: Sequence[Record], passing: Sequence[Record], judge: Judge) ->
     if judge.bound == "standard":
         looser = Judge("fft", judge.convention)
         if not any(looser.verdict(record.case, record.output).violations for record in readable):
-            return Diagnosis(
-                "bound",
-                "errors are larger than any order of summation makes them, but within what a convolution by "
-                "FFT makes",
-                ("if time is convolved by FFT, --bound fft judges it by its own bound",),
-            )
+            text = "errors are larger than any order of summation makes them, but within what a convolution by FFT "
+            look = "if time is convolved by FFT, --bound fft judges it by its own bound"
+            return Diagnosis("bound", f"{text}makes", (look,))
     if backward:
         return gradient_precision(readable) or _symptom(readable)
-    return _precision(readable, judge) or _in_parts(judged) or _symptom(readable)
+    return _potential_precision(readable, judge) or _in_parts(judged) or _symptom(readable)
 
 
 def accident(kind: str) -> Diagnosis:
@@ -176,9 +163,10 @@ def _in_parts(records: Sequence[Record]) -> Diagnosis | None:
     found = {name: mistake for name, mistake in fewest.items() if mistake is not None}
     if not found:
         return None
-    texts = [f"{mistake['says']} ({_SEEN_IN[name]})" for name, mistake in found.items()]
+    seen = ((mistake["says"], _SEEN_IN.get(name, f"seen in the {name}")) for name, mistake in found.items())
+    texts = [f"{says} ({where})" for says, where in seen]
     if records[0].case.backward:
-        texts += [f"the gradient of {_NAME[name]} is wrong too" for name in wrong if name not in found]
+        texts += [f"the {name} is wrong too" for name in wrong if name not in found]
     likely = tuple(dict.fromkeys(mistake["look"] for mistake in found.values()))
     return Diagnosis(next(iter(found.values()))["rule"], "; ".join(texts), likely)
 
@@ -207,99 +195,86 @@ def _gives(record: Record, answer: Any, quantity: str | None) -> bool:
     came = _quantities(record.output)
     tolerance = 2e-4 if record.case.dtype == np.float32 else 1e-9
     for name in came if quantity is None else came.keys() & {quantity}:
-        expected = answer if answer == "right" else answer[name]
+        expected = answer if answer == "right" else answer[_FIELD.get(name, name)]
         if expected == "right":
-            if name in record.wrong:
-                return False
-        elif name == "spikes":
-            if came[name] != (
-                expected if record.output.raster is not None else _first(expected, record.case)
-            ):
-                return False
+            same = name not in record.wrong
+        elif name == "spikes":  # the steps of every neuron, or of their first ones
+            times = [[steps[0] if steps else record.case.shape[1] for steps in sample] for sample in expected]
+            same = came[name] == (times if record.output.fired is None else expected)
         else:
             size = float(np.abs(expected).max(initial=0.0))
             scale = 1 + size if name == "membrane" else 5 * (size + 1e-6)
-            if not np.abs(came[name] - np.asarray(expected)).max(initial=0.0) <= tolerance * scale:
-                return False
+            same = np.abs(came[name] - np.asarray(expected)).max(initial=0.0) <= tolerance * scale
+        if not same:
+            return False
     return True
 
 
 def _quantities(output: Output) -> dict[str, Any]:
-    """What a port returned, by the names that the known mistakes use."""
-    values: dict[str, Any] = {
-        _QUANTITY[f"gradient of {name}"]: value for name, value in (output.gradients or {}).items()
-    }
+    """What a port returned, by the kinds of what may be wrong in it."""
+    gradients = (output.gradients or {}).items()
+    values: dict[str, Any] = {f"gradient of {name}": value for name, value in gradients}
     if output.membrane is not None:
         values["membrane"] = output.membrane
-    if output.raster is not None:
-        values["spikes"] = [[np.flatnonzero(n).tolist() for n in sample.T] for sample in output.raster]
-    elif output.times is not None:
-        values["spikes"] = output.times.tolist()
+    if output.fired is not None:
+        values["spikes"] = [[np.flatnonzero(n).tolist() for n in sample.T] for sample in output.fired]
+    elif output.spike_times is not None:
+        values["spikes"] = output.spike_times.tolist()
     return values
-
-
-def _first(steps: list[list[list[int]]], case: Case) -> list[list[int]]:
-    """Times of the first spikes, of the steps of all."""
-    return [[neuron[0] if neuron else case.shape[1] for neuron in sample] for sample in steps]
 
 
 # ---- where no known mistake explains it -----------------------------------------------------------------
 
 
-def _precision(failing: Sequence[Record], judge: Judge) -> Diagnosis | None:
-    """Whether all that is wrong is as wrong as rounding in a lower precision would make it."""
+_UNITS = {"float32": 2.0**-24, "float16": 2.0**-11, "bfloat16": 2.0**-8}
+
+
+def _precision(
+    failing: Sequence[Record], explains: Callable[[float], bool], *likely: str
+) -> Diagnosis | None:
+    """Whether all that is wrong is as wrong as rounding in a lower precision, told by its unit, would make it."""
     dtype = failing[0].case.dtype
-    for name, unit in (("float32", 2.0**-24), ("float16", 2.0**-11), ("bfloat16", 2.0**-8)):
-        if unit <= float(np.finfo(dtype).eps):
-            continue
-        verdicts = [within for record in failing if (within := _within(record, judge, unit)) is not None]
-        if verdicts and all(verdicts):
-            return Diagnosis(
-                "precision",
-                f"errors are as large as rounding to {name} would make them; expected {dtype} throughout",
-                (
-                    f"an intermediate result, the kernel of powers, or an accumulator in {name}",
-                    "an approximate exp",
-                ),
-            )
+    for name, unit in _UNITS.items():
+        if unit > float(np.finfo(dtype).eps) and explains(unit):
+            text = f"errors are as large as rounding to {name} would make them; expected {dtype} throughout"
+            return Diagnosis("precision", text, tuple(cause.format(name) for cause in likely))
     return None
 
 
 def gradient_precision(failing: Sequence[Record]) -> Diagnosis | None:
     """The same for quantities whose bounds grow with the unit of rounding, such as gradients."""
-    dtype = failing[0].case.dtype
     # Error over bound, times the unit of the record's own precision: the unit that would explain the error.
     explaining = max(
         ratio * float(np.finfo(record.case.dtype).eps) / 2
         for record in failing
         for ratio in record.verdict.ratios.values()
     )
-    for name, unit in (("float32", 2.0**-24), ("float16", 2.0**-11), ("bfloat16", 2.0**-8)):
-        if unit > float(np.finfo(dtype).eps) and explaining <= 2 * unit:
-            return Diagnosis(
-                "precision",
-                f"errors are as large as rounding to {name} would make them; expected {dtype} throughout",
-                (f"an intermediate result or an accumulator in {name}",),
-            )
-    return None
+    likely = "an intermediate result or an accumulator in {}"
+    return _precision(failing, lambda unit: explaining <= 2 * unit, likely)
+
+
+def _potential_precision(failing: Sequence[Record], judge: Judge) -> Diagnosis | None:
+    """The same for potentials and spikes."""
+
+    def explains(unit: float) -> bool:
+        verdicts = [within for record in failing if (within := _within(record, judge, unit)) is not None]
+        return bool(verdicts) and all(verdicts)
+
+    likely = "an intermediate result, the kernel of powers, or an accumulator in {}"
+    return _precision(failing, explains, likely, "an approximate exp")
 
 
 def _within(record: Record, judge: Judge, unit: float) -> bool | None:
     """Whether an answer is right to that unit of rounding; None if such rounding could explain anything."""
     case, output = record.case, record.output
-    fired = output.raster if case.neuron == "multi-spike" else None
-    forward = judge.reference(case, fired)
-    per_unit = judge.potential_bound(case, fired, dtype=np.float64) / 2.0**-53
-    bound = per_unit * unit
-    exact = forward.membrane
+    forward = judge.reference(case, output.fired if case.neuron == "multi-spike" else None)
+    in_double = replace(case, weight=case.weight.astype(np.float64))
+    bound, exact = judge.rounding(in_double, forward) / 2.0**-53 * unit, forward.membrane
     if float(bound.max()) > 0.1 * max(abs(case.threshold), float(np.abs(exact).max())):
         return None
     if output.membrane is not None and (np.abs(output.membrane - exact) > 2 * bound).any():
         return False
-    if fired is not None:
-        return bool(judge_spikes(fired, forward.potential, bound, case.threshold).right.all())
-    assert output.times is not None
-    return bool(judge_spike_times(output.times, forward.potential, bound, case.threshold).right.all())
+    return bool(judge.spikes(case, output, forward, bound).right.all())
 
 
 def _symptom(failing: Sequence[Record]) -> Diagnosis:
@@ -310,17 +285,14 @@ def _symptom(failing: Sequence[Record]) -> Diagnosis:
     likely = tuple(text for flag, text in flags().items() if flag in shared - {"General", "Probe"})
     if case.backward:
         equation = {"weight": "Eq. 10", "bias": "Eq. 10", "decay": "Eq. 9", "spikes": "Eq. 11"}
-        names = ", ".join(f"{_NAME[name]} ({equation[_NAME[name]]})" for name in sorted(wrong))
-        return Diagnosis(
-            "gradient", f"the gradient is wrong by more than any rounding explains: {names}", likely
-        )
+        parts = sorted(kind.removeprefix("gradient of ") for kind in wrong)
+        names = ", ".join(f"{part} ({equation[part]})" for part in parts)
+        text = f"the gradient is wrong by more than any rounding explains: {names}"
+        return Diagnosis("gradient", text, likely)
     if "membrane" in wrong:
         equations = "Eqs. 1 and 2" if case.neuron == "single-spike" else "Eqs. 1 and 12 to 14"
-        return Diagnosis(
-            "membrane",
-            f"the membrane potential differs from {equations} by more than any order of summation explains",
-            likely,
-        )
+        text = f"the membrane potential differs from {equations} by more than any order of summation explains"
+        return Diagnosis("membrane", text, likely)
     membrane_known = all(record.output.membrane is not None for record in failing)
     where = "though the membrane is right" if membrane_known else "(the port returns no membrane to look at)"
     likely = ("the comparison with the threshold (Eq. 3)", *likely)

@@ -1,26 +1,23 @@
 """What a port is tried on, family by family: every one goes where a mistake of its own sort shows.
 
 Each family is a small table and a function that makes its forward cases, general ones and their exact twins; the
-backward cases are made of those whose spikes are decided. Together they keep to few shapes, see `SIZES`.
+backward cases are made of those whose spikes are decided (`minisnn.oracle.plan`). Together they keep to few shapes,
+see `SIZES`.
 """
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
-from .batteries import SMALL, drawn, edge, exact_twin, golden, random_case, with_gradient
+from .batteries import SMALL, exact_twin
 from .cases import Case
 from .judge import Judge
 
-__all__ = ["FAMILIES", "REPEATED", "backward", "forward"]
-
-# Of a battery's name: asked twice in a row, and compared with earlier answers to the same case.
-REPEATED = ("golden", "edge", "calls")
+__all__ = ["FAMILIES", "POWERS", "others"]
 
 # (batch, steps, inputs, neurons). In each axis: multiples of 8, 32, 64, 128, 256, and one more or less; 1025, 4097.
 # Among them: aligned in every axis, 10^5 cells, more than 65536 cells, weights and (sample, step) pairs.
@@ -50,8 +47,6 @@ SIZES = (
 LATE = (0, 126, 127, 128, 254, 255, 256, 2047, 2049, 4095, 4096)
 DECAYS = (0.0, 0.01, 0.1, 0.5, 0.9, 0.99, 0.9999, 1.0)
 POWERS = (-100, -60, -30, -14, 10)
-SURROGATE_SCALES = (10.0, 0.0, 0.3, 1e-3, 12345.678, 2.0**20, 2.5, 100.0)
-
 
 Draw = Callable[..., Case]  # `random_case` of a name and a shape, for one neuron, dtype and seed
 
@@ -112,7 +107,8 @@ def sharp(draw: Draw, judge: Judge) -> Iterator[Case]:
         for case in _both(draw(f"sharp-{shape[1]}", shape, gain=1.0, decay=(0.5, 0.999))):
             # As long as nobody spikes, the layers agree: where a potential is largest, both are as sharp.
             silent, kind = replace(case, neuron="single-spike"), case.dtype.type
-            potential, bound = judge.reference(silent).potential, judge.potential_bound(silent)
+            potential = (forward := judge.reference(silent)).potential
+            bound = judge.potential_bound(silent, forward)
             for n in range(0, shape[3], 1 + shape[1] // 300):
                 step = int(potential[0, :, n].argmax())
                 top, error = float(potential[0, step, n]), float(bound[0, step, n])
@@ -159,7 +155,7 @@ def calls(draw: Draw, judge: Judge) -> Iterator[Case]:
     large = draw("call-large", SIZES[4], rate=0.1)
     for case in _both(draw("call-a", SMALL[0], gain=1.2)):
         for name in ("spikes", "weight", "bias", "decay", "threshold"):
-            for other in _others(getattr(case, name)):
+            for other in others(getattr(case, name)):
                 yield case
                 changed: Any = {name: other}
                 yield replace(case, **changed, id=f"call-a with another {name}")
@@ -172,7 +168,7 @@ def calls(draw: Draw, judge: Judge) -> Iterator[Case]:
         yield draw(f"call-{n_in}", (127, 31, n_in, 4), rate=0.1)
 
 
-def _others(value: Any) -> list[Any]:
+def others(value: Any) -> list[Any]:
     """Other values of an argument: the same numbers in another order, all but the last one the same."""
     if np.ndim(value) == 0:
         return [0.75 * value]
@@ -191,108 +187,3 @@ FAMILIES: dict[str, tuple[Callable[[Draw, Judge], Iterator[Case]], str]] = {
     "late": (late, "a late step or many crossings: a counter or a time of few bits"),
     "calls": (calls, "something kept from an earlier call: a state, a buffer, an argument once and for all"),
 }
-
-
-def _made(neuron: str, dtype: str, seed: int, judge: Judge) -> Iterator[tuple[str, Iterator[Case]]]:
-    """The forward cases of all families, by name."""
-    for name, (make, _) in FAMILIES.items():
-        rng = _stream(seed, 1, dtype)
-
-        def draw(title: str, shape: Any, rng: np.random.Generator = rng, **options: Any) -> Case:
-            return random_case(title, neuron, dtype, rng, shape, **options)
-
-        yield name, make(draw, judge)
-
-
-def _stream(seed: int, purpose: int, dtype: str) -> np.random.Generator:
-    return np.random.default_rng([seed, purpose, np.dtype(dtype).itemsize])
-
-
-def forward(
-    neuron: str, dtype: str, examples: int, seed: int, judge: Judge
-) -> Iterator[tuple[str, Iterable[Case]]]:
-    """Batteries of a forward pass, by name."""
-    first = golden(neuron, dtype)
-    yield "golden", first
-    yield "edge", edge(neuron, dtype)
-    yield "golden", first[:1]
-    yield "drawn", drawn(neuron, dtype, examples, np.random.default_rng([seed, 0]))
-    yield from _made(neuron, dtype, seed, judge)
-
-
-def backward(
-    neuron: str, dtype: str, examples: int, seed: int, judge: Judge, gradients: tuple[str, ...]
-) -> Iterator[tuple[str, Iterable[Case]]]:
-    """Batteries of a backward pass: cases whose spikes are all decided, with room to spare."""
-    yield "golden", [case for case in golden(neuron, dtype, gradients) if judge.decided(case)]
-    yield "edge", _edge_gradients(neuron, dtype, gradients, judge.bound, judge.convention)
-    rng = _stream(seed, 2, dtype)
-    small = drawn(neuron, dtype, examples, np.random.default_rng([seed, 3]))
-    yield "drawn", _gradients("drawn", small, gradients, judge, rng)
-    for name, cases in _made(neuron, dtype, seed, judge):
-        if name != "sharp":  # where no spike is decided with room to spare
-            yield name, _gradients(name, cases, gradients, judge, rng)
-
-
-@functools.lru_cache(16)
-def _edge_gradients(
-    neuron: str, dtype: str, gradients: tuple[str, ...], bound: str, convention: tuple[str, ...]
-) -> tuple[Case, ...]:
-    """Backward cases made of the golden and edge cases, the same in every check."""
-    judge, rng = Judge(bound, convention), np.random.default_rng(3)
-    return tuple(
-        with_gradient(case, gradient, rng)
-        for case in golden(neuron, dtype) + edge(neuron, dtype)
-        if judge.decided(case)
-        for gradient in gradients
-    )
-
-
-def _gradients(
-    name: str, cases: Iterable[Case], gradients: tuple[str, ...], judge: Judge, rng: np.random.Generator
-) -> Iterator[Case]:
-    """Backward cases of a family, by one of the gradients each; of a forward case that comes again, the same again."""
-    made: dict[Case, Case] = {}
-    for case in cases:
-        if case in made:
-            yield made[case]
-            continue
-        if not judge.decided(case):
-            continue
-        rule = gradients[(len(made) + case.dtype.itemsize // 4) % len(gradients)]
-        back = with_gradient(case, rule, rng)
-        if name == "late":  # all of one sign, so that the double running sum grows as large as it can
-            back = replace(back, grad_spikes=np.abs(rng.normal(size=case.shape)).astype(case.dtype))
-        if name == "calls":  # where the layer is called with one argument different, all others stay
-            alike = next(reversed(made.values())) if made and " with another " in case.id else back
-            back = replace(back, grad_spikes=alike.grad_spikes, gradient=alike.gradient, surrogate_scale=10.0)
-            yield case  # a forward pass: the next call is the backward pass of another
-        made[case] = back
-        if name == "scales":
-            yield from _scaled_gradients(back, rng)
-        else:
-            yield back
-        if name == "calls":
-            yield from _other_gradients(back, gradients)
-
-
-def _scaled_gradients(case: Case, rng: np.random.Generator) -> Iterator[Case]:
-    """A backward case with its gradient times a power of two, or one for each neuron, and another surrogate scale."""
-    scale = SURROGATE_SCALES[rng.integers(len(SURROGATE_SCALES))]
-    factor = np.exp2(rng.choice(POWERS, case.shape[2] if "mixed" in case.id else 1))
-    grad: Any = case.grad_spikes
-    case = replace(
-        case, grad_spikes=(grad * factor).astype(case.dtype), surrogate_scale=float(np.float32(scale))
-    )
-    if case.id.startswith("scale-"):  # all scaled alike, and the surrogate with them
-        yield replace(case, surrogate_scale=float(np.float32(scale / case.threshold)))
-    yield case
-
-
-def _other_gradients(case: Case, gradients: tuple[str, ...]) -> Iterator[Case]:
-    """Calls with one argument of the backward pass alone different, each followed by the first again."""
-    grads = [{"grad_spikes": other} for other in _others(case.grad_spikes)]
-    for other in [{"surrogate_scale": 3.0}, *grads, *({"gradient": rule} for rule in gradients)]:
-        changed: Any = other
-        yield replace(case, **changed, id=f"{case.id} with another {next(iter(other))}")
-        yield case

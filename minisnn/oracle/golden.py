@@ -20,13 +20,7 @@ SHIPPED = Path(__file__).with_name("golden")
 
 
 def read_list(path: Path, name: str) -> list[dict[str, Any]]:
-    """The list `name` of a JSON file of the set.
-
-    Raises
-    ------
-    DataError
-        If the file is missing, damaged, or of another schema.
-    """
+    """The list `name` of a JSON file of the set; `DataError` if it is missing, damaged, or of another schema."""
     if not path.is_file():
         raise DataError(f"{path} is missing: write the set anew with minisnn vectors DIR")
     try:

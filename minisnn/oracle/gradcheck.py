@@ -22,21 +22,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import solvers
-from ..checks import (
-    checked_count,
-    checked_float,
-    checked_gradient,
-    checked_labels,
-    checked_layer,
-    checked_parameter,
-)
+from ..checks import checked_count, checked_float, checked_gradient, checked_labels
 from ..errors import InputError, shown, unknown_name
+from ..layers import multi_spike_backward, multi_spike_forward, single_spike_backward, single_spike_forward
 from ..model import Gradients, Trace
 from ..network import Network
-from ..reading import checked_flag
 from ..spikes import SpikeEvents
 from ..surrogate import fast_sigmoid, first_only_derivative
 from .calling import real_array
+from .reference import leaky_sum, reference_cross_entropy
 
 __all__ = ["GradcheckResult", "gradcheck"]
 
@@ -109,36 +103,26 @@ def gradcheck(target: Any, *args: Any, **options: Any) -> GradcheckResult:
     if isinstance(target, str):
         if target not in solvers.NEURONS:
             raise unknown_name("neuron", target, solvers.NEURONS)
-        return _check_layer(target, _Layer(*args, **options))
+        return _check_layer(target, *args, **options)
     raise InputError(f"gradcheck takes the name of a neuron or a Network, got {type(target).__name__}")
 
 
 # ---- the twin -------------------------------------------------------------------------------------
 
 
-def _integrate(current: Floats, decay: Floats) -> Floats:
-    membrane = np.empty(current.shape, dtype=complex)
-    v = np.zeros_like(current[:, 0])
-    for t in range(current.shape[1]):
-        v = decay * v + current[:, t]
-        membrane[:, t] = v
-    return membrane
-
-
 def _double_running_sum(values: Floats) -> Floats:
-    total: Floats = np.cumsum(np.cumsum(values, axis=1), axis=1)
-    return total
+    return np.asarray(np.cumsum(np.cumsum(values, axis=1), axis=1))
 
 
 def _twin_layer(
     anchor: Trace, spikes: Floats, layer: Mapping[str, Floats], scale: float, choice: str | bool
 ) -> tuple[Floats, Floats]:
     """Spikes and membrane of the anchored twin at complex `spikes` and parameters."""
-    current = spikes @ layer["weight"] + layer["bias"]
+    current = spikes @ layer["weight"] + layer["bias"] + 0j
     theta, spikes_0 = anchor.threshold, anchor.spikes
     h_0 = fast_sigmoid(anchor.potential - theta, scale)
     if anchor.neuron == "single-spike":
-        membrane = _integrate(current, layer["decay"])
+        membrane = leaky_sum(current, layer["decay"])
         z_0 = _double_running_sum(anchor.potential > theta)
         selected = first_only_derivative(z_0, str(choice), spikes_0.dtype)
         change = _double_running_sum(fast_sigmoid(membrane - theta, scale) - h_0)
@@ -148,66 +132,54 @@ def _twin_layer(
     for t in range(current.shape[1]):
         u = layer["decay"] * v + current[:, t]
         twin[:, t] = spikes_0[:, t] + fast_sigmoid(u - theta, scale) - h_0[:, t]
-        v = u - theta * (spikes_0[:, t] if choice else twin[:, t])
-        membrane[:, t] = v
+        membrane[:, t] = v = u - theta * (spikes_0[:, t] if choice else twin[:, t])
     return twin, membrane
 
 
 # ---- layer ----------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
-class _Layer:
-    """What there is to say about a layer, as `gradcheck` takes it."""
-
-    spikes: Any
-    weight: Any
-    bias: Any
-    decay: Any
-    threshold: float = 1.0
-    surrogate_scale: float = 10.0
-    gradient: str = "straight-through"
-    detach_reset: bool = False
-    grad_spikes: Any = None
-    grad_membrane: Any = None
-    solver: str = "numpy-sequential"
-    backward: Callable[[Trace, Floats, Floats | None], Any] | None = None
-    components: int = 200
-    seed: int = 0
-
-
-def _check_layer(neuron: str, asked: _Layer) -> GradcheckResult:
-    module = solvers.get(asked.solver, neuron)
-    names = ("spikes", "weight", "bias", "decay")
-    values = checked_layer(
-        _raster(asked.spikes), *(real_array(name, getattr(asked, name)) for name in names[1:])
-    )
-    point: dict[str, Any] = dict(zip(names, values))
-    scale = checked_float("surrogate_scale", asked.surrogate_scale, low=0)
-    choice: str | bool = checked_gradient(asked.gradient)
-    if neuron == "multi-spike":
-        choice = checked_flag("detach_reset", asked.detach_reset)
-    name = neuron.replace("-", "_")
-    trace = getattr(module, f"{name}_forward")(*values, checked_float("threshold", asked.threshold))
-    seed, shape = checked_count("seed", asked.seed), trace.potential.shape
-
-    def like_the_output(name: str, grad: Any) -> Floats:
-        return checked_parameter(name, real_array(name, grad), trace.potential.dtype, shape)
-
-    drawn = np.random.default_rng(seed).normal(size=shape)
-    grad_s = like_the_output("grad_spikes", drawn if asked.grad_spikes is None else asked.grad_spikes)
-    grad_v = None if asked.grad_membrane is None else like_the_output("grad_membrane", asked.grad_membrane)
+def _check_layer(
+    neuron: str,
+    spikes: Any,
+    weight: Any,
+    bias: Any,
+    decay: Any,
+    *,
+    threshold: float = 1.0,
+    surrogate_scale: float = 10.0,
+    gradient: str = "straight-through",
+    detach_reset: bool = False,
+    grad_spikes: Any = None,
+    grad_membrane: Any = None,
+    solver: str = "numpy-sequential",
+    backward: Callable[[Trace, Floats, Floats | None], Any] | None = None,
+    components: int = 200,
+    seed: int = 0,
+) -> GradcheckResult:
+    given = {"weight": weight, "bias": bias, "decay": decay}
+    point = {"spikes": _raster(spikes)} | {name: real_array(name, value) for name, value in given.items()}
+    single, rule = neuron == "single-spike", checked_gradient(gradient)
+    forward: Any = single_spike_forward if single else multi_spike_forward
+    own_backward: Any = single_spike_backward if single else multi_spike_backward
+    choice: dict[str, Any] = {"gradient": rule} if single else {"detach_reset": detach_reset}
+    trace = forward(**point, threshold=threshold, solver=solver)
+    scale, seed = checked_float("surrogate_scale", surrogate_scale, low=0), checked_count("seed", seed)
+    drawn = np.random.default_rng(seed).normal(size=trace.potential.shape)
+    grad_s = drawn if grad_spikes is None else real_array("grad_spikes", grad_spikes)
+    grad_v = None if grad_membrane is None else real_array("grad_membrane", grad_membrane)
+    # The solver's own pass looks at the arguments, also where another is checked.
+    options = {"surrogate_scale": scale, "solver": solver} | choice
+    claimed: Any = own_backward(trace, grad_s, grad_membrane=grad_v, **options)
+    if backward is not None:
+        claimed = backward(trace, grad_s, grad_v)
 
     def loss(values: Mapping[str, Floats]) -> Any:
-        twin, membrane = _twin_layer(trace, values["spikes"], values, scale, choice)
+        twin, membrane = _twin_layer(trace, values["spikes"], values, scale, *choice.values())
         total = (grad_s * twin).sum()
         return total if grad_v is None else total + (grad_v * membrane).sum()
 
-    if asked.backward is None:
-        claimed = getattr(module, f"{name}_backward")(trace, grad_s, grad_v, scale, choice)
-    else:
-        claimed = asked.backward(trace, grad_s, grad_v)
-    return _compare(loss, point, _mapping(claimed, point), asked.components, seed)
+    return _compare(loss, point, _mapping(claimed, point), components, seed)
 
 
 def _mapping(claimed: Any, point: Mapping[str, Floats]) -> dict[str, Floats]:
@@ -215,9 +187,8 @@ def _mapping(claimed: Any, point: Mapping[str, Floats]) -> dict[str, Floats]:
     if isinstance(claimed, Gradients):
         claimed = {name: getattr(claimed, name) for name in point}
     if not isinstance(claimed, Mapping) or not set(claimed) & set(point):
-        raise InputError(
-            f"backward must return a mapping with any of {', '.join(point)}, got {shown(claimed)}"
-        )
+        expected = f"a mapping with any of {', '.join(point)}"
+        raise InputError(f"backward must return {expected}, got {shown(claimed)}")
     return {name: real_array(f"the gradient of {name}", claimed[name]) for name in point if name in claimed}
 
 
@@ -238,10 +209,8 @@ def _check_network(
     seed: int = 0,
 ) -> GradcheckResult:
     config, seed = network.config, checked_count("seed", seed)
-    double = Network(
-        replace(config, dtype="float64"),
-        {name: real_array(name, array) for name, array in network.own_parameters().items()},
-    )
+    parameters = {name: real_array(name, array) for name, array in network.own_parameters().items()}
+    double = Network(replace(config, dtype="float64"), parameters)
     raster = _raster(spikes)
     _, claimed, activity = double.loss_and_gradients(raster, labels, solver=solver)
     label = checked_labels(labels, len(raster), config.sizes[-1])
@@ -254,15 +223,12 @@ def _check_network(
             part = {key: values[f"{layer}.{key}"] for key in ("weight", "bias", "decay")}
             signal, _ = _twin_layer(trace, signal, part, config.surrogate_scale, choice)
             penalty = penalty + config.spike_penalty * signal.sum() / len(label)
-        current = signal @ values["readout.weight"] + values["readout.bias"]
-        membrane = _integrate(current, values["readout.decay"])
-        if config.readout == "sum":
-            logits = config.logit_scale * membrane.sum(axis=1)
-        else:
-            logits = config.logit_scale * np.take_along_axis(membrane, peaks[:, None, :], axis=1)[:, 0]
-        shifted = logits - logits.real.max(axis=1, keepdims=True)
-        log_total = np.log(np.exp(shifted).sum(axis=1))
-        return (log_total - shifted[np.arange(len(label)), label]).mean() + penalty
+        current = signal @ values["readout.weight"] + values["readout.bias"] + 0j
+        membrane = leaky_sum(current, values["readout.decay"])
+        value = membrane.sum(axis=1)
+        if config.readout == "max":
+            value = np.take_along_axis(membrane, peaks[:, None, :], axis=1)[:, 0]
+        return reference_cross_entropy(config.logit_scale * value, label)[0].mean() + penalty
 
     return _compare(loss, double.parameters, claimed, components, seed)
 

@@ -4,28 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 from weakref import WeakKeyDictionary
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..reading import checked_name
-from .bounds import (
-    SpikeVerdict,
-    exact_in_any_order,
-    gradient_bounds,
-    judge_spike_times,
-    judge_spikes,
-    potential_bound,
-)
+from . import bounds
 from .cases import Case
 from .port import Output, Violation
 from .reference import Forward, reference_backward, reference_forward
 
-__all__ = ["CONVENTIONS", "Judge", "Verdict", "compare", "wrong_value"]
+__all__ = ["CONVENTIONS", "MARGIN", "Judge", "Verdict", "compare", "wrong_value"]
 
 Floats = NDArray[Any]
+MARGIN = 8.0  # bounds that a potential keeps from the threshold where a spike is decided with room to spare
 
 CONVENTIONS = {
     "tie-fires": "a potential equal to the threshold fires (V >= theta)",
@@ -41,6 +35,15 @@ class Verdict:
     ratios: dict[str, float] = field(default_factory=dict)  # largest error over bound: membrane, weight, ...
     judged: int = 0  # numbers: spike decisions, potentials, components of gradients
     undecided: int = 0  # of them spike decisions in which two correct implementations may differ
+
+    def and_of(self, kind: str, came: Floats, expected: Floats, bound: Floats, title: str = "") -> Verdict:
+        """The verdict on these numbers too."""
+        wrong, ratio = compare(came, expected, bound)
+        violations, part = self.violations, kind.rpartition(".")[2].removeprefix("gradient of ")
+        if wrong.any():
+            violations += (Violation(kind, wrong_value(title or kind, came, expected, bound, wrong)),)
+        ratios = self.ratios | {part: max(ratio, self.ratios.get(part, 0.0))}
+        return Verdict(violations, ratios, self.judged + wrong.size, self.undecided)
 
 
 # Results of the reference for cases already met: the golden and edge cases are the same in every check of a process.
@@ -66,10 +69,9 @@ class Judge:
     """
 
     def __init__(self, bound: str = "standard", convention: str | Iterable[str] | None = None) -> None:
-        self.bound = checked_name("bound", bound, ("standard", "fft"))
-        names: Iterable[Any] = () if convention is None else (convention,)
-        if isinstance(convention, Iterable) and not isinstance(convention, str):
-            names = convention
+        self.bound = checked_name("bound", bound, bounds.KINDS)
+        several = isinstance(convention, Iterable) and not isinstance(convention, str)
+        names: Any = () if convention is None else convention if several else (convention,)
         self.convention = tuple(checked_name("convention", name, CONVENTIONS) for name in names)
         self.tie_fires = "tie-fires" in self.convention
         self.input_scaled = "scaled-input" in self.convention
@@ -81,53 +83,33 @@ class Judge:
         rules: dict[str, Any] = {"tie_fires": self.tie_fires, "input_scaled": self.input_scaled}
         if fired is not None:
             return reference_forward(case, fired=fired, **rules)
-        known: Forward = _remembered(
-            case, ("forward", self.convention), lambda: reference_forward(case, **rules)
-        )
-        return known
+        known = _remembered(case, ("forward", self.convention), lambda: reference_forward(case, **rules))
+        return cast(Forward, known)
 
-    def potential_bound(
-        self, case: Case, fired: NDArray[np.bool_] | None = None, dtype: Any = None
-    ) -> NDArray[np.float64]:
-        """E of `minisnn.oracle.bounds` for a case; zero where every way of computing is exact."""
-        exact: Any = False
-        if self.bound == "standard" and not self.input_scaled and dtype is None:
-            exact = _remembered(case, "exact", lambda: exact_in_any_order(case))
-            if exact.all():
-                return np.zeros(case.shape)
-        bound = potential_bound(
-            case.spikes,
-            case.weight,
-            case.bias,
-            case.decay,
-            case.dtype if dtype is None else dtype,
-            kind=self.bound,
-            fired=fired,
-            threshold=case.threshold,
-            input_scaled=self.input_scaled,
-        )
-        return np.where(exact, 0.0, bound)
+    def potential_bound(self, case: Case, forward: Forward) -> Floats:
+        """E of `minisnn.oracle.bounds` for a case, given its spikes; zero where every way of computing is exact."""
+        if self.bound != "standard" or self.input_scaled:
+            return self.rounding(case, forward)
+        exact = _remembered(case, "exact", lambda: bounds.exact_in_any_order(case))
+        return np.zeros(case.shape) if exact.all() else np.where(exact, 0.0, self.rounding(case, forward))
 
-    def decided(self, case: Case, margin: float = 8.0) -> bool:
-        """Whether every spike is decided with room to spare: no potential within `margin` bounds of the threshold."""
+    def rounding(self, case: Case, forward: Forward) -> Floats:
+        """The same, if something rounds."""
+        resets = forward.fired if case.neuron == "multi-spike" else None
+        return bounds.potential_bound(case, resets, kind=self.bound, input_scaled=self.input_scaled)
+
+    def decided(self, case: Case) -> bool:
+        """Whether every spike is decided with room to spare (`MARGIN`)."""
         forward = self.reference(case)
-        fired = forward.fired if case.neuron == "multi-spike" else None
-        spikes = self.spikes(
-            case,
-            Output(raster=fired, times=forward.spike_times),
-            forward,
-            margin * self.potential_bound(case, fired),
-        )
-        return not spikes.undecided.any()
+        room = MARGIN * self.potential_bound(case, forward)
+        return not self.spikes(case, forward, forward, room).undecided.any()
 
-    def spikes(self, case: Case, output: Output, forward: Forward, bound: Floats) -> SpikeVerdict:
-        """Judge the spikes of an answer: every step in the conventional layer, else the first-spike times."""
+    def spikes(self, case: Case, came: Any, forward: Forward, bound: Floats) -> bounds.SpikeVerdict:
+        """Judge `came.spike_times`, or in the conventional layer every step of `came.fired`."""
         rest = (forward.potential, bound, case.threshold)
         if case.neuron == "multi-spike":
-            assert output.raster is not None
-            return judge_spikes(output.raster, *rest, tie_fires=self.tie_fires)
-        assert output.times is not None
-        return judge_spike_times(output.times, *rest, tie_fires=self.tie_fires)
+            return bounds.judge_spikes(came.fired, *rest, tie_fires=self.tie_fires)
+        return bounds.judge_spike_times(came.spike_times, *rest, tie_fires=self.tie_fires)
 
     # ---- verdicts -----------------------------------------------------------------------------------
 
@@ -139,56 +121,40 @@ class Judge:
         return self._gradients(case, output) if case.backward else self._forward(case, output)
 
     def _forward(self, case: Case, output: Output) -> Verdict:
-        conventional = case.neuron == "multi-spike"
-        fired = output.raster if conventional else None
-        forward = self.reference(case, fired)
-        bound = self.potential_bound(case, fired)
+        conventional, fired, membrane = case.neuron == "multi-spike", output.fired, output.membrane
+        forward = self.reference(case, fired if conventional else None)
+        bound = self.potential_bound(case, forward)
         violations: list[Violation] = []
         spikes = self.spikes(case, output, forward, bound)
-        detail = _wrong_step if conventional else _wrong_time
-        if not conventional and output.raster is not None and (output.raster.sum(axis=1) > 1).any():
-            sample, neuron = np.argwhere(output.raster.sum(axis=1) > 1)[0]
-            steps = np.flatnonzero(output.raster[sample, :, neuron]).tolist()
-            violations.append(
-                Violation(
-                    "raster",
-                    f"sample {sample}, neuron {neuron} spikes in steps {steps}; expected at most one",
-                )
-            )
+        if not conventional and fired is not None and (fired.sum(axis=1) > 1).any():
+            sample, neuron = np.argwhere(fired.sum(axis=1) > 1)[0]
+            steps = np.flatnonzero(fired[sample, :, neuron]).tolist()
+            text = f"sample {sample}, neuron {neuron} spikes in steps {steps}; expected at most one"
+            violations.append(Violation("raster", text))
         if not spikes.right.all():
+            detail = _wrong_step if conventional else _wrong_time
             violations.append(Violation("spikes", detail(case, output, forward, bound, ~spikes.right)))
-        ratios: dict[str, float] = {}
-        if output.membrane is not None:
-            # After the reset the conventional layer's potential has met one rounding more, of V or of theta S.
-            exact, unit = forward.membrane, float(np.finfo(case.dtype).eps)
-            if conventional:
-                bound = bound + np.where(bound > 0, unit * (np.abs(exact) + abs(case.threshold)), 0.0)
-            wrong, ratios["membrane"] = compare(output.membrane, exact, bound)
-            if wrong.any():
-                violations.append(
-                    Violation("membrane", wrong_value("V", output.membrane, exact, bound, wrong))
-                )
-        judged = spikes.right.size + (0 if output.membrane is None else output.membrane.size)
-        return Verdict(tuple(violations), ratios, judged, int(spikes.undecided.sum()))
-
-    def _reference_gradients(self, case: Case) -> tuple[dict[str, Floats], dict[str, Floats]]:
-        forward = self.reference(case)
-        backward = reference_backward(forward, case, input_scaled=self.input_scaled)
-        bounds = gradient_bounds(backward, forward, case, kind=self.bound, input_scaled=self.input_scaled)
-        return backward.gradients, bounds
+        verdict = Verdict(tuple(violations), {}, spikes.right.size, int(spikes.undecided.sum()))
+        if membrane is None:
+            return verdict
+        if conventional:  # the potential after the reset has met one rounding more, of V or of theta S
+            unit = float(np.finfo(case.dtype).eps)
+            more = unit * (np.abs(forward.membrane) + abs(case.threshold))
+            bound = bound + np.where(bound > 0, more, 0.0)
+        return verdict.and_of("membrane", membrane, forward.membrane, bound, "V")
 
     def _gradients(self, case: Case, output: Output) -> Verdict:
-        assert output.gradients is not None
-        expected, bounds = _remembered(
-            case, ("backward", self.convention, self.bound), lambda: self._reference_gradients(case)
-        )
-        violations, ratios = [], {}
-        for name, came in output.gradients.items():
-            wrong, ratios[name] = compare(came, expected[name], bounds[name])
-            if wrong.any():
-                text = wrong_value(f"gradient of {name}", came, expected[name], bounds[name], wrong)
-                violations.append(Violation(f"gradient of {name}", text))
-        return Verdict(tuple(violations), ratios, sum(came.size for came in output.gradients.values()))
+        def make() -> Any:
+            forward = self.reference(case)
+            backward = reference_backward(forward, case, input_scaled=self.input_scaled)
+            rules: dict[str, Any] = {"kind": self.bound, "input_scaled": self.input_scaled}
+            return backward.gradients, bounds.gradient_bounds(backward, forward, case, **rules)
+
+        expected, allowed = _remembered(case, ("backward", self.convention, self.bound), make)
+        verdict = Verdict()
+        for name, came in (output.gradients or {}).items():
+            verdict = verdict.and_of(f"gradient of {name}", came, expected[name], allowed[name])
+        return verdict
 
 
 def compare(came: Floats, expected: Floats, bound: Floats) -> tuple[NDArray[np.bool_], float]:
@@ -202,37 +168,26 @@ def wrong_value(name: str, came: Floats, expected: Floats, bound: Floats, wrong:
     """The first of the `wrong` components as text."""
     place = tuple(int(k) for k in np.argwhere(wrong)[0])
     allowed = np.broadcast_to(bound, came.shape)[place]
-    where = f"[{', '.join(str(k) for k in place)}]" if place else ""
+    where = f"[{', '.join(map(str, place))}]" if place else ""
     return f"{name}{where}: expected {expected[place]:.9g} +- {allowed:.2g}, got {came[place]:.9g}"
 
 
-def _wrong_time(case: Case, output: Output, forward: Forward, bound: Floats, wrong: NDArray[np.bool_]) -> str:
+def _wrong_time(case: Case, output: Any, forward: Forward, bound: Floats, wrong: NDArray[np.bool_]) -> str:
     sample, neuron = (int(k) for k in np.argwhere(wrong)[0])
-    n_steps = case.shape[1]
-    assert output.times is not None
-    came, expected = int(output.times[sample, neuron]), int(forward.spike_times[sample, neuron])
-    potential = forward.potential[sample, :, neuron]
-    words = [
-        f"sample {sample}, neuron {neuron}: expected {_step(expected, n_steps)}, got {_step(came, n_steps)}"
-    ]
-    for step in sorted({expected, came}):
-        if step < n_steps:
-            words.append(f"V[{step}] = {potential[step]:.9g} +- {bound[sample, step, neuron]:.2g}")
+    expected, came = (int(run.spike_times[sample, neuron]) for run in (forward, output))
+    steps = ["no spike" if t == case.shape[1] else f"a spike in step {t}" for t in (expected, came)]
+    words = [f"sample {sample}, neuron {neuron}: expected {steps[0]}, got {steps[1]}"]
+    for t in sorted({expected, came} - {case.shape[1]}):
+        potential = forward.potential[sample, t, neuron]
+        words.append(f"V[{t}] = {potential:.9g} +- {bound[sample, t, neuron]:.2g}")
     return "; ".join([*words, f"threshold {case.threshold:g}"])
 
 
-def _step(time: int, n_steps: int) -> str:
-    return "no spike" if time == n_steps else f"a spike in step {time}"
-
-
-def _wrong_step(case: Case, output: Output, forward: Forward, bound: Floats, wrong: NDArray[np.bool_]) -> str:
-    sample, step, neuron = (int(k) for k in np.argwhere(wrong)[0])
-    assert output.raster is not None
-    came = bool(output.raster[sample, step, neuron])
-    potential = forward.potential[sample, step, neuron]
+def _wrong_step(case: Case, output: Any, forward: Forward, bound: Floats, wrong: NDArray[np.bool_]) -> str:
+    sample, step, neuron = place = tuple(int(k) for k in np.argwhere(wrong)[0])
+    answers = ("a spike", "none") if not output.fired[place] else ("no spike", "one")
     given = "given the port's own earlier spikes " if step else ""
     return (
-        f"sample {sample}, step {step}, neuron {neuron}: expected {'no spike' if came else 'a spike'}, "
-        f"got {'one' if came else 'none'}; {given}U = {potential:.9g} +- {bound[sample, step, neuron]:.2g}, "
-        f"threshold {case.threshold:g}"
+        f"sample {sample}, step {step}, neuron {neuron}: expected {answers[0]}, got {answers[1]}; "
+        f"{given}U = {forward.potential[place]:.9g} +- {bound[place]:.2g}, threshold {case.threshold:g}"
     )

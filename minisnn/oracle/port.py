@@ -27,11 +27,11 @@ from .calling import Caller, real_array
 from .cases import Case
 from .process import Process, Program, python_command
 from .protocol import Message
+from .reference import first_spikes
 
-__all__ = ["GRADIENT_NAMES", "LOST", "Output", "Port", "Violation", "read_parts", "request_of"]
+__all__ = ["LOST", "Output", "Port", "Violation", "read_parts"]
 
 Floats = NDArray[Any]
-GRADIENT_NAMES = ("spikes", "weight", "bias", "decay")
 _COMPILATION = 30.0  # seconds beyond `timeout` that a later call may take
 # Kinds of violations that say why there is nothing to judge; the port is lost after the first of them.
 LOST = ("crash", "exit", "memory", "fork", "protocol", "timeout")
@@ -57,21 +57,19 @@ class Output:
     """What a port answered, as arrays, or why it could not be read."""
 
     violations: tuple[Violation, ...] = ()  # accidents; empty if the answer can be judged
-    raster: Floats | None = None  # (B, T, N) bool
-    times: Floats | None = None  # (B, N) int64 spike times, only for the single-spike layer
+    fired: Floats | None = None  # (B, T, N) bool, if the port returns a raster
+    spike_times: Floats | None = None  # (B, N) int64
     membrane: Floats | None = None  # (B, T, N) float64, if the port returns it
     gradients: Mapping[str, Floats] | None = None  # by name, of a backward call
 
     def same_as(self, other: Output) -> bool:
-        """Whether both answers have the same bits."""
+        """Whether both answers have the same numbers."""
         ours, theirs = self._arrays(), other._arrays()
-        return ours.keys() == theirs.keys() and all(
-            np.array_equal(array, theirs[name], equal_nan=True) for name, array in ours.items()
-        )
+        return ours.keys() == theirs.keys() and all(np.array_equal(ours[k], theirs[k]) for k in ours)
 
     def _arrays(self) -> dict[str, Floats]:
-        named = {"raster": self.raster, "times": self.times, "membrane": self.membrane}
-        return {k: v for k, v in named.items() if v is not None} | dict(self.gradients or {})
+        named = vars(self) | dict(self.gradients or {})
+        return {name: value for name, value in named.items() if isinstance(value, np.ndarray)}
 
 
 class _Here:
@@ -105,22 +103,7 @@ class _Here:
 
 
 class Port:
-    """A port under test, called safely.
-
-    Parameters
-    ----------
-    forward, backward : callable, str, or Program
-        As in `check`.
-    timeout : float
-        Seconds allowed for a call that does not compile.
-    first_timeout : float
-        Seconds that the first call of a function may take in each dtype; calls that compile later share what it
-        leaves, and take half a minute at most.
-    memory : int, optional
-        Megabytes, for a port in a process of its own.
-    kind : {"forward", "step"}
-        Of the cases that `forward` is asked.
-    """
+    """A port under test, called safely; the arguments are those of `check`, `kind` that of the cases for `forward`."""
 
     took = 0.0  # seconds, by the last call
 
@@ -136,7 +119,8 @@ class Port:
         self.timeout = checked_float("timeout", timeout, low=0, open_low=True)
         self._first_timeout = checked_float("first_timeout", first_timeout, low=0)
         self._patience: dict[Any, float] = {}  # what is left of it, by kind and dtype
-        self._transport = _transport({kind: forward, "backward": backward}, memory)
+        functions = {kind: forward} | ({} if backward is None else {"backward": backward})
+        self._transport = _transport(functions, memory)
         self._given_up = False
         self._asked = 0
         self._settled: set[str] = set()  # whether the thread matters has been asked, by kind
@@ -164,7 +148,8 @@ class Port:
             longest = self.timeout + min(_COMPILATION, self._patience[key])
         for limit in (longest, self.timeout):
             started = time.monotonic()
-            parts = self._transport.exchange(request_of(case, self._asked), limit)
+            request = Message(self._asked, case.kind, case.request())
+            parts = self._transport.exchange(request, limit)
             self.took = took = time.monotonic() - started
             self._asked += 1
             if "import" in parts:
@@ -204,25 +189,21 @@ class Port:
         return wrong
 
 
-def _transport(asked: Mapping[str, Any], memory: int | None) -> Process | _Here:
-    forward, backward = asked.values()
+def _transport(functions: Mapping[str, Any], memory: int | None) -> Process | _Here:
+    forward, *others = functions.values()
     if memory is not None:
         memory = checked_count("memory", memory, low=1)
     if isinstance(forward, Program):
-        if backward is not None:
+        if others:
             raise InputError("a program answers both passes: ask by gradient, and leave out backward")
         try:
             words = shlex.split(forward.command)
         except ValueError as error:
-            raise InputError(
-                f"a program is given as in a shell, got {shown(forward.command)}: {error}"
-            ) from None
+            came = f"{shown(forward.command)}: {error}"
+            raise InputError(f"a program is given as in a shell, got {came}") from None
         if not words:
             raise InputError("a program is given as in a shell, got nothing")
         return Process(words, text=forward.text, memory=memory)
-    functions = {
-        kind: function for kind, function in asked.items() if kind != "backward" or backward is not None
-    }
     if all(isinstance(name, str) for name in functions.values()):
         return Process(python_command(functions), memory=memory)
     if not all(callable(function) for function in functions.values()):
@@ -231,11 +212,6 @@ def _transport(asked: Mapping[str, Any], memory: int | None) -> Process | _Here:
     if memory is not None:
         raise InputError("memory is for a port in a process of its own: give its name, module:function")
     return _Here(functions)
-
-
-def request_of(case: Case, number: int) -> Message:
-    """What is asked in a case: the arguments of the function, in their order."""
-    return Message(number, case.kind, case.request())
 
 
 def _wrong(kind: str, detail: str) -> Output:
@@ -274,14 +250,11 @@ def read_parts(parts: Mapping[str, Any], case: Case) -> Output:
         if odd.any():
             expected = f"whole numbers 0 ... {n_steps} ({n_steps} for never)"
             return _wrong("raster", f"spike times must be {expected}, got {spikes[odd][0]:g}")
-        return Output(times=spikes.astype(np.int64), membrane=membrane)
+        return Output(spike_times=spikes.astype(np.int64), membrane=membrane)
     odd = (spikes != 0) & (spikes != 1)
     if odd.any():
         return _wrong("raster", f"spikes must be 0 or 1, got {spikes[odd][0]:g} at {_place(odd)}")
-    raster, times = spikes != 0, None
-    if case.neuron == "single-spike":
-        times = np.where(raster.any(axis=1), raster.argmax(axis=1), n_steps).astype(np.int64)
-    return Output((), raster, times, membrane)
+    return Output((), spikes != 0, first_spikes(spikes != 0), membrane)
 
 
 def _place(wrong: Floats) -> str:

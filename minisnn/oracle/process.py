@@ -55,17 +55,7 @@ def python_command(functions: Mapping[str, str]) -> list[str]:
 
 
 class Process:
-    """A process that answers one request after the other.
-
-    Parameters
-    ----------
-    command : sequence of str
-        Program and arguments.
-    text : bool
-        Whether messages are lines of text.
-    memory : int, optional
-        Megabytes of address space that it may take.
-    """
+    """A process that answers one request after the other; `memory` is in megabytes of address space."""
 
     def __init__(self, command: Sequence[str], *, text: bool = False, memory: int | None = None) -> None:
         self._command, self._text, self._memory = command, text, memory
@@ -86,11 +76,9 @@ class Process:
             if self._process is None:
                 self._start()
             answer = self._answer(request, limit)
-            number = request.number
-            if answer.number != number and "fork" not in answer.parts:
-                raise Accident(
-                    "protocol", f"expected the answer to request {number}, got that to {answer.number}"
-                )
+            if answer.number != request.number and "fork" not in answer.parts:
+                text = f"expected the answer to request {request.number}, got that to {answer.number}"
+                raise Accident("protocol", text)
             return answer.parts
         except Accident as accident:
             self._end()
@@ -103,7 +91,8 @@ class Process:
         self._end(patience=2.0)
 
     def _start(self) -> None:
-        pipes: dict[str, Any] = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
+        names = ("stdin", "stdout", "stderr")
+        pipes: dict[str, Any] = dict.fromkeys(names, subprocess.PIPE)
         try:
             process = subprocess.Popen(self._command, bufsize=0, start_new_session=True, **pipes)
         except OSError as error:
@@ -115,9 +104,7 @@ class Process:
             with contextlib.suppress(ProcessLookupError):
                 resource.prlimit(process.pid, resource.RLIMIT_AS, (self._memory * 2**20,) * 2)
         self._selector = selectors.DefaultSelector()
-        self._input, self._output, self._noise = (
-            pipe.fileno() for pipe in (process.stdin, process.stdout, process.stderr) if pipe is not None
-        )
+        self._input, self._output, self._noise = (getattr(process, name).fileno() for name in names)
         for pipe in (self._input, self._output, self._noise):
             os.set_blocking(pipe, False)
         self._selector.register(self._output, selectors.EVENT_READ)

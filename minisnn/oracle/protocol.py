@@ -68,13 +68,7 @@ def encode(message: Message, text: bool = False) -> bytes:
 
 
 def take(data: bytearray, text: bool = False) -> tuple[Message, int] | None:
-    """The first message of `data` and its length in bytes; None if more must come.
-
-    Raises
-    ------
-    Accident
-        If no message can begin like that.
-    """
+    """The first message of `data` and its length in bytes; None if more must come, `Accident` if none begins so."""
     return _take_line(data) if text else _take_bytes(data)
 
 

@@ -23,6 +23,7 @@ __all__ = [
     "Backward",
     "Forward",
     "double",
+    "first_spikes",
     "leaky_sum",
     "rational",
     "reference_backward",
@@ -47,11 +48,7 @@ def rational(array: Any) -> Numbers:
     >>> rational(np.array([0.75, 0.5])) * 3
     array([Fraction(9, 4), Fraction(3, 2)], dtype=object)
     """
-    array = np.asarray(array, dtype=np.float64)
-    out = np.empty(array.shape, dtype=object)
-    for place in np.ndindex(array.shape):
-        out[place] = Fraction(float(array[place]))
-    return out
+    return np.asarray(np.vectorize(Fraction, otypes=[object])(double(array)))
 
 
 def leaky_sum(values: Numbers, decay: Any) -> Numbers:
@@ -72,6 +69,11 @@ def leaky_sum(values: Numbers, decay: Any) -> Numbers:
     return out
 
 
+def first_spikes(fired: NDArray[np.bool_]) -> NDArray[np.int32]:
+    """(B, N) step of the first spike in (B, T, N), T for never."""
+    return np.where(fired.any(axis=1), fired.argmax(axis=1), fired.shape[1]).astype(np.int32)
+
+
 @dataclass(frozen=True, eq=False)
 class Forward:
     """A forward pass."""
@@ -83,9 +85,7 @@ class Forward:
     @property
     def spike_times(self) -> NDArray[np.int32]:
         """(B, N) int32 step of the first spike, T for never."""
-        n_steps = self.fired.shape[1]
-        times = np.where(self.fired.any(axis=1), self.fired.argmax(axis=1), n_steps)
-        return np.asarray(times, dtype=np.int32)
+        return first_spikes(self.fired)
 
 
 def reference_forward(
@@ -96,21 +96,11 @@ def reference_forward(
     tie_fires: bool = False,
     input_scaled: bool = False,
 ) -> Forward:
-    """Eqs. 1 to 5, or 12 to 14.
+    """Eqs. 1 to 5, or 12 to 14, of a case's numbers as the exact numbers they are, `lift`ed to one of the two kinds.
 
-    Parameters
-    ----------
-    case : Case
-        Its numbers are taken as the exact numbers they are.
-    fired : (B, T, N) bool, optional
-        Conventional layer: resets to take instead of the layer's own, so that every step can be judged given
-        the earlier spikes of the port.
-    lift : function
-        `double` or `rational`.
-    tie_fires : bool
-        Convention ``V >= theta`` instead of ``V > theta``.
-    input_scaled : bool
-        Convention ``I[t] = (1 - beta) (x[t] @ W + b)``.
+    `fired` (B, T, N) are spikes to take over instead of the layer's own, so that every step of a conventional layer can
+    be judged given the port's earlier ones. Conventions: with `tie_fires` ``V >= theta`` fires too, with `input_scaled`
+    ``I[t] = (1 - beta) (x[t] @ W + b)``.
 
     Examples
     --------

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -111,20 +111,17 @@ class Report:
         return {
             "passed": self.passed,
             "settings": self.settings,
-            "tried": _plain(self.tried),
+            "tried": {d: {name: t._asdict() for name, t in by.items()} for d, by in self.tried.items()},
             "ratios": self.ratios,
             "seconds": round(self.seconds, 3),
             "notes": list(self.notes),
             "findings": [
                 {
                     "direction": finding.direction,
-                    "rule": finding.rule,
-                    "text": finding.diagnosis.text,
-                    "likely": list(finding.diagnosis.likely),
-                    "also": list(finding.diagnosis.also),
+                    **asdict(finding.diagnosis),
                     "failing": sum(tally.failing for tally in finding.tried.values()),
                     "tried": sum(tally.cases for tally in finding.tried.values()),
-                    "violations": [{"kind": v.kind, "detail": v.detail} for v in finding.violations],
+                    "violations": [asdict(violation) for violation in finding.violations],
                     "case": {name: value.tolist() for name, value in finding.case.arrays().items()},
                     "dtype": str(finding.case.dtype),
                 }
@@ -149,27 +146,11 @@ class Report:
             if port is None:
                 continue
             written.append(folder / f"test_finding_{k}.py")
-            write_text(
-                written[-1],
-                _PYTEST.format(
-                    text=_in_quotes(finding.diagnosis.text),
-                    k=k,
-                    program="Program, " * isinstance(port, Program),
-                    port=port,
-                    folder=str(Path.cwd()),
-                    bound=self.settings["bound"],
-                    convention=tuple(self.settings["convention"]),
-                ),
-            )
+            about = {"k": k, "port": port, "program": "Program, " * isinstance(port, Program)}
+            about["text"] = finding.diagnosis.text.replace('"', "'").replace("\\", "/")
+            about |= {name: self.settings[name] for name in ("bound", "convention")}
+            write_text(written[-1], _PYTEST.format(**about, folder=str(Path.cwd())))
         return written
-
-
-def _plain(tried: dict[str, dict[str, Tally]]) -> dict[str, Any]:
-    return {d: {name: tally._asdict() for name, tally in by.items()} for d, by in tried.items()}
-
-
-def _in_quotes(text: str) -> str:
-    return text.replace('"', "'").replace("\\", "/")
 
 
 _PYTEST = '''"""The smallest failing case that minisnn check found: {text}."""

@@ -17,14 +17,16 @@ from ..model import Gradients, ReadoutTrace, Trace
 from ..network import Activity
 from ..parameters import NetworkConfig, Parameters
 from . import bounds
-from .cases import Case
+from .cases import GRADIENT_NAMES, Case
 from .judge import Judge, compare, wrong_value
 from .reference import Forward, reference_backward, reference_cross_entropy, reference_forward
 
 __all__ = [
+    "PARTS",
     "Expected",
     "Layer",
     "backward_rule",
+    "entered",
     "expected_step",
     "layer_fault",
     "peaks",
@@ -35,7 +37,7 @@ __all__ = [
 
 Floats = NDArray[Any]
 Expected = dict[str, tuple[Any, Any]]  # value and bound, by name
-_PARTS = ("weight", "bias", "decay")
+PARTS = GRADIENT_NAMES[1:]
 _STANDARD = Judge()
 
 
@@ -64,8 +66,7 @@ def run_layer(
     each = np.broadcast_to(decay, bias.shape)
     case = Case(name, neuron, np.asarray(spikes), weight, bias, each, threshold=threshold)
     forward = reference_forward(case, fired=fired)
-    resets = forward.fired if neuron == "multi-spike" else None
-    return Layer(case, forward, judge.potential_bound(case, resets), decay.ndim == 0)
+    return Layer(case, forward, judge.potential_bound(case, forward), decay.ndim == 0)
 
 
 def peaks(layer: Layer, margin: float = 1.0) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
@@ -74,7 +75,7 @@ def peaks(layer: Layer, margin: float = 1.0) -> tuple[NDArray[np.int64], NDArray
     A potential to which no term contributes is 0 however it is computed.
     """
     case, potential = layer.case, layer.forward.potential
-    absolute, _ = bounds.absolute_potential(case.spikes, case.weight, case.bias, case.decay)
+    absolute, _ = bounds.absolute_potential(case)
     room = np.where(absolute > 0, margin * layer.bound, 0.0)
     first = potential.argmax(axis=1)
     at_peak = [np.take_along_axis(values, first[:, None], axis=1) for values in (potential, room)]
@@ -109,16 +110,9 @@ def step_fault(
 ) -> str | None:
     """First thing that is wrong with a training step; None if nothing is.
 
-    Parameters
-    ----------
-    config : NetworkConfig
-        Of the network.
-    activity : Activity
-        Of its forward pass; the parameters are those that the traces refer to.
-    spikes, labels : (B, T, n_inputs), (B,)
-        Input raster, and classes.
-    answers : dict of (mean loss, gradients by name)
-        As they came, in one or several ways; the keys are put before what is wrong.
+    `activity` is that of the forward pass, whose traces refer to the parameters; `spikes` (B, T, n_inputs) the input
+    raster. `answers` are mean losses and gradients by name, as they came in one or several ways; their keys are put
+    before what is wrong.
     """
     layers: list[Layer] = []
     faults: list[str] = []
@@ -137,8 +131,8 @@ def step_fault(
         faults += _wrong(expected, {"loss": loss}, how)
     for name, layer in reversed(list(zip(config.layers, layers))):
         for how, (_, gradients) in answers.items():
-            parts = {part: expected[f"{name}.{part}"] for part in _PARTS}
-            came = {part: gradients[f"{name}.{part}"] for part in _PARTS}
+            parts = {part: expected[f"{name}.{part}"] for part in PARTS}
+            came = {part: gradients[f"{name}.{part}"] for part in PARTS}
             faults += _wrong(parts, came, f"{how}{layer.case.id}: gradient of ")
     return next(iter(faults), None)
 
@@ -158,12 +152,8 @@ def _wrong_trace(layer: Layer, trace: Trace | ReadoutTrace) -> Iterator[str]:
     potential = trace.membrane if isinstance(trace, ReadoutTrace) else trace.potential
     yield from _wrong({"potential": (forward.potential, bound)}, {"potential": potential}, f"{name}: ")
     if isinstance(trace, Trace):
-        rest = (forward.potential, bound, case.threshold)
-        if case.neuron == "multi-spike":
-            right = bounds.judge_spikes(forward.fired, *rest).right
-        else:
-            right = bounds.judge_spike_times(trace.spike_times, *rest).right
-        what = "spikes"
+        came = forward if case.neuron == "multi-spike" else trace
+        right, what = _STANDARD.spikes(case, came, forward, bound).right, "spikes"
     elif trace.readout == "max":
         first, undecided = peaks(layer)
         came = np.take_along_axis(forward.potential, trace.peak_times[:, None, :], axis=1)[:, 0]  # type: ignore[index]
@@ -198,20 +188,9 @@ def expected_step(
 ) -> Expected:
     """Logits, loss, and gradients from the readout downwards, by the names of the parameters, with their bounds.
 
-    Parameters
-    ----------
-    config : NetworkConfig
-        Of the network.
-    layers : sequence of Layer
-        From the first hidden layer to the readout.
-    labels : (B,)
-        Classes.
-    reached : (B, T, n_classes), optional
-        Share of the gradient by a logit that enters the readout in a step; if it is not all of it in every step.
-    logits : (B, n_classes), optional
-        The softmax is that of these logits; otherwise of logits as far off as the bound allows.
-    how
-        `from_membrane` and `kind` of `bounds.gradient_bounds`.
+    `layers` lead from the first hidden one to the readout. `reached` (B, T, n_classes) is the share of the gradient by
+    a logit that enters the readout in a step, if it is not all of it in every step. The softmax is that of `logits`, or
+    of such as are as far off as the bound allows. `how` goes on to `bounds.gradient_bounds`.
     """
     readout, scale = layers[-1], config.logit_scale
     potential, dtype = readout.forward.potential, readout.case.dtype
@@ -246,14 +225,19 @@ def backward_rule(config: NetworkConfig, name: str) -> tuple[float, str]:
     return config.surrogate_scale, config.gradient if config.neuron == "single-spike" else rule
 
 
+def entered(layer: Layer, gradient: Any, rule: tuple[float, str]) -> Case:
+    """The backward case of a layer that a gradient enters."""
+    return replace(layer.case, grad_spikes=gradient, surrogate_scale=rule[0], gradient=rule[1])
+
+
 def _gradients(
     layer: Layer, gradient: Floats, incoming: Any, rule: tuple[float, str], how: Mapping[str, Any]
 ) -> tuple[Expected, Floats, Floats]:
     """Gradients by a layer's parameters; gx, and how far a right one may be from it."""
-    case = replace(layer.case, grad_spikes=gradient, surrogate_scale=rule[0], gradient=rule[1])
+    case = entered(layer, gradient, rule)
     backward = reference_backward(layer.forward, case)
     allowed = bounds.gradient_bounds(backward, layer.forward, case, incoming=incoming, **how)
-    parts = {part: (backward.gradients[part], allowed[part]) for part in _PARTS}
+    parts = {part: (backward.gradients[part], allowed[part]) for part in PARTS}
     if layer.shared:
         parts["decay"] = shared_by_all(*parts["decay"], case.dtype)
     return parts, backward.gradients["spikes"], allowed["spikes"]

@@ -20,15 +20,14 @@ from numpy.typing import NDArray
 from ..checks import checked_labels
 from ..network import Network
 from ..parameters import NetworkConfig
-from . import bounds
-from .judge import Judge, Verdict, compare, wrong_value
-from .port import Output, Violation
-from .step import Expected, Layer, expected_step, peaks, run_layer
+from .cases import cut, without_one
+from .judge import MARGIN, Judge, Verdict
+from .port import Output
+from .step import PARTS, Expected, Layer, expected_step, peaks, run_layer
 
 __all__ = ["AT_THE_START", "StepCase", "StepJudge", "layers_of", "settled"]
 
 Floats = NDArray[Any]
-_MARGIN = 8.0  # bounds that a potential keeps from the threshold, and from the maximum
 AT_THE_START = ("hidden_decay", "readout_decay", "hidden_gain")  # of training, and so not of a step
 
 
@@ -67,15 +66,9 @@ class StepCase:
 
     def shapes(self) -> dict[str, list[tuple[int, ...]]]:
         """What an answer may hold, in the order of a backward pass, and in which shape."""
-        config = self.network.config
-        shapes: dict[str, list[tuple[int, ...]]] = {
-            "logits": [(len(self.labels), config.sizes[-1])],
-            "loss": [()],
-        }
-        of = config.shapes()
-        names = (
-            f"{layer}.{part}" for layer in reversed(config.layers) for part in ("weight", "bias", "decay")
-        )
+        config, of = self.network.config, self.network.config.shapes()
+        names = [f"{layer}.{part}" for layer in reversed(config.layers) for part in PARTS]
+        shapes: dict[str, Any] = {"logits": [(len(self.labels), config.sizes[-1])], "loss": [()]}
         return shapes | {name: [of[name]] for name in names}
 
     def arrays(self) -> dict[str, Floats]:
@@ -87,9 +80,8 @@ class StepCase:
         """The case of `arrays`, in the precision of its network; `path` is named in errors."""
         network = Network.from_arrays(arrays, path)
         spikes = arrays["spikes"].astype(network.config.dtype)
-        return cls(
-            "saved", network, spikes, checked_labels(arrays["labels"], len(spikes), network.config.sizes[-1])
-        )
+        labels = checked_labels(arrays["labels"], len(spikes), network.config.sizes[-1])
+        return cls("saved", network, spikes, labels)
 
     def text(self) -> str:
         """The inputs as lines."""
@@ -99,7 +91,7 @@ class StepCase:
         lines += [f"{name} = {array.tolist()}" for name, array in self.network.parameters.items()]
         lines += [f"spikes[{b}] = {sample.astype(int).tolist()}" for b, sample in enumerate(self.spikes)]
         lines.append(f"labels = {self.labels.tolist()}")
-        return "\n".join(line if len(line) <= 96 else f"{line[:92]} ..." for line in lines)
+        return cut(lines)
 
     def smaller(self, refused: dict[Any, int]) -> Iterator[StepCase]:
         """Candidates that are simpler: fewer samples, steps or spikes, rounder parameters."""
@@ -112,9 +104,7 @@ class StepCase:
             rounded = np.round(array * 4) / 4 + 0.0
             if not np.array_equal(rounded, array):
                 yield replace(self, network=_changed(self.network, name, rounded))
-        for k in np.flatnonzero(self.spikes).tolist() if self.spikes.size <= 48 else ():
-            spikes = self.spikes.copy()
-            spikes.flat[k] = 0
+        for spikes in without_one(self.spikes, 48):
             yield replace(self, spikes=spikes)
 
 
@@ -139,7 +129,7 @@ def _next_layer(
     config, parameters = config or case.network.config, case.network.parameters
     neuron, threshold = ("readout", 0.0) if name == "readout" else (config.neuron, config.threshold)
     spikes = before[-1].forward.fired.astype(case.dtype) if before else case.spikes
-    parts = [parameters[f"{name}.{part}"] for part in ("weight", "bias", "decay")]
+    parts = [parameters[f"{name}.{part}"] for part in PARTS]
     return run_layer(name, neuron, threshold, spikes, parts, judge=judge)
 
 
@@ -149,28 +139,23 @@ def settled(case: StepCase, judge: Judge, rng: np.random.Generator | None = None
     for name in case.network.config.layers:
         for attempt in itertools.count():
             layer = _next_layer(case, name, layers, judge)
-            undecided = _undecided(layer, case.network.config.readout)
+            undecided = _undecided(layer, case.network.config.readout, judge)
             if not undecided.any():
                 break
             if rng is None or attempt == 80:
                 return None
-            bias = layer.case.bias + np.where(
-                undecided, rng.normal(0, 0.02 * 1.1**attempt, len(undecided)), 0
-            )
-            case = replace(case, network=_changed(case.network, f"{name}.bias", bias))
+            moved = layer.case.bias + undecided * rng.normal(0, 0.02 * 1.1**attempt, len(undecided))
+            case = replace(case, network=_changed(case.network, f"{name}.bias", moved))
         layers.append(layer)
     return case
 
 
-def _undecided(layer: Layer, readout: str) -> NDArray[np.bool_]:
+def _undecided(layer: Layer, readout: str, judge: Judge) -> NDArray[np.bool_]:
     """(N,) neurons with a spike, or a maximum, that another implementation may have elsewhere."""
-    rest = (layer.forward.potential, _MARGIN * layer.bound, layer.case.threshold)
-    if layer.case.neuron == "single-spike":
-        undecided = bounds.judge_spike_times(layer.forward.spike_times, *rest).undecided
-    elif layer.case.neuron == "multi-spike":
-        undecided = bounds.judge_spikes(layer.forward.fired, *rest).undecided
+    if layer.case.neuron == "readout":
+        undecided = peaks(layer, MARGIN)[1] & (readout == "max")
     else:
-        undecided = peaks(layer, _MARGIN)[1] & (readout == "max")
+        undecided = judge.spikes(layer.case, layer.forward, layer.forward, MARGIN * layer.bound).undecided
     return np.asarray(undecided.reshape(-1, undecided.shape[-1]).any(axis=0))
 
 
@@ -180,25 +165,17 @@ def _undecided(layer: Layer, readout: str) -> NDArray[np.bool_]:
 class StepJudge(Judge):
     """The rules by which a training step is judged."""
 
-    def decided(self, case: Any, margin: float = 8.0) -> bool:
+    def decided(self, case: Any) -> bool:
         """Whether no other implementation can have other spikes, or other steps of the maxima."""
         return settled(case, self) is not None
 
     def verdict(self, case: Any, output: Output) -> Verdict:
         """Judge what a step returned."""
-        if output.violations:
-            return Verdict(output.violations)
-        violations, ratios, judged = [], dict[str, float](), 0
-        for name, (value, bound) in self.expected(case).items():
-            came = (output.gradients or {}).get(name)
-            if came is not None:
-                wrong, ratio = compare(came, value, bound)
-                judged += wrong.size
-                part = name.rpartition(".")[2]
-                ratios[part] = max(ratio, ratios.get(part, 0.0))
-                if wrong.any():
-                    violations.append(Violation(name, wrong_value(name, came, value, bound, wrong)))
-        return Verdict(tuple(violations), ratios, judged)
+        verdict, came = Verdict(output.violations), output.gradients or {}
+        for name, expected in self.expected(case).items() if came else ():
+            if name in came:
+                verdict = verdict.and_of(name, came[name], *expected)
+        return verdict
 
     def expected(self, case: StepCase, mistake: Mapping[str, Any] = MappingProxyType({})) -> Expected:
         """Values and bounds by name: the right ones, or those of a step with a known mistake."""
@@ -211,9 +188,9 @@ class StepJudge(Judge):
             shares = {"every": None, "shared": top / top.sum(axis=1, keepdims=True), "last": last[:, ::-1]}
             reached = shares.get(mistake.get("peaks", ""), first)
         expected = expected_step(config, layers, case.labels, reached, kind=self.bound)
-        factor = {"batch": len(case.labels), "1 / logit_scale": 1 / config.logit_scale}.get(
-            mistake.get("factor", ""), mistake.get("factor", 1.0)
-        )
+        factor = mistake.get("factor", 1.0)
+        named = {"batch": len(case.labels), "1 / logit_scale": 1 / config.logit_scale}
+        factor = named.get(factor, factor)
         for name in [name for name in expected if any(map(name.endswith, mistake.get("of", ())))]:
             value, bound = expected[name]
             if mistake.get("summed"):

@@ -115,16 +115,14 @@ def check_step(
     'the loss is summed over the batch; expected its mean'
     """
     judge = StepJudge(bound)
-    settings = checked_settings(
-        judge, neuron="single-spike", gradient=None, dtype=dtype, examples=examples, seed=seed
-    ) | {"neuron": "training step"}
+    settings = checked_settings(judge, "single-spike", None, dtype, examples, seed)
+    settings["neuron"] = "training step"
     port = Port(step, None, timeout, first_timeout, memory, kind="step")
     tries = _steps(network, spikes, labels, settings, judge)
     report = judged(port, judge, settings, tries, _diagnose)
     if not report.tried:
-        raise InputError(
-            "no batch was found in which every hidden spike is decided: give fewer samples or steps"
-        )
+        text = "no batch was found in which every hidden spike is decided: give fewer samples or steps"
+        raise InputError(text)
     return report
 
 
@@ -132,13 +130,10 @@ def _steps(
     network: Any, spikes: Any, labels: Any, settings: Mapping[str, Any], judge: Judge
 ) -> Iterator[tuple[str, Any]]:
     """What a step is tried on."""
-    rest = settings["examples"], settings["seed"], judge
     if not (network is None or isinstance(network, Network)):
         arrays = read_npz(network)
-        spikes, labels = (
-            arrays.get(n) if given is None else given
-            for n, given in zip(("spikes", "labels"), (spikes, labels))
-        )
+        spikes = arrays.get("spikes") if spikes is None else spikes
+        labels = arrays.get("labels") if labels is None else labels
         network = Network.from_arrays(arrays, network)
     if (spikes is None) != (labels is None) or (network is None and spikes is not None):
         raise InputError("a batch is spikes and labels, for a network: give all three")
@@ -147,12 +142,8 @@ def _steps(
         labels = checked_labels(labels, len(spikes), network.config.sizes[-1])
         spikes = spikes.to_raster(np.float64) if isinstance(spikes, SpikeEvents) else spikes
     for dtype in settings["dtypes"]:
-        cases = (
-            drawn_steps(dtype, *rest)
-            if network is None
-            else steps_of(network, (spikes, labels), dtype, *rest)
-        )
-        yield "step", cases
+        rest = dtype, settings["examples"], settings["seed"], judge
+        yield "step", drawn_steps(*rest) if network is None else _steps_of(network, (spikes, labels), *rest)
 
 
 # ---- drawn cases --------------------------------------------------------------------------------------
@@ -162,11 +153,8 @@ def drawn_steps(
     dtype: str, examples: int, seed: int, judge: Judge
 ) -> Iterator[tuple[str, Iterator[StepCase]]]:
     """Batteries by mood, of networks of every kind, each `examples` times."""
-    for mood in MOODS:
-        yield (
-            mood,
-            _battery(mood, dtype, examples, np.random.default_rng([seed, 4, MOODS.index(mood)]), judge),
-        )
+    for k, mood in enumerate(MOODS):
+        yield mood, _battery(mood, dtype, examples, np.random.default_rng([seed, 4, k]), judge)
 
 
 def _battery(
@@ -209,16 +197,15 @@ def _drawn(config: NetworkConfig, mood: str, shape: tuple[int, int], rng: np.ran
             array = array - 3 * theta * (mood == "silent" and first) * np.arange(1, 1 + wanted[0])
         else:
             gain = 1.0 if readout else theta * (3.0 if mood == "strong" else 1.5)
-            array = rng.normal(0.3 * gain, gain, wanted) * (
-                2000 / shape[1] if mood == "strong" and readout else 1
-            )
+            array = rng.normal(0.3 * gain, gain, wanted)
+            array = array * (2000 / shape[1]) if mood == "strong" and readout else array
         parameters[name] = np.asarray(array + 0.0, config.dtype)  # no -0
     spikes = rng.random((*shape, config.sizes[0])) < rng.choice([0.2, 0.5, 0.8], (batch, 1, 1))
     labels = rng.integers(config.sizes[-1], size=batch)
     return StepCase(f"{mood}", Network(config, parameters), spikes.astype(config.dtype), labels)
 
 
-def steps_of(
+def _steps_of(
     network: Network, batch: tuple[Any, Any], dtype: str, examples: int, seed: int, judge: Judge
 ) -> Iterator[tuple[str, Iterator[StepCase]]]:
     """Batteries of a given network, with its own parameters and others near them, on a given batch or drawn ones."""
@@ -260,9 +247,8 @@ def _diagnose(failing: Sequence[Any], passing: Sequence[Any], judge: StepJudge) 
             known.append((sum(map(len, unlike)), mistake))
     if known:
         (_, best), *others = sorted(known, key=lambda pair: pair[0])
-        return Diagnosis(
-            best["rule"], best["says"], (best["look"], *only), tuple(m["says"] for _, m in others)
-        )
+        also = tuple(mistake["says"] for _, mistake in others)
+        return Diagnosis(best["rule"], best["says"], (best["look"], *only), also)
     precision = gradient_precision(failing)
     if precision is not None and all(_near(record, judge.expected(record.case)) for record in failing):
         return precision

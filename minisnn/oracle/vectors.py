@@ -9,6 +9,7 @@ never from a solver.
 
 from __future__ import annotations
 
+import itertools
 import json
 from dataclasses import asdict, replace
 from decimal import Decimal, localcontext
@@ -19,12 +20,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..files import write_text
-from . import batteries
-from .bounds import cross_entropy_bounds, gradient_bounds, potential_bound
-from .cases import Case
+from . import bounds
+from .batteries import random_case, with_gradient
+from .cases import GRADIENTS, Case
 from .golden import SCHEMA, SHIPPED, flags, read_list
 from .reference import double, rational, reference_backward, reference_cross_entropy, reference_forward
-from .step import backward_rule
+from .step import PARTS, backward_rule, entered
 from .step_cases import StepCase, StepJudge, layers_of
 from .step_check import drawn_steps
 
@@ -44,71 +45,50 @@ _FIELDS = {"spikes": "grad_input", "weight": "grad_weight", "bias": "grad_bias",
 def _general() -> list[Case]:
     """The drawn cases of the set: both layers, both dtypes, forward and every gradient."""
     cases: list[Case] = []
-    for dtype in ("float32", "float64"):
-        for neuron, gradients in (
-            ("single-spike", ("gated", "straight-through")),
-            ("multi-spike", ("through-reset", "detached-reset")),
+    for dtype, (neuron, gradients) in itertools.product(("float32", "float64"), GRADIENTS.items()):
+        rng = np.random.default_rng([2205, 15286, len(cases)])
+        for name, shape, gain in (
+            ("small", (2, 6, 3, 2), 1.2),
+            ("square", (4, 4, 4, 4), 1.2),
+            ("long", (2, 64, 5, 6), 0.5),
         ):
-            rng = np.random.default_rng([2205, 15286, len(cases)])
-            for name, shape, gain in (
-                ("small", (2, 6, 3, 2), 1.2),
-                ("square", (4, 4, 4, 4), 1.2),
-                ("long", (2, 64, 5, 6), 0.5),
-            ):
-                case = batteries.random_case(
-                    f"{name}-{neuron}-{dtype}",
-                    neuron,
-                    dtype,
-                    rng,
-                    shape,
-                    gain=gain,
-                    rate=0.3,
-                    decay=(0.7, 0.97),
-                )
-                case = replace(case, flags=("General", "LongRun" if name == "long" else "Batch"))
-                cases.append(case)
-                if name != "long":
-                    cases += [
-                        replace(batteries.with_gradient(case, gradient, rng), surrogate_scale=10.0)
-                        for gradient in gradients
-                    ]
+            numbers: dict[str, Any] = {"gain": gain, "rate": 0.3, "decay": (0.7, 0.97)}
+            case = random_case(f"{name}-{neuron}-{dtype}", shape, neuron, dtype, rng, **numbers)
+            cases.append(replace(case, flags=("General", "LongRun" if name == "long" else "Batch")))
+            for gradient in gradients if name != "long" else ():
+                back = with_gradient(replace(case, flags=cases[-1].flags), gradient, rng)
+                cases.append(replace(back, surrogate_scale=10.0))
     return cases
 
 
 def _entry(case: Case) -> dict[str, Any]:
     """A drawn case with its exact results and bounds."""
     forward = reference_forward(case, lift=rational)
-    entry: dict[str, Any] = {"id": case.id, "comment": case.comment, "flags": list(case.flags)}
-    entry |= {"dtype": str(case.dtype), "compare": "bound"}
-    entry |= {name: value.item() if value.ndim == 0 else value for name, value in case.arrays().items()}
-    if case.backward:
-        backward = reference_backward(forward, case, lift=rational)
-        in_double = reference_forward(case)
-        bounds = gradient_bounds(reference_backward(in_double, case), in_double, case)
-        for name, field in _FIELDS.items():
-            entry[field] = backward.gradients[name]
-            entry[f"{field}_bound"] = _upward(bounds[name])
-    else:
-        resets = forward.fired if case.neuron == "multi-spike" else None
-        terms = (case.spikes, case.weight, case.bias, case.decay)
-        bound = potential_bound(*terms, case.dtype, fired=resets, threshold=case.threshold)
-        close = abs(double(forward.potential) - case.threshold) <= bound
-        if resets is None:
-            times = forward.spike_times
-            relevant = close & (np.arange(case.shape[1])[None, :, None] <= times[:, None, :])
-            entry |= {"spike_times": times, "undecided": relevant.any(axis=1).astype(int)}
-        else:
-            entry |= {"fired": resets.astype(int), "undecided": close.astype(int)}
-            bound = bound + float(np.finfo(case.dtype).eps) * (abs(double(forward.membrane)) + case.threshold)
-        entry |= {"membrane": forward.membrane, "membrane_bound": _upward(bound)}
+    entry: dict[str, Any] = {"id": case.id, "comment": case.comment, "flags": case.flags}
+    entry |= {"dtype": str(case.dtype), "compare": "bound"} | case.arrays()
     entry["spikes"] = case.spikes.astype(int)
-    return entry
+    if case.backward:
+        backward, in_double = reference_backward(forward, case, lift=rational), reference_forward(case)
+        allowed = bounds.gradient_bounds(reference_backward(in_double, case), in_double, case)
+        for name, field in _FIELDS.items():
+            entry |= {field: backward.gradients[name], f"{field}_bound": _upward(allowed[name])}
+        return entry
+    resets = forward.fired if case.neuron == "multi-spike" else None
+    bound = bounds.potential_bound(case, resets)
+    close = abs(double(forward.potential) - case.threshold) <= bound
+    if resets is None:
+        times = forward.spike_times
+        relevant = close & (np.arange(case.shape[1])[None, :, None] <= times[:, None, :])
+        entry |= {"spike_times": times, "undecided": relevant.any(axis=1).astype(int)}
+    else:
+        entry |= {"fired": resets.astype(int), "undecided": close.astype(int)}
+        bound = bound + float(np.finfo(case.dtype).eps) * (abs(double(forward.membrane)) + case.threshold)
+    return entry | {"membrane": forward.membrane, "membrane_bound": _upward(bound)}
 
 
 def _decimal(array: Any) -> NDArray[Any]:
     """Floats as exact decimal numbers; decimal numbers as they are."""
-    numbers: NDArray[Any] = np.vectorize(Decimal, otypes=[object])(array)
-    return numbers
+    return np.asarray(np.vectorize(Decimal, otypes=[object])(array))
 
 
 def _softmax(logits: NDArray[Any], labels: NDArray[np.int64]) -> tuple[Any, NDArray[Any]]:
@@ -124,19 +104,20 @@ def _losses() -> list[dict[str, Any]]:
     """Cases of the loss by itself."""
     entries = []
     for k, (comment, rows) in enumerate(_LOGITS.items(), start=1):
-        logits, dtype = np.array(rows), "float64"
+        logits = np.array(rows)
         labels = np.arange(len(rows)) % logits.shape[1]
         exact = reference_cross_entropy(logits, labels)
-        of_loss, of_logits = cross_entropy_bounds(logits, *exact, dtype, np.zeros(1))
+        of_loss, of_logits = bounds.cross_entropy_bounds(logits, *exact, "float64", np.zeros(1))
         loss, gradient = _softmax(_decimal(logits), labels)
-        entry: dict[str, Any] = {"id": f"loss-{k:03}", "comment": comment, "flags": ["Loss"], "dtype": dtype}
-        entry |= {"compare": "bound", "logits": logits, "labels": labels, "loss": loss}
-        entry |= {
-            "loss_bound": _upward(of_loss),
-            "grad_logits": gradient,
-            "grad_logits_bound": _upward(of_logits),
+        entry: dict[str, Any] = {
+            "id": f"loss-{k:03}",
+            "comment": comment,
+            "flags": ["Loss"],
+            "dtype": "float64",
         }
-        entries.append(entry)
+        entry |= {"compare": "bound", "logits": logits, "labels": labels}
+        entry |= {"loss": loss, "loss_bound": _upward(of_loss)}
+        entries.append(entry | {"grad_logits": gradient, "grad_logits_bound": _upward(of_logits)})
     return entries
 
 
@@ -144,10 +125,7 @@ def _step(case: StepCase) -> dict[str, Any]:
     """The exact numbers of a training step, by name."""
     config, layers = case.network.config, layers_of(case, StepJudge())
     scale = Decimal(config.logit_scale)
-    runs = []
-    for layer in layers:
-        fired = layer.forward.fired if layer.case.neuron == "multi-spike" else None
-        runs.append(reference_forward(layer.case, fired=fired, lift=_decimal))
+    runs = [reference_forward(layer.case, fired=layer.forward.fired, lift=_decimal) for layer in layers]
     potential = runs[-1].potential
     value, reached = potential.sum(axis=1), np.ones(potential.shape, dtype=int)
     if config.readout == "max":
@@ -157,71 +135,50 @@ def _step(case: StepCase) -> dict[str, Any]:
     answer = {"logits": scale * value, "loss": loss}
     gradient = (scale * gradient)[:, None] * reached
     for name, layer, run in reversed(list(zip(config.layers, layers, runs))):
-        surrogate_scale, rule = backward_rule(config, name)
-        layer_case = replace(layer.case, grad_spikes=gradient, surrogate_scale=surrogate_scale, gradient=rule)
+        layer_case = entered(layer, gradient, backward_rule(config, name))
         gradients = reference_backward(run, layer_case, lift=_decimal).gradients
         gradient = gradients["spikes"]
-        for part in ("weight", "bias", "decay"):
-            answer[f"{name}.{part}"] = (
-                gradients[part].sum() if layer.shared and part == "decay" else gradients[part]
-            )
+        gradients["decay"] = gradients["decay"].sum() if layer.shared else gradients["decay"]
+        answer |= {f"{name}.{part}": gradients[part] for part in PARTS}
     return answer
 
 
 def _step_entry(case: StepCase, number: int) -> dict[str, Any]:
     """A training step with its exact results and bounds."""
-    exact, expected = _step(case), StepJudge().expected(case)
-    bounds = {name: _upward(np.asarray(bound)) for name, (_, bound) in expected.items()}
-    entry: dict[str, Any] = {
-        "id": f"step-{number:03}",
-        "comment": case.id,
-        "flags": ["Step"],
-        "dtype": str(case.dtype),
-    }
-    entry |= {
-        "compare": "bound",
-        "config": asdict(case.network.config),
-        "parameters": case.network.parameters,
-    }
-    entry |= {"spikes": case.spikes.astype(int), "labels": case.labels}
+    exact, network = _step(case), case.network
+    allowed = {name: _upward(bound) for name, (_, bound) in StepJudge().expected(case).items()}
+    entry: dict[str, Any] = {"id": f"step-{number:03}", "comment": case.id, "flags": ["Step"]}
+    entry |= {"dtype": str(case.dtype), "compare": "bound", "config": asdict(network.config)}
+    entry |= {"parameters": network.parameters, "spikes": case.spikes.astype(int), "labels": case.labels}
     for name in ("logits", "loss"):
-        entry |= {name: exact.pop(name), f"{name}_bound": bounds.pop(name)}
-    return entry | {"gradients": exact, "gradients_bound": bounds}
+        entry |= {name: exact.pop(name), f"{name}_bound": allowed.pop(name)}
+    return entry | {"gradients": exact, "gradients_bound": allowed}
 
 
-def _upward(bound: NDArray[np.float64]) -> NDArray[Any]:
+def _upward(bound: Any) -> NDArray[Any]:
     """Bounds to four digits, rounded up."""
-    return np.array([float(f"{1.001 * value:.3e}") for value in bound.flat]).reshape(bound.shape)
+    return np.asarray(np.vectorize(lambda value: float(f"{1.001 * value:.3e}"), otypes=[float])(bound))
 
 
 def _plain(value: Any) -> Any:
-    """Arrays as lists; what is exact is rounded to float64."""
-    if isinstance(value, Decimal):
-        return float(value)
-    if isinstance(value, dict):
-        return {name: _plain(member) for name, member in value.items()}
-    if not isinstance(value, np.ndarray):
-        return value
-    return value.astype(np.float64).tolist() if value.dtype.kind in "Of" else value.tolist()
+    """What JSON has no form for; exact numbers are rounded to float64."""
+    array = np.asarray(value)
+    return (array.astype(np.float64) if array.dtype == object else array).tolist()
 
 
 def generate() -> dict[str, bytes]:
     """All files of the set by name, as bytes; the same on every machine."""
     files = {name: (SHIPPED / name).read_bytes() for name in _COPIED}
-    drawn = [
-        case
-        for dtype in ("float32", "float64")
-        for _, cases in drawn_steps(dtype, 1, 0, StepJudge())
-        for case in cases
-    ]
+    judge = StepJudge()
+    batteries = itertools.chain(*(drawn_steps(dtype, 1, 0, judge) for dtype in ("float32", "float64")))
+    steps = [case for _, cases in batteries for case in cases][::7]
     with localcontext() as context:
         context.prec = 60
-        steps = [_step_entry(case, k) for k, case in enumerate(drawn[::7], start=1)]
-        made = ([_entry(case) for case in _general()], _losses() + steps)
-    for name, entries in zip(_MADE, made):
+        network = _losses() + [_step_entry(case, k) for k, case in enumerate(steps, start=1)]
+    for name, entries in (("general.json", [_entry(case) for case in _general()]), ("network.json", network)):
         used = sorted({flag for entry in entries for flag in entry["flags"]})
         head = json.dumps({"schema": SCHEMA, "flags": {flag: flags()[flag] for flag in used}}, indent=1)
-        cases = ",\n  ".join(json.dumps(_plain(entry)) for entry in entries)
+        cases = ",\n  ".join(json.dumps(entry, default=_plain) for entry in entries)
         files[name] = f'{head[:-2]},\n "cases": [\n  {cases}\n ]\n}}\n'.encode()
     return files
 
@@ -230,11 +187,10 @@ def write(folder: str | Path) -> list[Path]:
     """Write the set to `folder`; returns the files."""
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    written = []
-    for name, data in generate().items():
+    files = generate()
+    for name, data in files.items():
         write_text(folder / name, data.decode())
-        written.append(folder / name)
-    return written
+    return [folder / name for name in files]
 
 
 def differences(folder: str | Path = SHIPPED) -> list[str]:
@@ -264,7 +220,7 @@ def _near(a: Any, b: Any) -> bool:
     if isinstance(a, dict) and isinstance(b, dict):
         return a.keys() == b.keys() and all(_near(a[key], b[key]) for key in a)
     if isinstance(a, list) and isinstance(b, list):
-        return len(a) == len(b) and all(_near(x, y) for x, y in zip(a, b))
+        return len(a) == len(b) and all(map(_near, a, b))
     if isinstance(a, float) and isinstance(b, float):
         return abs(a - b) <= 1e-12 * abs(b) + 1e-300
     return type(a) is type(b) and bool(a == b)

@@ -41,43 +41,21 @@ def parse(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("where", ["port_0815", "port_0815.py"])
 def test_right_port(parse, where, capsys, tmp_path):
-    arguments = [
-        "check",
-        f"{where}:forward",
-        "--examples",
-        "5",
-        "--dtype",
-        "float32",
-        "--json",
-        "report.json",
-    ]
-    assert commands.run_check(parse(arguments)) == 0
+    arguments = f"check {where}:forward --examples 5 --dtype float32 --json report.json"
+    assert commands.run_check(parse(arguments.split())) == 0
     assert "PASS: single-spike, float32" in capsys.readouterr().out
     assert json.loads((tmp_path / "report.json").read_text())["passed"] is True
 
 
 def test_wrong_port(parse, capsys, tmp_path):
-    arguments = [
-        "check",
-        "port_0815:wrong",
-        "--examples",
-        "5",
-        "--dtype",
-        "float32",
-        "--save",
-        "out/found",
-        "--json",
-        "r.json",
-    ]
-    assert commands.run_check(parse(arguments)) == 1
+    arguments = "check port_0815:wrong --examples 5 --dtype float32 --save out/found --json r.json"
+    assert commands.run_check(parse(arguments.split())) == 1
     out = capsys.readouterr().out
     assert "FAIL" in out
     assert "the smallest found" in out
-    assert sorted(path.name for path in (tmp_path / "out" / "found").iterdir()) == [
-        "finding_1.npz",
-        "test_finding_1.py",
-    ]
-    assert "port_0815:wrong" in (tmp_path / "out" / "found" / "test_finding_1.py").read_text()
+    found = tmp_path / "out" / "found"
+    assert {path.name for path in found.iterdir()} == {"finding_1.npz", "test_finding_1.py"}
+    assert "port_0815:wrong" in (found / "test_finding_1.py").read_text()
     assert json.loads((tmp_path / "r.json").read_text())["findings"][0]["direction"] == "forward"
 
 

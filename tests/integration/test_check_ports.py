@@ -11,6 +11,7 @@ import pytest
 from minisnn import solvers
 from minisnn.oracle import check, families
 from minisnn.oracle.batteries import random_case
+from minisnn.oracle.cases import GRADIENTS
 from minisnn.oracle.judge import Judge
 from minisnn.oracle.port import Port
 from tests import honest_ports as ports
@@ -69,10 +70,10 @@ def test_conventional_ports_pass(name, gradient):
     ("neuron", "solver"), [(neuron, name) for neuron in solvers.NEURONS for name in solvers.names(neuron)]
 )
 def test_own_solvers_pass(neuron, solver):
-    report = check(
-        own.forward_of(solver, neuron), own.backward_of(solver, neuron), neuron=neuron, examples=10
-    )
-    assert report.passed, str(report)
+    ways = own.forward_of(solver, neuron), own.backward_of(solver, neuron)
+    for gradient in ("both",) if neuron == "single-spike" else GRADIENTS[neuron]:
+        report = check(*ways, neuron=neuron, gradient=gradient, examples=10)
+        assert report.passed, str(report)
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
@@ -84,7 +85,7 @@ def test_the_membrane_bound_holds_over_long_runs(name, dtype):
     port, rng = Port(forward, None, 60.0), np.random.default_rng(8)
     for n_steps in (33, 300) if name in ("events", "triangular") else (33, 300, 2048):
         case = random_case(
-            "long", "single-spike", dtype, rng, (1, n_steps, 4, 4), rate=0.1, gain=0.4, decay=(0.8, 0.999)
+            "long", (1, n_steps, 4, 4), "single-spike", dtype, rng, rate=0.1, gain=0.4, decay=(0.8, 0.999)
         )
         verdict = judge.verdict(case, port.call(case))
         assert not verdict.violations, verdict.violations

@@ -223,12 +223,8 @@ def copied(recorded, folder):
 
 
 def test_recorded_answers_are_judged_like_the_program(copied, capsys):
-    assert {path.name for path in copied.iterdir()} >= {
-        "cases.bin",
-        "cases.json",
-        "cases.jsonl",
-        "PROTOCOL.md",
-    }
+    names = {"cases.bin", "cases.json", "cases.jsonl", "PROTOCOL.md"}
+    assert {path.name for path in copied.iterdir()} >= names
     code, report = _checked("--answers", "d")
     assert (code, report["notes"]) == (0, [])
     assert report["tried"] == _checked("--program", "./port", "--gradient", "both", *QUICK)[1]["tried"]
@@ -323,18 +319,10 @@ def forward(spikes, weight, bias, decay, threshold):
 def test_an_interruption_gives_the_report_of_what_was_tried(folder, function, head):
     (folder / "slow.py").write_text(SLOW)
     (folder / "right.py").write_text(RIGHT)
-    command = [
-        sys.executable,
-        "-m",
-        "minisnn",
-        "check",
-        f"slow:{function}",
-        "--json",
-        "r.json",
-        "--examples",
-        "999",
-    ]
-    running = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    command = f"-m minisnn check slow:{function} --json r.json --examples 999".split()
+    running = subprocess.Popen(
+        [sys.executable, *command], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
     time.sleep(5)
     running.send_signal(signal.SIGINT)
     out, error = running.communicate(timeout=30)
@@ -346,14 +334,18 @@ def test_an_interruption_gives_the_report_of_what_was_tried(folder, function, he
         assert not json.load(file)["passed"]
 
 
-def test_saved_tests_run_from_any_folder(folder):
+def test_saved_tests_run_from_any_folder_and_fail_until_the_port_is_right(folder):
     (folder / "slow.py").write_text(SLOW)
     (folder / "right.py").write_text(RIGHT)
     specs = {"slow:wrong": ("slow:wrong",), "./port voltage": ("--program", "./port voltage")}
     for k, port in enumerate(specs.values()):
         assert main(["check", *port, *QUICK, "--save", f"found/{k}"]) == 1
+    options = "-m pytest -q -p no:cacheprovider --import-mode=importlib"
+    command = [sys.executable, *options.split(), folder]
+    failed = subprocess.run(command, cwd="/", capture_output=True, text=True)
+    assert "2 failed" in failed.stdout, failed.stdout + failed.stderr
+    assert "AssertionError: spikes: sample 0" in failed.stdout
     (folder / "slow.py").write_text(SLOW.replace("* 0, None", ", None"))
     (folder / "port").write_text((folder / "port").read_text().replace("1.01", "1.00"))
-    options = "-m pytest -q -p no:cacheprovider --import-mode=importlib"
-    done = subprocess.run([sys.executable, *options.split(), folder], cwd="/", capture_output=True, text=True)
+    done = subprocess.run(command, cwd="/", capture_output=True, text=True)
     assert "2 passed" in done.stdout, done.stdout + done.stderr

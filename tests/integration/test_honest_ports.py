@@ -8,15 +8,12 @@ import pytest
 
 from minisnn.oracle import check
 from minisnn.oracle.batteries import drawn, with_gradient
+from minisnn.oracle.cases import GRADIENTS
 from minisnn.oracle.judge import Judge
 from minisnn.oracle.port import Port
 from tests import foreign_ports, honest_ports
 
 SEEDS = int(os.environ.get("MINISNN_SEEDS", "200"))
-GRADIENTS = {
-    "single-spike": ("gated", "straight-through"),
-    "multi-spike": ("through-reset", "detached-reset"),
-}
 NATIVE = [
     (neuron, name)
     for neuron, table in (

@@ -86,14 +86,8 @@ def test_nothing_is_left_running(tmp_path):
 )
 def test_the_command_ends_with_a_verdict(name, tmp_path):
     (tmp_path / "port.py").write_text(source(name))
-    command = [
-        sys.executable,
-        "-m",
-        "minisnn",
-        "check",
-        str(tmp_path / "port.py:forward"),
-        "--json=found.json",
-    ]
+    port = str(tmp_path / "port.py:forward")
+    command = [sys.executable, "-m", "minisnn", "check", port, "--json=found.json"]
     options = [f"--{option.replace('_', '-')}={value}" for option, value in limits(name).items()]
     environment = os.environ | {"PYTHONPATH": os.getcwd()}
     done = subprocess.run(

@@ -51,10 +51,13 @@ def test_two_hidden_layers_with_readout_and_loss(solver, gradient, readout, lear
     check_network(NetworkConfig((5, 7, 6, 3), dtype="float64", **options), solver)
 
 
+@pytest.mark.parametrize("readout", ["max", "sum"])
+@pytest.mark.parametrize("learn_decay", [False, True])
 @pytest.mark.parametrize("detach_reset", [False, True])
 @pytest.mark.parametrize("solver", MULTI_SOLVERS)
-def test_conventional_network(solver, detach_reset):
+def test_conventional_network(solver, detach_reset, learn_decay, readout):
     options = {"neuron": "multi-spike", "detach_reset": detach_reset, "spike_penalty": 0.2 * detach_reset}
+    options |= {"readout": readout, "learn_decay": learn_decay}
     check_network(NetworkConfig((5, 7, 6, 3), dtype="float64", **options), solver)
 
 
@@ -71,6 +74,7 @@ def check_network(config, solver):
     assert all(trace.spikes.sum() > 0 for trace in activity.hidden), "a silent layer would prove nothing"
     result = gradcheck(network, spikes, np.array([0, 1, 2, 0]), solver=solver)
     assert result.worst < LIMIT
+    assert set(result.errors) == set(network.parameters)
 
 
 def test_an_independent_twin_of_one_neuron():

@@ -8,24 +8,24 @@ import pytest
 from minisnn.oracle import check, families
 from minisnn.oracle.batteries import random_case
 from minisnn.oracle.bounds import exact_in_any_order
-from minisnn.oracle.cases import reduce_case
+from minisnn.oracle.cases import GRADIENTS, reduce_case
 from minisnn.oracle.judge import Judge
+from minisnn.oracle.plan import checked_settings, plan
 from tests import honest_ports as ports
+from tests import mutants_of_order, mutants_of_value  # noqa: F401 - they put their mutants into HIDDEN
+from tests.mutants import Layer
+from tests.mutants_of_size import HIDDEN
 
 FORWARD, BACKWARD = ports.SINGLE["loop"]
 LIF, LIF_BACKWARD = ports.MULTI["loop"]
 ALL = tuple(families.FAMILIES)
-NEURONS = {"single-spike": ("gated", "straight-through"), "multi-spike": ("through-reset",)}
 
 
-@pytest.mark.parametrize("neuron", NEURONS)
+@pytest.mark.parametrize("neuron", GRADIENTS)
 def test_shapes_are_few_and_every_family_has_exact_and_general_cases(neuron):
     judge, shapes = Judge(), {"forward": set(), "backward": set()}
-    batteries = {
-        "forward": families.forward(neuron, "float32", 100, 0, judge),
-        "backward": families.backward(neuron, "float32", 100, 0, judge, NEURONS[neuron]),
-    }
-    for direction, named in batteries.items():
+    settings = checked_settings(judge, neuron, "both", "float32", 100, 0)
+    for direction, named in plan(settings, judge):
         exact = {}
         for name, cases in named:
             for case in cases:
@@ -39,82 +39,34 @@ def test_shapes_are_few_and_every_family_has_exact_and_general_cases(neuron):
 # ---- one mistake, one family --------------------------------------------------------------------------
 
 
-def _times(raster):
-    return np.where(raster.any(axis=1), raster.argmax(axis=1), raster.shape[1])
+class Counter16Bits(Layer):
+    def double_sum(self, faulty):
+        return np.cumsum(np.cumsum(faulty, axis=1), axis=1).astype(np.uint16)
 
 
-def _last_tile_lost(spikes, weight, bias, decay, threshold):
-    raster, membrane = FORWARD(spikes, weight, bias, decay, threshold)
-    if membrane.shape[2] > 1024:
-        membrane[:, :, 1024:] = 0
-    return raster, membrane
-
-
-def _index_of_16_bits(spikes, weight, bias, decay, threshold):
-    raster, membrane = FORWARD(spikes, weight, bias, decay, threshold)
-    return raster, membrane.ravel()[np.arange(membrane.size).astype(np.uint16)].reshape(membrane.shape)
-
-
-def _times_of_16_bits(*arguments):
-    with np.errstate(all="ignore"):
-        return _times(FORWARD(*arguments)[0]).astype(np.int16), None
-
-
-def _counter_of_16_bits(*arguments):
-    membrane = FORWARD(*arguments)[1]
-    z = np.cumsum(np.cumsum(membrane > arguments[4], axis=1), axis=1).astype(np.uint16)
-    return z == 1, membrane
-
-
-def _short_memory(spikes, weight, bias, decay, threshold):
-    current = spikes @ weight + bias
-    kernel = decay ** np.arange(32, dtype=weight.dtype)[:, None]
-    membrane = np.zeros_like(current)
-    for lag in range(min(32, current.shape[1])):
-        membrane[:, lag:] += kernel[lag] * current[:, : current.shape[1] - lag]
-    return ports._spikes(membrane, threshold), membrane
-
-
-def _tiny_weights_skipped(spikes, weight, *rest):
-    return FORWARD(spikes, np.where(np.abs(weight) < 1e-6, 0, weight).astype(weight.dtype), *rest)
-
-
-def _threshold_of_half_precision(*arguments):
-    membrane = FORWARD(*arguments)[1]
-    above = membrane > np.float16(arguments[4])
-    return _times(above), None
-
-
-def _ends_with_the_last_event(spikes, weight, bias, decay, threshold):
-    times = _times(FORWARD(spikes, weight, bias, decay, threshold)[0])
-    last = np.flatnonzero(spikes.any(axis=(0, 2))).max(initial=-1)
-    return np.where((times > last) & (last >= 0), spikes.shape[1], times), None
-
-
-def _threshold_without_sign(spikes, weight, bias, decay, threshold):
-    return FORWARD(spikes, weight, bias, decay, abs(threshold))
-
-
+PORTS = {mutant.name: type(mutant.port) for mutant in HIDDEN} | {"Counter16Bits": Counter16Bits}
 MISTAKES = [
-    ("sizes", _last_tile_lost),
-    ("sizes", _index_of_16_bits),
-    ("late", _times_of_16_bits),
-    ("late", _counter_of_16_bits),
-    ("memory", _short_memory),
-    ("scales", _tiny_weights_skipped),
-    ("sharp", _threshold_of_half_precision),
-    ("values", _threshold_without_sign),
-    ("values", _ends_with_the_last_event),
+    ("sizes", "InputTail"),
+    ("sizes", "Cells16Bits"),
+    ("late", "Times16Bits"),
+    ("late", "Counter16Bits"),
+    ("memory", "TenPasses"),
+    ("scales", "TinyWeights"),
+    ("sharp", "HalfThreshold"),
+    ("values", "ThresholdSize"),
+    ("values", "EndsWithEvents"),
+    ("calls", "KeyWithoutThreshold"),
 ]
 
 
-@pytest.mark.parametrize(("family", "port"), MISTAKES, ids=lambda v: getattr(v, "__name__", v))
-def test_a_mistake_that_only_a_family_shows(family, port, only):
+@pytest.mark.parametrize(("family", "name"), MISTAKES)
+def test_a_mistake_that_only_a_family_shows(family, name, only):
     only()
-    assert check(port, dtype="float32").passed
+    assert check(PORTS[name]().forward, dtype="float32").passed
     only(family)
     started = time.monotonic()
-    (finding,) = (report := check(port, dtype="float32", examples=5, timeout=100.0)).findings
+    report = check(PORTS[name]().forward, dtype="float32", examples=5, timeout=100.0)
+    (finding,) = report.findings
     assert finding.tried[family].failing
     assert f"only the family {family!r} shows it" in str(report)
     assert str(report).startswith(f"FAIL: single-spike, float32, forward: {finding.diagnosis.text}")
@@ -137,7 +89,7 @@ def test_the_longest_run_is_left_out_where_a_port_would_be_too_slow_for_it(only)
 
 def test_a_large_case_is_halved_until_it_is_small():
     case, tried = (
-        random_case("large", "single-spike", "float32", np.random.default_rng(0), (64, 5000, 3, 9)),
+        random_case("large", (64, 5000, 3, 9), "single-spike", "float32", np.random.default_rng(0)),
         [],
     )
 
@@ -154,7 +106,7 @@ def test_a_large_case_is_halved_until_it_is_small():
 # ---- the report ---------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("neuron", NEURONS)
+@pytest.mark.parametrize("neuron", GRADIENTS)
 def test_the_report_of_a_right_port_fits_a_screen_and_tells_how_much_was_judged(neuron, only):
     only("values", "scales")
     forward, backward = (FORWARD, BACKWARD) if neuron == "single-spike" else (LIF, LIF_BACKWARD)

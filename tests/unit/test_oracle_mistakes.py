@@ -10,7 +10,7 @@ from minisnn.oracle.diagnosis import Record, diagnose
 from minisnn.oracle.golden import hand_entries, mistakes
 from minisnn.oracle.judge import Judge
 from minisnn.oracle.port import Output
-from minisnn.oracle.reference import reference_backward, reference_forward
+from minisnn.oracle.reference import first_spikes, reference_backward, reference_forward
 
 ENTRIES = {entry["id"]: entry for entry in hand_entries()}
 # What a check asks for at once: a layer forward, or by a choice of gradients.
@@ -36,7 +36,7 @@ def _right(case):
     run = reference_forward(case)
     if case.backward:
         return Output(gradients=reference_backward(run, case).gradients)
-    return Output(raster=run.fired, times=run.spike_times.astype(int), membrane=run.membrane)
+    return Output((), run.fired, run.spike_times, run.membrane)
 
 
 def _output(case, answer):
@@ -51,15 +51,14 @@ def _output(case, answer):
             for field, value in answer.items()
         }
         return Output(gradients=gradients)
-    raster = right.raster
+    raster = right.fired
     if answer["spikes"] != "right":
         raster = np.zeros(case.shape, dtype=bool)
         for b, sample in enumerate(answer["spikes"]):
             for n, steps in enumerate(sample):
                 raster[b, steps, n] = True
-    times = np.where(raster.any(axis=1), raster.argmax(axis=1), case.shape[1])
     membrane = right.membrane if answer["membrane"] == "right" else np.array(answer["membrane"])
-    return Output(raster=raster, times=times, membrane=membrane)
+    return Output((), raster, first_spikes(raster), membrane)
 
 
 def _records(mistake, neuron, gradients, dtype):
@@ -103,14 +102,14 @@ def test_no_mistake_is_named_where_all_is_right():
 
 def _only(record, keep):
     """The record of a port that returns no membrane, and times or a raster."""
-    kept = {"times": record.output.times, keep: getattr(record.output, keep)}
+    kept = {name: getattr(record.output, name) for name in {"spike_times", keep}}
     return Record(record.case, Output(**kept), record.verdict)
 
 
 def test_spikes_or_membrane_alone_name_a_mistake_too():
     tie = next(mistake for mistake in mistakes() if mistake["rule"] == "tie")
     failing, passing = _records(tie, "single-spike", ("",), "float32")
-    for keep in ("times", "raster"):
+    for keep in ("spike_times", "fired"):
         alone = [[_only(record, keep) for record in some] for some in (failing, passing)]
         assert diagnose(*alone, Judge()).text == tie["says"]
 

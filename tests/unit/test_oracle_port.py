@@ -1,6 +1,5 @@
 """What a port may return, where it may be called, and what of it counts as a finding."""
 
-import asyncio
 import functools
 import re
 import signal
@@ -139,16 +138,13 @@ def _finding(forward, backward=None, **options):
 
 
 @pytest.mark.parametrize("wrong", WRONG.values(), ids=WRONG)
-@pytest.mark.parametrize("part", ["raster", "times", "membrane", "weight"])
-def test_nothing_passes_by_being_cast(wrong, part):
-    if part == "weight":
-        finding = _finding(FORWARD, lambda *a: {"weight": wrong(BACKWARD(*a)["weight"])})
-        assert finding.direction == "backward"
-    else:
-        run = _times if part == "times" else FORWARD
-        index = int(part == "membrane")
-        finding = _finding(lambda *a: [wrong(v) if k == index else v for k, v in enumerate(run(*a))])
-    assert finding.rule in ("answer", "exception"), str(finding.text())
+def test_nothing_passes_by_being_cast(wrong):
+    """Of a forward pass the membrane is spoilt among the hostile ports."""
+    forward = _finding(lambda *a: [wrong(FORWARD(*a)[0]), None])
+    backward = _finding(FORWARD, lambda *a: {"weight": wrong(BACKWARD(*a)["weight"])})
+    for finding, direction in ((forward, "forward"), (backward, "backward")):
+        assert finding.direction == direction
+        assert finding.rule in ("answer", "exception"), finding.text()
 
 
 @pytest.mark.parametrize("right", RIGHT.values(), ids=RIGHT)
@@ -162,11 +158,6 @@ def test_whatever_holds_real_numbers_is_read(right):
                 **QUICK,
             )
             assert report.passed, str(report)
-
-
-@pytest.mark.parametrize("dtype", ["?", "i1", "u8", "f2", ">f8", "g"])
-def test_a_raster_may_have_any_real_dtype(dtype):
-    assert check(lambda *a: (FORWARD(*a)[0].astype(dtype), None), **QUICK).passed
 
 
 @pytest.mark.parametrize("dtype", ["i2", "u8", "f4", ">f8", "g", object])
@@ -216,13 +207,6 @@ def test_an_answer_that_the_next_call_overwrites_is_a_finding(read):
         assert finding.direction == ("forward" if backward is None else "backward")
     assert check(_buffered(FORWARD, np.copy), **QUICK).passed
     assert check(_buffered(FORWARD, lambda a: a.tolist()), **QUICK).passed
-
-
-def test_an_answer_that_drifts_is_not_deterministic():
-    calls = iter(range(10**6))
-    assert (
-        _finding(lambda *a: (FORWARD(*a)[0], FORWARD(*a)[1] + 1e-3 * next(calls))).rule == "non-deterministic"
-    )
 
 
 @pytest.mark.parametrize("answer", [1e308, -1e308, 3e38])
@@ -295,20 +279,6 @@ def test_a_right_port_may_need_the_thread_it_was_loaded_in(port):
     assert report.passed, str(report)
     assert "called there" in report.notes[0]
     assert check(FORWARD, lambda *a: port(*a[:5]) and BACKWARD(*a), **QUICK).passed
-
-
-def test_an_event_loop_of_the_thread_is_found():
-    loop = asyncio.new_event_loop()
-    asyncio.set_event_loop(loop)
-    try:
-
-        async def forward(*arguments):
-            return FORWARD(*arguments)
-
-        assert check(lambda *a: asyncio.get_event_loop().run_until_complete(forward(*a)), **QUICK).passed
-    finally:
-        asyncio.set_event_loop(None)
-        loop.close()
 
 
 def test_a_wrong_port_is_wrong_in_every_thread():
@@ -409,6 +379,15 @@ def test_counts_may_be_numpy_numbers(five):
 @pytest.mark.parametrize(
     "options",
     [
+        {"neuron": "single"},
+        {"gradient": "through-reset"},
+        {"neuron": "multi-spike", "gradient": "gated"},
+        {"dtype": "float16"},
+        {"examples": 0},
+        {"seed": -1},
+        {"timeout": 0.0},
+        {"bound": "loose"},
+        {"convention": "tie"},
         {"examples": 5.0},
         {"examples": True},
         {"examples": np.nan},

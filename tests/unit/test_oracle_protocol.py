@@ -9,7 +9,7 @@ import pytest
 from minisnn.oracle import Case
 from minisnn.oracle.golden import SHIPPED
 from minisnn.oracle.judge import Judge
-from minisnn.oracle.port import read_parts, request_of
+from minisnn.oracle.port import read_parts
 from minisnn.oracle.protocol import Accident, Message, encode, take
 
 F4 = np.float32
@@ -25,14 +25,14 @@ def _blocks():
 
 def test_the_worked_example_is_what_is_sent_and_read():
     request, answer, text = _blocks()
-    assert encode(request_of(CASE, 0)) == bytes.fromhex(request)
+    assert encode(Message(0, "forward", CASE.request())) == bytes.fromhex(request)
     asked, answered = (line.strip().encode() + b"\n" for line in text.splitlines())
-    assert json.loads(encode(request_of(CASE, 0), text=True)) == json.loads(asked)
+    assert json.loads(encode(Message(0, "forward", CASE.request()), text=True)) == json.loads(asked)
     for data, as_text in ((bytes.fromhex(answer), False), (answered, True)):
         message, n_bytes = take(bytearray(data), as_text)
         assert n_bytes == len(data)
         output = read_parts(message.parts, CASE)
-        assert output.times.tolist() == [[1]]
+        assert output.spike_times.tolist() == [[1]]
         assert not Judge().verdict(CASE, output).violations
         assert as_text or encode(message) == data
 

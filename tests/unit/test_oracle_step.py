@@ -1,6 +1,7 @@
 """A whole training step judged by derived bounds: right ones pass at every size and setting, wrong ones are named."""
 
 import dataclasses
+from collections import Counter
 
 import numpy as np
 import pytest
@@ -11,7 +12,6 @@ from minisnn.files import write_npz
 from minisnn.loss import softmax_cross_entropy, softmax_cross_entropy_backward
 from minisnn.oracle import check_step
 from minisnn.oracle.bounds import cross_entropy_bounds
-from minisnn.oracle.judge import Judge
 from minisnn.oracle.reference import reference_cross_entropy
 from minisnn.oracle.step import peaks, shared_by_all, step_fault
 from minisnn.oracle.step_cases import StepJudge, layers_of, settled
@@ -168,19 +168,15 @@ def test_a_step_with_shared_decays_is_the_sum_of_one_with_equal_ones(neuron):
             if config.learn_decay or config.neuron != neuron:
                 continue
             shared = judge.expected(case)
-            for layer in config.layers:
-                parameters[f"{layer}.decay"] = np.full_like(
-                    parameters[f"{layer}.bias"], parameters[f"{layer}.decay"]
-                )
+            decays = [f"{layer}.decay" for layer in config.layers]
+            for name in decays:
+                like = parameters[name.replace("decay", "bias")]
+                parameters[name] = np.full_like(like, parameters[name])
             learned = Network(dataclasses.replace(config, learn_decay=True), parameters)
             each = judge.expected(dataclasses.replace(case, network=learned))
-            for layer in config.layers:
-                value, bound = shared[f"{layer}.decay"]
-                assert (
-                    abs(value - each[f"{layer}.decay"][0].sum())
-                    <= 1e-12 * np.abs(each[f"{layer}.decay"][0]).sum()
-                )
-                assert bound >= each[f"{layer}.decay"][1].sum()
+            for (value, bound), (values, bounds) in ((shared[name], each[name]) for name in decays):
+                assert abs(value - values.sum()) <= 1e-12 * np.abs(values).sum()
+                assert bound >= bounds.sum()
 
 
 # ---- check_step ---------------------------------------------------------------------------------------
@@ -249,35 +245,21 @@ def test_small_errors_in_any_quantity_are_seen(part, dtype):
 
 
 def test_the_cases_reach_every_corner():
-    seen = {
-        "tie": 0,
-        "silent": 0,
-        "overflow": 0,
-        "at threshold": 0,
-        "alone": 0,
-        "one step": 0,
-        "one class": 0,
-    }
-    judge = Judge()
-    for dtype in ("float32", "float64"):
-        for _, cases in drawn_steps(dtype, 1, 0, judge):
-            for case in cases:
-                config, layers = case.network.config, layers_of(case, judge)
-                assert settled(case, judge) is case
-                potential = layers[-1].forward.potential
-                top = (potential == potential.max(axis=1, keepdims=True)).sum(axis=1)
-                seen["tie"] += (
-                    config.readout == "max" and bool((top > 1).any()) and not peaks(layers[-1])[1].any()
-                )
-                seen["silent"] += any(not layer.forward.fired.any() for layer in layers[:-1])
-                seen["at threshold"] += any(
-                    (layer.forward.potential == config.threshold).any() for layer in layers[:-1]
-                )
-                logits = StepJudge().expected(case)["logits"][0]
-                seen["overflow"] += np.ptp(logits) > np.log(np.finfo(dtype).max)
-                seen["alone"] += len(case.labels) == 1
-                seen["one step"] += potential.shape[1] == 1
-                seen["one class"] += potential.shape[2] == 1
+    seen, judge = Counter(), StepJudge()
+    drawn = [drawn_steps(dtype, 1, 0, judge) for dtype in ("float32", "float64")]
+    for case in (case for batteries in drawn for _, cases in batteries for case in cases):
+        config, (*hidden, readout) = case.network.config, layers_of(case, judge)
+        assert settled(case, judge) is case
+        potential = readout.forward.potential
+        top = (potential == potential.max(axis=1, keepdims=True)).sum(axis=1)
+        seen["tie"] += config.readout == "max" and (top > 1).any() and not peaks(readout)[1].any()
+        seen["silent"] += any(not layer.forward.fired.any() for layer in hidden)
+        seen["at threshold"] += any((layer.forward.potential == config.threshold).any() for layer in hidden)
+        logits = judge.expected(case)["logits"][0]
+        seen["overflow"] += np.ptp(logits) > np.log(np.finfo(case.dtype).max)
+        seen["alone"] += len(case.labels) == 1
+        seen["one step"] += potential.shape[1] == 1
+        seen["one class"] += potential.shape[2] == 1
     assert min(seen.values()) >= 4, seen
 
 
