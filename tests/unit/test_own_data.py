@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from minisnn import SpikeEvents, load_dataset
-from minisnn.datasets import EventSamples, folds, from_features, from_tonic, save_dataset, split
+from minisnn.datasets import EventSamples, folds, from_features, save_dataset, split
 from minisnn.datasets.own import checked_source, title_of
 from minisnn.errors import DataError, InputError
 from minisnn.files import read_npz, write_folder, write_npz
