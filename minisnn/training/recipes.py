@@ -35,18 +35,19 @@ RECIPES = {
         training={"epochs": 110, "lr": 2e-3},
         network={"logit_scale": 0.05, "hidden_gain": 4.0, "surrogate_scale": 20.0},
     ),
-    # Both chosen on the last 5000 training images.
+    # Chosen on the last 5000 training images.
     "mnist": Recipe(
         (200,),
         data={"encoding": "sparse", "augment": ["shift"]},
         training={"epochs": 30, "lr": 2e-3, "batch_size": 512},
         network={"logit_scale": 0.2},
     ),
-    # Small batches and a wide surrogate teach more in an epoch; the root of the intensity tells dark cloth apart.
+    # Chosen on the last 10000 training images. Small batches and a wide surrogate teach more in an epoch; the root of the
+    # intensity tells dark cloth apart; much weight decay does more than shifted images, in half the epochs.
     "fashion-mnist": Recipe(
         (200,),
-        data={"n_steps": 30, "encoding": "root", "augment": ["shift"]},
-        training={"epochs": 30, "lr": 7e-4, "batch_size": 64},
+        data={"n_steps": 30, "encoding": "root"},
+        training={"epochs": 15, "lr": 7e-4, "batch_size": 64, "weight_decay": 0.6},
         network={"logit_scale": 0.2, "surrogate_scale": 5.0, "hidden_decay": 0.94, "readout_decay": 0.85},
     ),
     # Chosen by folds of the first 1000 training recordings. With small weights and a long memory neurons wait before
