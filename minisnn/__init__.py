@@ -40,22 +40,7 @@ def __dir__() -> list[str]:
 
 
 __all__ = [
-    "Dataset",
-    "Gradients",
-    "Network",
-    "NetworkConfig",
-    "ReadoutTrace",
-    "SpikeEvents",
-    "Trace",
-    "TrainingConfig",
-    "datasets",
-    "evaluate",
-    "load_dataset",
-    "multi_spike_backward",
-    "multi_spike_forward",
-    "oracle",
-    "single_spike_backward",
-    "single_spike_forward",
-    "solvers",
-    "train",
-]
+    "Dataset", "Gradients", "Network", "NetworkConfig", "ReadoutTrace", "SpikeEvents", "Trace",
+    "TrainingConfig", "datasets", "evaluate", "load_dataset", "multi_spike_backward", "multi_spike_forward",
+    "oracle", "single_spike_backward", "single_spike_forward", "solvers", "train",
+]  # fmt: skip

@@ -19,20 +19,10 @@ from .reading import check_within, checked_count, checked_float, checked_name, k
 from .spikes import SpikeEvents, check_raster
 
 __all__ = [
-    "check_overflow",
-    "checked_count",
-    "checked_decay",
-    "checked_events",
-    "checked_float",
-    "checked_gradient",
-    "checked_labels",
-    "checked_layer",
-    "checked_parameter",
-    "checked_readout_trace",
-    "checked_spikes",
-    "checked_trace",
-    "made_here",
-]
+    "check_finite", "check_overflow", "checked_count", "checked_decay", "checked_events", "checked_float",
+    "checked_gradient", "checked_labels", "checked_layer", "checked_parameter", "checked_readout_trace",
+    "checked_spikes", "checked_trace", "made_here",
+]  # fmt: skip
 
 Floats = NDArray[np.floating[Any]]
 DTYPES = (np.dtype(np.float32), np.dtype(np.float64))
@@ -46,7 +36,8 @@ def checked_gradient(gradient: Any) -> str:
     return checked_name("gradient", gradient, GRADIENTS)
 
 
-def _check_finite(name: str, array: NDArray[Any]) -> None:
+def check_finite(name: str, array: NDArray[Any]) -> None:
+    """Raise the `InputError` that names the first number that is not finite."""
     # For almost every array one sum shows that all is finite, without an array of answers.
     with np.errstate(over="ignore", invalid="ignore"):
         if np.isfinite(array.sum()):
@@ -80,7 +71,7 @@ def checked_parameter(
         raise InputError(f"{name} must have shape {shape}, got {array.shape}")
     array = kernel_array(array, owned=owned)
     if finite:
-        _check_finite(name, array)
+        check_finite(name, array)
     return array
 
 

@@ -8,15 +8,9 @@ from collections.abc import Iterable
 from types import ModuleType
 
 __all__ = [
-    "DataError",
-    "InputError",
-    "SolverUnavailableError",
-    "import_extra",
-    "not_installed",
-    "one_line",
-    "shown",
+    "DataError", "InputError", "SolverUnavailableError", "import_extra", "not_installed", "one_line", "shown",
     "unknown_name",
-]
+]  # fmt: skip
 
 
 class InputError(ValueError):
@@ -66,11 +60,6 @@ def not_installed(extra: str | None) -> str:
 
 def import_extra(module: str, package: str, extra: str, task: str = "") -> ModuleType:
     """Import a module that needs an optional package; `task` says what it does, for the error.
-
-    Raises
-    ------
-    InputError
-        If the package is not installed, or cannot be imported on this machine.
 
     Examples
     --------

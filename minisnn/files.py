@@ -45,16 +45,9 @@ _HEADERS = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.r
 _SMALL, _RATIO = 2**24, 100
 
 __all__ = [
-    "checked_file",
-    "checked_folder",
-    "locked",
-    "read_folder",
-    "read_npz",
-    "write_atomically",
-    "write_folder",
-    "write_npz",
-    "write_text",
-]
+    "checked_file", "checked_folder", "locked", "read_folder", "read_npz", "write_atomically", "write_folder",
+    "write_npz", "write_text",
+]  # fmt: skip
 
 
 def checked_folder(path: str | Path) -> Path:
@@ -77,29 +70,18 @@ def checked_folder(path: str | Path) -> Path:
 def checked_file(path: str | Path, to_be_made: Sequence[Path] = ()) -> Path:
     """`path` if a file can be written there: a new one, or in place of a regular one, or through a device or pipe.
 
-    Parameters
-    ----------
-    path : path
-        The file; links are followed.
-    to_be_made : sequence of Path
-        Folders that will be there by then.
-
-    Raises
-    ------
-    InputError
-        If it is a folder, or in none that is there.
-    OSError
-        If it may not be written.
+    Links are followed, and the folders `to_be_made` count as there. `InputError` is raised for a folder and for a file
+    in none, `OSError` if it may not be written.
     """
     descriptor = _own_descriptor(path)
     if descriptor is not None:
         _check_open(descriptor, path)
         return Path(path)
-    target = _followed(path)
+    target = Path(os.path.realpath(path))
     if os.path.isdir(path) or not str(path):
         raise InputError(f"must name a file, got {'the folder ' * bool(str(path))}{str(path)!r}")
     if not target.parent.is_dir():
-        if any(_followed(folder) in target.parents for folder in to_be_made):
+        if any(Path(os.path.realpath(folder)) in target.parents for folder in to_be_made):
             return Path(path)
         raise InputError(f"must name a file in an existing folder, got {path}")
     if _is_regular(path):
@@ -113,20 +95,8 @@ def checked_file(path: str | Path, to_be_made: Sequence[Path] = ()) -> Path:
 def locked(path: str | Path, *, wait: bool = False) -> Iterator[None]:
     """Hold a file that is never replaced: no other process, on this machine or another, holds it meanwhile.
 
-    The system lets go of it if the process is killed. Where there are no locks (Windows, some file systems), nothing
-    is held.
-
-    Parameters
-    ----------
-    path : path
-        The file.
-    wait : bool
-        Wait if another process holds it.
-
-    Raises
-    ------
-    DataError
-        If another process holds it, and nobody waits.
+    If another does, it is waited for, or `DataError` is raised. The system lets go of the file if the process is
+    killed. Where there are no locks (Windows, some file systems), nothing is held.
     """
     with open(path, "rb+") as file:  # an exclusive lock over NFS wants a file that is open for writing
         if fcntl is not None:
@@ -158,7 +128,7 @@ def write_atomically(path: str | Path, write: Callable[[BinaryIO], object]) -> N
         write(whole)
         _write_through(path, descriptor, whole.getvalue())
         return
-    target = _followed(path)
+    target = Path(os.path.realpath(path))
     try:
         handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=".", suffix=".part")
     except OSError as error:
@@ -195,11 +165,6 @@ def _write_through(path: str | Path, descriptor: int | None, content: bytes) -> 
             file.write(content)
     except OSError as error:
         raise OSError(error.errno, error.strerror, str(path)) from None
-
-
-def _followed(path: str | Path) -> Path:
-    """The path to which a link leads, even if nothing is there."""
-    return Path(os.path.realpath(path))
 
 
 def _is_regular(path: str | Path) -> bool:
@@ -277,7 +242,7 @@ def write_npz(path: str | Path, arrays: Mapping[str, NDArray[Any]]) -> None:
 
 def write_folder(path: str | Path, arrays: Mapping[str, NDArray[Any]]) -> None:
     """Write named arrays as ``.npy`` files without pickle into a new or empty folder, whole or not at all."""
-    given, path = path, _followed(path)
+    given, path = path, Path(os.path.realpath(path))
     if path.exists() and not (path.is_dir() and not any(path.iterdir())):
         raise InputError(f"{path} exists already: name a new folder, or a file that ends in .npz")
     try:

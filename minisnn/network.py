@@ -50,8 +50,8 @@ class Network(OwnParameters):
     >>> network.parameters["hidden1.weight"].shape, network.n_parameters
     ((4, 120), 1086)
     >>> spikes = SpikeEvents.from_spike_times(np.array([[0, 3, 9, 6]]), n_steps=10)
-    >>> network.forward(spikes).logits.shape
-    (1, 3)
+    >>> network.forward(spikes).logits.shape, network.predict(spikes).logits.shape
+    ((1, 3), (1, 3))
     """
 
     def on_device(self, solver: str) -> Network:
@@ -138,14 +138,6 @@ class Network(OwnParameters):
         """Logits and spike times of a batch, by the fastest way the solver has; arguments and errors of `forward`.
 
         The solver prepares the parameters once, and again after any of them has changed.
-
-        Examples
-        --------
-        >>> import minisnn
-        >>> network = Network.random(minisnn.NetworkConfig(sizes=(4, 120, 3)), seed=1)
-        >>> spikes = SpikeEvents.from_spike_times(np.array([[0, 3, 9, 6]]), n_steps=10)
-        >>> network.predict(spikes).logits.shape
-        (1, 3)
         """
         module = self._solver(solver, workspace)
         # A workspace of the network's own keeps the parameters as the solver packed them; calls at once have one each.

@@ -147,13 +147,7 @@ def initial_parameters(config: NetworkConfig, seed: int) -> Parameters:
 
 
 def checked_parameters(config: NetworkConfig, given: Any, last: Parameters) -> Parameters:
-    """The parameters `given` for a network, each its own array; those among `last` are that already.
-
-    Raises
-    ------
-    InputError
-        If a parameter is missing, or is not finite numbers of its shape and dtype.
-    """
+    """The parameters `given` for a network, each its own array; those among `last` are that already."""
     dtype, shapes = np.dtype(config.dtype), config.shapes()
     checked_type("parameters", given, dict)
     if set(given) != set(shapes):

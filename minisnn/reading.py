@@ -15,32 +15,15 @@ from numpy.typing import DTypeLike, NDArray
 from .errors import InputError, one_line, shown, unknown_name
 
 __all__ = [
-    "check_within",
-    "checked_count",
-    "checked_flag",
-    "checked_float",
-    "checked_indices",
-    "checked_name",
-    "checked_type",
-    "kernel_array",
-    "plain",
-    "read_array",
-    "whole_number",
-]
+    "check_within", "checked_count", "checked_flag", "checked_float", "checked_indices", "checked_name",
+    "checked_type", "kernel_array", "plain", "read_array", "whole_number",
+]  # fmt: skip
 
 
 def read_array(name: str, value: Any) -> NDArray[Any]:
     """`value` as an array, in the dtype and layout it has; tensors of other libraries come to the CPU.
 
-    Raises
-    ------
-    InputError
-        For masked arrays, whose masked values would count as values, and for values that NumPy cannot take.
-
-    Examples
-    --------
-    >>> read_array("labels", [0, 2])
-    array([0, 2])
+    Masked arrays are refused, because their masked values would count as values.
     """
     if _is_masked(value):
         raise InputError(f"{name} must not be a masked array: fill it, or leave out what is masked")
@@ -55,13 +38,7 @@ def read_array(name: str, value: Any) -> NDArray[Any]:
 
 
 def whole_number(value: Any) -> int | None:
-    """`value` as a Python int if it is an integer, or an array that holds one; else None.
-
-    Examples
-    --------
-    >>> [whole_number(value) for value in (3, np.int8(3), np.array([3]), 3.0, True)]
-    [3, 3, 3, None, None]
-    """
+    """`value` as a Python int if it is an integer, or an array that holds one; else None."""
     if isinstance(value, int):
         return None if isinstance(value, bool) else int(value)
     if not hasattr(value, "dtype") or _is_masked(value):
@@ -80,17 +57,8 @@ def _is_masked(value: Any) -> bool:
 def kernel_array(array: NDArray[Any], dtype: DTypeLike | None = None, *, owned: bool = False) -> NDArray[Any]:
     """`array` as compiled code takes it: C-contiguous, aligned, writable, in native byte order.
 
-    The same array if it is that already, otherwise a copy. One form of every array also means one compiled
-    version of every kernel.
-
-    Parameters
-    ----------
-    array : array
-        Of any layout.
-    dtype : dtype, optional
-        Of the result; that of `array` (in native byte order) by default.
-    owned : bool
-        Make a copy in any case: for an array that is kept and changed in place.
+    The same array if it is that already, otherwise a copy; in any case a copy if `owned`, for an array that is kept and
+    changed in place. One form of every array also means one compiled version of every kernel.
 
     Examples
     --------
@@ -106,13 +74,7 @@ def kernel_array(array: NDArray[Any], dtype: DTypeLike | None = None, *, owned: 
 
 
 def checked_count(name: str, value: Any, *, low: int = 0, high: int | None = None) -> int:
-    """`value` as a Python int between `low` and `high`.
-
-    Examples
-    --------
-    >>> checked_count("epochs", np.int64(3), low=1)
-    3
-    """
+    """`value` as a Python int between `low` and `high`."""
     number = whole_number(value)
     if number is None or number < low or (high is not None and number > high):
         upper = f" and <= {high}" if high is not None and number is not None and number > high else ""
@@ -120,10 +82,18 @@ def checked_count(name: str, value: Any, *, low: int = 0, high: int | None = Non
     return number
 
 
-def check_within(what: str, numbers: NDArray[Any], n: int, *, low: int = 0, note: str = "") -> None:
-    """Raise `InputError` unless all `numbers` lie in 0 ... n - 1; negative ones down to `low` are let pass."""
+def check_within(
+    what: str,
+    numbers: NDArray[Any],
+    n: int,
+    *,
+    low: int = 0,
+    note: str = "",
+    error: type[InputError] = InputError,
+) -> None:
+    """Raise an `error` unless all `numbers` lie in 0 ... n - 1; negative ones down to `low` are let pass."""
     if numbers.size and (int(numbers.min()) < low or int(numbers.max()) >= n):
-        raise InputError(f"{what} must lie in 0 ... {n - 1}{note}, got {numbers.min()} ... {numbers.max()}")
+        raise error(f"{what} must lie in 0 ... {n - 1}{note}, got {numbers.min()} ... {numbers.max()}")
 
 
 def checked_indices(samples: Any, n: int) -> NDArray[np.int64]:
@@ -149,13 +119,7 @@ def checked_indices(samples: Any, n: int) -> NDArray[np.int64]:
 def checked_float(
     name: str, value: Any, *, low: float = -math.inf, high: float = math.inf, open_low: bool = False
 ) -> float:
-    """`value` as a Python float between `low` and `high`: of a real number, or of an array that holds one.
-
-    Examples
-    --------
-    >>> checked_float("dt", np.array([0.5]), low=0)
-    0.5
-    """
+    """`value` as a Python float between `low` and `high`: of a real number, or of an array that holds one."""
     number = value
     if hasattr(value, "dtype"):
         array = read_array(name, value)
@@ -187,13 +151,7 @@ def checked_flag(name: str, value: Any) -> bool:
 
 
 def checked_name(what: str, value: Any, known: Iterable[str]) -> str:
-    """`value` as one of the strings `known`; the error suggests the nearest of them.
-
-    Examples
-    --------
-    >>> checked_name("readout", np.array("sum"), ("max", "sum"))
-    'sum'
-    """
+    """`value` as one of the strings `known`; the error suggests the nearest of them."""
     if isinstance(value, np.ndarray) and value.size == 1:
         value = value.item()
     if not isinstance(value, str) or value not in known:

@@ -158,18 +158,12 @@ class SingleSpikeClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[mis
         X, y = validate_data(self, X, y, dtype="numeric", reset=not going_on)
         if not going_on:
             self._begin(X, _classes(y), rng)
-        samples = self._samples(X, self._codes(y))
+        samples = EventSamples(self._events(X), self._codes(y))
         config = self._training("cosine", rng)
         seed, share = config.seed, checked_float("validation_fraction", self.validation_fraction, low=0)
         # No samples are tested: the first one stands in.
-        dataset = Dataset(
-            "the samples",
-            samples,
-            Subset(samples, np.arange(1)),
-            X.shape[1],
-            len(self.classes_),
-            self.n_steps,
-        )
+        tested, sizes = Subset(samples, np.arange(1)), (X.shape[1], len(self.classes_), self.n_steps)
+        dataset = Dataset("the samples", samples, tested, *sizes)
         if share:
             if not share < 1:
                 raise InputError(f"validation_fraction must be below 1, got {share:g}")
@@ -198,7 +192,7 @@ class SingleSpikeClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[mis
             self._begin(X, _classes(y if classes is None else classes), rng)
         elif classes is not None and not np.array_equal(_classes(classes), self.classes_):
             raise InputError("classes must be those of the first call of partial_fit")
-        samples, network = self._samples(X, self._codes(y)), self.network_
+        samples, network = EventSamples(self._events(X), self._codes(y)), self.network_
         config = self._training("constant", rng)
         optimiser = Adam(network.own_parameters(), network.learns, solvers.get(_SOLVER))
         if self._moments:
@@ -244,14 +238,8 @@ class SingleSpikeClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[mis
     def _training(self, schedule: str, rng: Any) -> TrainingConfig:
         # A warm start may have another penalty than the fit before.
         self.network_.config = replace(self.network_.config, spike_penalty=self.spike_penalty)
-        return TrainingConfig(
-            epochs=self.epochs,
-            batch_size=self.batch_size,
-            lr=self.lr,
-            schedule=schedule,
-            solver=_SOLVER,
-            seed=rng.randint(_SEEDS),
-        )
+        seed = rng.randint(_SEEDS)
+        return TrainingConfig(self.epochs, self.batch_size, self.lr, schedule, solver=_SOLVER, seed=seed)
 
     # ---- predicting ----------------------------------------------------------------------------------
 
@@ -285,11 +273,6 @@ class SingleSpikeClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[mis
         check_is_fitted(self)
         X = validate_data(self, X, dtype="numeric", reset=False)
         return self.network_.predict(self._events(X), solver=_SOLVER)
-
-    # ---- spikes --------------------------------------------------------------------------------------
-
-    def _samples(self, features: NDArray[Any], codes: NDArray[np.int64]) -> EventSamples:
-        return EventSamples(self._events(features), codes)
 
     def _events(self, features: NDArray[Any]) -> SpikeEvents:
         """Features as spikes; those beyond the range that was fitted count as its ends."""

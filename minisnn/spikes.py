@@ -101,7 +101,34 @@ class SpikeEvents:
         for name in ("n_steps", "n_neurons"):
             object.__setattr__(self, name, checked_count(name, getattr(self, name), high=LARGEST))
         object.__setattr__(self, "counts", checked_flag("counts", self.counts))
-        indptr, indices = _owned_events(self)
+        indptr, indices = read_array("indptr", self.indptr), read_array("indices", self.indices)
+        if self.n_steps < 1 or self.n_neurons < 1:
+            raise InputError(
+                f"events need at least one step and neuron, got n_steps {self.n_steps}, n_neurons {self.n_neurons}"
+            )
+        if any(a.ndim != 1 or (a.dtype.kind not in "iu" and a.size) for a in (indptr, indices)):
+            raise InputError(
+                "indptr and indices must be lists of integers, got "
+                f"{indptr.dtype} of shape {indptr.shape} and {indices.dtype} of shape {indices.shape}"
+            )
+        if len(indptr) < 1 or (len(indptr) - 1) % self.n_steps or len(indptr) == 1:
+            raise InputError(
+                f"indptr must have batch * {self.n_steps} + 1 entries with at least one sample, got {len(indptr)}"
+            )
+        # Compared, not subtracted: differences of 64 bits can wrap around and look right.
+        if indptr[0] != 0 or indptr[-1] != len(indices) or np.any(indptr[1:] < indptr[:-1]):
+            raise InputError(f"indptr must rise from 0 to the number of events, {len(indices)}")
+        check_within("events out of range: neurons", indices, self.n_neurons)
+        indptr, indices = indptr.astype(np.int64, order="C"), indices.astype(np.int32, order="C")
+        rows = np.repeat(np.arange(len(indptr) - 1), np.diff(indptr))
+        same_row = rows[1:] == rows[:-1]
+        step_up = np.diff(indices)
+        if np.any(same_row & (step_up < 0)):
+            raise InputError(
+                "the neurons of a step must be listed in ascending order; use SpikeEvents.from_lists"
+            )
+        if not self.counts and np.any(same_row & (step_up == 0)):
+            raise InputError("a neuron is listed twice in one step; pass counts=True if that is a count")
         object.__setattr__(self, "indptr", indptr)
         object.__setattr__(self, "indices", indices)
 
@@ -292,36 +319,3 @@ class SpikeEvents:
         rows = np.repeat(np.arange(len(self) * self.n_steps, dtype=np.int64), np.diff(self.indptr))
         np.minimum.at(times, (rows // self.n_steps, self.indices), (rows % self.n_steps).astype(np.int32))
         return times
-
-
-def _owned_events(events: SpikeEvents) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
-    """Copies of the arrays of `events` as kernels want them, or an `InputError` with the fault."""
-    indptr, indices = read_array("indptr", events.indptr), read_array("indices", events.indices)
-    if events.n_steps < 1 or events.n_neurons < 1:
-        raise InputError(
-            f"events need at least one step and neuron, got n_steps {events.n_steps}, n_neurons {events.n_neurons}"
-        )
-    if any(a.ndim != 1 or (a.dtype.kind not in "iu" and a.size) for a in (indptr, indices)):
-        raise InputError(
-            "indptr and indices must be lists of integers, got "
-            f"{indptr.dtype} of shape {indptr.shape} and {indices.dtype} of shape {indices.shape}"
-        )
-    if len(indptr) < 1 or (len(indptr) - 1) % events.n_steps or len(indptr) == 1:
-        raise InputError(
-            f"indptr must have batch * {events.n_steps} + 1 entries with at least one sample, got {len(indptr)}"
-        )
-    # Compared, not subtracted: differences of 64 bits can wrap around and look right.
-    if indptr[0] != 0 or indptr[-1] != len(indices) or np.any(indptr[1:] < indptr[:-1]):
-        raise InputError(f"indptr must rise from 0 to the number of events, {len(indices)}")
-    check_within("events out of range: neurons", indices, events.n_neurons)
-    indptr, indices = indptr.astype(np.int64, order="C"), indices.astype(np.int32, order="C")
-    rows = np.repeat(np.arange(len(indptr) - 1), np.diff(indptr))
-    same_row = rows[1:] == rows[:-1]
-    step_up = np.diff(indices)
-    if np.any(same_row & (step_up < 0)):
-        raise InputError(
-            "the neurons of a step must be listed in ascending order; use SpikeEvents.from_lists"
-        )
-    if not events.counts and np.any(same_row & (step_up == 0)):
-        raise InputError("a neuron is listed twice in one step; pass counts=True if that is a count")
-    return indptr, indices

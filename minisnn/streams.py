@@ -80,13 +80,9 @@ def _lasting(stream: Any) -> Iterator[_Lasting]:
     finally:
         lasting.flush()
         if lasting.fault is not None:
-            _forget(stream)
+            # A broken stream leads nowhere, so that Python does not fail on the rest in its buffer when it ends.
+            with contextlib.suppress(OSError, ValueError), open(os.devnull, "wb") as nowhere:
+                os.dup2(nowhere.fileno(), stream.fileno())
         if escapes:
             with contextlib.suppress(OSError, ValueError):
                 stream.reconfigure(errors=errors)
-
-
-def _forget(stream: Any) -> None:
-    """Lead a broken stream nowhere, so that Python does not fail on the rest in its buffer when it ends."""
-    with contextlib.suppress(OSError, ValueError), open(os.devnull, "wb") as nowhere:
-        os.dup2(nowhere.fileno(), stream.fileno())

@@ -74,8 +74,7 @@ def data():
 def new_folder(tmp_path, monkeypatch):
     """Where a command is called, which draws no pictures: they take most of the time."""
     monkeypatch.chdir(tmp_path)
-    for drawing in ("train._draw", "sweep.draw", "reproduce._draw"):
-        monkeypatch.setattr(f"minisnn.commands.{drawing}", lambda *_: None)
+    monkeypatch.setattr("minisnn.commands.options.draw", lambda *_: None)
     return tmp_path
 
 

@@ -39,9 +39,16 @@ _CHECKED_SAMPLES = 2
 _FEW_STEPS = 8
 
 
+# Of the times and ratios of a cell in its JSON.
+_NAMES = (
+    "conventional_forward_ms", "conventional_backward_ms", "single_spike_forward_ms", "single_spike_backward_ms",
+    "forward_ratio", "backward_ratio", "ratio",
+)  # fmt: skip
+
+
 @dataclass(frozen=True)
 class Cell:
-    """One cell of the grid; times in ms, ratios conventional over single-spike. No times if `fault` is set."""
+    """One cell of the grid; without times if `fault` is set."""
 
     density: str
     batch: int
@@ -49,32 +56,22 @@ class Cell:
     n_steps: int
     share: float
     fault: str | None = None
-    conventional_forward_ms: float | None = None
-    conventional_backward_ms: float | None = None
-    single_spike_forward_ms: float | None = None
-    single_spike_backward_ms: float | None = None
-
-    @property
-    def times(self) -> tuple[Any, ...]:
-        """Forward of both layers, conventional first, then backward of both; empty without times."""
-        return () if self.fault is not None else (
-            self.conventional_forward_ms, self.single_spike_forward_ms,
-            self.conventional_backward_ms, self.single_spike_backward_ms,
-        )  # fmt: skip
+    times: tuple[float, ...] = ()  # ms: conventional forward and backward, single-spike forward and backward
 
     @property
     def ratios(self) -> tuple[float, ...]:
         """Conventional over single-spike: forward, backward, both together; empty without times."""
-        if self.fault is not None:
+        if not self.times:
             return ()
-        forward, fast_forward, backward, fast_backward = self.times
+        forward, backward, fast_forward, fast_backward = self.times
         both = (forward + backward) / (fast_forward + fast_backward)
         return forward / fast_forward, backward / fast_backward, both
 
     def to_json(self) -> dict[str, Any]:
         """The cell with its ratios."""
-        names = ("forward_ratio", "backward_ratio", "ratio")
-        return asdict(self) | dict(zip(names, self.ratios or (None,) * 3))
+        values = asdict(self)
+        del values["times"]
+        return values | dict(zip(_NAMES, (*self.times, *self.ratios) or (None,) * len(_NAMES)))
 
 
 def poisson_raster(density: str, batch: int, n_steps: int, n_in: int) -> NDArray[np.float32]:
@@ -188,12 +185,12 @@ def measure_grid(
             # Set once: changing the number of BLAS threads in every turn would disturb the layer timed next.
             with settings("auto", n_threads):
                 fault, times = _measure(inputs, parameters, repeats)
-            yield Cell(density, batch, n_out, n_steps, share, fault, *times)
+            yield Cell(density, batch, n_out, n_steps, share, fault, times)
 
 
 def _measure(
     inputs: dict[Contestant, Any], parameters: tuple[NDArray[Any], ...], repeats: int
-) -> tuple[str | None, list[float]]:
+) -> tuple[str | None, tuple[float, ...]]:
     """The fault of an answer; or medians in ms, of every contestant's forward and backward pass."""
     shape = (*next(iter(inputs.values())).shape[:2], parameters[0].shape[1])
     grad_spikes = np.random.default_rng(1).standard_normal(shape, dtype=np.float32)
@@ -202,13 +199,13 @@ def _measure(
         few = slice(_CHECKED_SAMPLES)
         fault = layer_fault(way, spikes[few], parameters, grad_spikes[few])
         if fault is not None:
-            return fault, []
+            return fault, ()
         move = solvers.get(way.solver, way.neuron).to_device
         there = move(spikes), tuple(map(move, parameters)), move(grad_spikes)
         runners.append(Runner(way, *layer_calls(way, *there, Workspace())))
     # The layers take turns in one run, so that a disturbance of some seconds hits both.
     times = by_turns([runner.turn for runner in runners], repeats, turn=1)
-    return None, [1e3 * statistics.median(seconds) for result in times for seconds in zip(*result)]
+    return None, tuple(1e3 * statistics.median(seconds) for result in times for seconds in zip(*result))
 
 
 def exponents(cells: Sequence[Cell]) -> dict[tuple[str, int, int], float]:
@@ -220,7 +217,7 @@ def exponents(cells: Sequence[Cell]) -> dict[tuple[str, int, int], float]:
     for cell in cells:
         if cell.n_steps >= 128 and cell.times:
             key = cell.density, cell.batch, cell.n_out
-            groups.setdefault(key, []).append((cell.n_steps, cell.times[1] + cell.times[3]))
+            groups.setdefault(key, []).append((cell.n_steps, cell.times[2] + cell.times[3]))
     return {key: exponent(*zip(*points)) for key, points in groups.items() if len(points) > 1}
 
 
@@ -229,7 +226,8 @@ def line(cell: Cell) -> str:
     head = f"{cell.density:7s} {cell.batch:5d} {cell.n_out:5d} {cell.n_steps:5d} {100 * cell.share:7.3f}"
     if cell.fault is not None:
         return f"{head} answers differ, no time: {cell.fault}"
-    return " ".join([head, *(f"{ms:9.2f}" for ms in cell.times), *(f"{ratio:7.2f}" for ratio in cell.ratios)])
+    times = (cell.times[k] for k in (0, 2, 1, 3))
+    return " ".join([head, *(f"{ms:9.2f}" for ms in times), *(f"{ratio:7.2f}" for ratio in cell.ratios)])
 
 
 HEAD = (

@@ -154,13 +154,7 @@ class DenseProducts:
 def by_turns(
     contestants: Sequence[Callable[[int], list[Any]]], repeats: int, turn: int = TURN
 ) -> list[list[Any]]:
-    """Let the contestants take turns (A B C A B C ...) of `turn` results until each has `repeats`.
-
-    Examples
-    --------
-    >>> by_turns([lambda n: ["a"] * n, lambda n: ["b"] * n], repeats=5)
-    [['a', 'a', 'a', 'a', 'a'], ['b', 'b', 'b', 'b', 'b']]
-    """
+    """Let the contestants take turns (A B C A B C ...) of `turn` results until each has `repeats`."""
     results: list[list[Any]] = [[] for _ in contestants]
     done = 0
     while done < repeats:
@@ -177,11 +171,5 @@ def milliseconds(seconds: Sequence[float]) -> tuple[float, float, float]:
 
 
 def exponent(sizes: Sequence[float], seconds: Sequence[float]) -> float:
-    """Slope of the straight line through log time against log size, least squares.
-
-    Examples
-    --------
-    >>> round(exponent([1, 2, 4], [3.0, 6.0, 12.0]), 6)
-    1.0
-    """
+    """Slope of the straight line through log time against log size, least squares."""
     return float(np.polyfit(np.log(sizes), np.log(seconds), 1)[0])

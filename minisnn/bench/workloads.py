@@ -46,13 +46,7 @@ WORKLOADS = {
 
 
 def workload(name: str, **sizes: Any) -> Workload:
-    """The workload of that name, with the given sizes in place of its own.
-
-    Examples
-    --------
-    >>> workload("shd", batch=4).batch
-    4
-    """
+    """The workload of that name, with the given sizes in place of its own."""
     return replace(WORKLOADS[checked_name("workload", name, WORKLOADS)], **sizes)
 
 

@@ -13,7 +13,7 @@ from ..reading import checked_count
 from ..solvers.compiled.threads import get_threads
 from .options import FOLDER, WHOLE, add_json, choices, write_json
 
-__all__ = ["add_bench_parser"]
+__all__ = ["add_parser"]
 
 # Of every kind its help, its repeats, and those with --quick.
 KINDS = {
@@ -25,7 +25,7 @@ KINDS = {
 SIMULATED = (1, 2, 4, 8, 16, 32)  # cores
 
 
-def add_bench_parser(subparsers: Any) -> argparse.ArgumentParser:
+def add_parser(subparsers: Any) -> None:
     """Add the command ``bench`` to the subparsers of an argparse parser."""
     parser: argparse.ArgumentParser = subparsers.add_parser(
         "bench",
@@ -50,12 +50,8 @@ def add_bench_parser(subparsers: Any) -> argparse.ArgumentParser:
             add("--n-steps", **WHOLE, action="append", help="default 8, 16, ... 2048")
             add("--gpu", action="store_true", help="both layers on the GPU: cupy-sequential, cupy-parallel")
             continue
-        add(
-            "--workload",
-            action="append",
-            metavar=choices(WORKLOADS),
-            help="only this workload (may be repeated)",
-        )
+        which = "only this workload (may be repeated)"
+        add("--workload", action="append", metavar=choices(WORKLOADS), help=which)
         add("--rule", action="append", choices=("v1", "v2"), help="only this version's rules")
         if name == "scaling":
             add(
@@ -64,11 +60,8 @@ def add_bench_parser(subparsers: Any) -> argparse.ArgumentParser:
                 metavar=choices(solvers.ALL),
                 help="default numba-parallel",
             )
-            add(
-                "--simulate",
-                action="store_true",
-                help="lay the tasks of a step out on 1 to 32 simulated cores instead",
-            )
+            which = "lay the tasks of a step out on 1 to 32 simulated cores instead"
+            add("--simulate", action="store_true", help=which)
             add("--batch", **WHOLE, help="batch size (default 128, or 16 with --quick)")
             add("--neurons", **WHOLE, help="hidden neurons (default 200)")
         else:
@@ -76,7 +69,6 @@ def add_bench_parser(subparsers: Any) -> argparse.ArgumentParser:
             add("--solver", action="append", metavar=choices(solvers.ALL), help=which)
             add("--no-memory", action="store_true", help="do not measure peak memory")
     parser.set_defaults(run=_run)
-    return parser
 
 
 def _run(args: argparse.Namespace) -> int:

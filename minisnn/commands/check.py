@@ -14,7 +14,7 @@ from ..oracle.check import Interrupted, check
 from ..oracle.judge import CONVENTIONS
 from .options import add_json, add_options, given, write_json
 
-__all__ = ["add_check_parser", "add_vectors_parser", "run_check", "run_vectors"]
+__all__ = ["add_parser", "run_check", "run_vectors"]
 
 # Options of `check` that say which cases are written.
 _OF_CASES = ("neuron", "gradient", "dtype", "examples", "seed", "bound")
@@ -22,9 +22,9 @@ _OF_CASES = ("neuron", "gradient", "dtype", "examples", "seed", "bound")
 _OWN = ("forward", "backward", "convention", "save")
 
 
-def add_check_parser(subparsers: Any) -> argparse.ArgumentParser:
-    """Add the command ``check`` to the subparsers of an argparse parser."""
-    parser: argparse.ArgumentParser = subparsers.add_parser(
+def add_parser(subparsers: Any) -> None:
+    """Add the commands ``check`` and ``vectors`` to the subparsers of an argparse parser."""
+    check_parser = subparsers.add_parser(
         "check",
         help="check another implementation of the layer",
         description="Check another implementation of the single-spike layer (or of the conventional one): "
@@ -32,63 +32,57 @@ def add_check_parser(subparsers: Any) -> argparse.ArgumentParser:
         "The port is loaded and called in a process of its own, where it may crash, hang or exit; what it prints is "
         "not shown.",
     )
-    parser.add_argument(
-        "forward",
-        metavar="MODULE:FORWARD",
-        nargs="?",
-        help="FORWARD(spikes, weight, bias, decay, threshold) -> (spikes or spike times, membrane or None); "
-        "also path/to/file.py:FORWARD",
+    add = check_parser.add_argument
+    port = (
+        "FORWARD(spikes, weight, bias, decay, threshold) -> (spikes or spike times, membrane or None); also "
     )
-    parser.add_argument(
+    add("forward", metavar="MODULE:FORWARD", nargs="?", help=f"{port}path/to/file.py:FORWARD")
+    add(
         "--backward",
         metavar="MODULE:BACKWARD",
         help="BACKWARD(spikes, weight, bias, decay, threshold, surrogate_scale, gradient, grad_spikes) -> mapping "
         "with any of spikes, weight, bias, decay",
     )
-    parser.add_argument(
+    add(
         "--program",
         metavar="COMMAND",
         help="a program that reads cases and writes answers, in any language (PROTOCOL.md beside the golden vectors)",
     )
-    parser.add_argument("--text", action="store_true", help="the program speaks JSON, a case a line")
-    parser.add_argument(
-        "--answers", metavar="DIR", help="judge recorded answers to the cases of minisnn vectors DIR --cases"
-    )
-    parser.add_argument(
+    add("--text", action="store_true", help="the program speaks JSON, a case a line")
+    recorded = "judge recorded answers to the cases of minisnn vectors DIR --cases"
+    add("--answers", metavar="DIR", help=recorded)
+    add(
         "--network",
         metavar="NETWORK.npz",
         help="check a whole training step, STEP(spikes, labels, parameters, config) -> mapping with any of logits, "
         "loss and gradients by name, on that network or finding; on small ones of every kind: any",
     )
-    add_options(parser, check, leave_out=_OWN)
-    _add_convention(parser)
-    add_json(parser.add_argument)
-    parser.add_argument(
-        "--save", metavar="DIR", help="write the smallest failing cases, each with a pytest file"
-    )
-    parser.set_defaults(run=run_check)
-    return parser
+    add_options(check_parser, check, leave_out=_OWN)
+    add("--save", metavar="DIR", help="write the smallest failing cases, each with a pytest file")
 
-
-def _add_convention(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--convention",
-        action="append",
-        choices=tuple(CONVENTIONS),
-        help="; ".join(f"{name}: {text}" for name, text in CONVENTIONS.items()),
+    vectors_parser = subparsers.add_parser(
+        "vectors",
+        help="write the golden vectors, or check them",
+        description="Write the golden vectors (JSON, readable without Python) to a folder; "
+        "with --check compare a folder, or the shipped set, with what this version makes.",
     )
+    add = vectors_parser.add_argument
+    add("folder", metavar="DIR", nargs="?", help="folder to write, or to check")
+    current = "write nothing; exit code 1 if a file is missing, damaged or not current"
+    add("--check", action="store_true", help=current)
+    add("--cases", action="store_true", help="write the cases of a check, for minisnn check --answers DIR")
+    add_options(vectors_parser, check, leave_out={*inspect.signature(check).parameters} - set(_OF_CASES))
+    add("--text", action="store_true", default=None, help="write the cases as JSON lines, too")
+
+    conventions = "; ".join(f"{name}: {text}" for name, text in CONVENTIONS.items())
+    for parser, run in ((check_parser, run_check), (vectors_parser, run_vectors)):
+        parser.add_argument("--convention", action="append", choices=tuple(CONVENTIONS), help=conventions)
+        add_json(parser.add_argument)
+        parser.set_defaults(run=run)
 
 
 def run_check(args: argparse.Namespace) -> int:
-    """Run ``minisnn check``: 0 if the port is right, 1 if not.
-
-    Raises
-    ------
-    InputError
-        If the port cannot be found or the arguments make no sense.
-    KeyboardInterrupt
-        If somebody interrupted it, once the report of what was tried is printed.
-    """
+    """Run ``minisnn check``: 0 if the port is right, 1 if not."""
     if sum(port is not None for port in (args.forward, args.program, args.answers)) != 1:
         raise InputError("give one port: MODULE:FORWARD, or --program COMMAND, or --answers DIR")
     if args.text and args.program is None:
@@ -121,41 +115,8 @@ def run_check(args: argparse.Namespace) -> int:
     return 0 if report.passed else 1
 
 
-def add_vectors_parser(subparsers: Any) -> argparse.ArgumentParser:
-    """Add the command ``vectors`` to the subparsers of an argparse parser."""
-    parser: argparse.ArgumentParser = subparsers.add_parser(
-        "vectors",
-        help="write the golden vectors, or check them",
-        description="Write the golden vectors (JSON, readable without Python) to a folder; "
-        "with --check compare a folder, or the shipped set, with what this version makes.",
-    )
-    parser.add_argument("folder", metavar="DIR", nargs="?", help="folder to write, or to check")
-    parser.add_argument(
-        "--check",
-        action="store_true",
-        help="write nothing; exit code 1 if a file is missing, damaged or not current",
-    )
-    parser.add_argument(
-        "--cases", action="store_true", help="write the cases of a check, for minisnn check --answers DIR"
-    )
-    add_options(parser, check, leave_out={*inspect.signature(check).parameters} - set(_OF_CASES))
-    _add_convention(parser)
-    parser.add_argument(
-        "--text", action="store_true", default=None, help="write the cases as JSON lines, too"
-    )
-    add_json(parser.add_argument)
-    parser.set_defaults(run=run_vectors)
-    return parser
-
-
 def run_vectors(args: argparse.Namespace) -> int:
-    """Run ``minisnn vectors``: 0 if written or current, 1 if ``--check`` found a difference.
-
-    Raises
-    ------
-    InputError
-        If neither a folder nor ``--check`` is given, or the folder cannot be written.
-    """
+    """Run ``minisnn vectors``: 0 if written or current, 1 if ``--check`` found a difference."""
     if args.folder is None and not args.check:
         raise InputError("give a folder to write the golden vectors to, or --check to check the shipped set")
     options = given(args, write_cases, leave_out=("folder",))

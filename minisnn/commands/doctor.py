@@ -17,7 +17,7 @@ from ..errors import InputError, not_installed, one_line
 from ..solvers.compiled.threads import get_threads
 from .options import add_data_dir, add_json, write_json
 
-__all__ = ["add_doctor_parser"]
+__all__ = ["add_parser"]
 
 # Every package, and the extra that brings it if minisnn does without.
 PACKAGES = {
@@ -27,7 +27,7 @@ PACKAGES = {
 }  # fmt: skip
 
 
-def add_doctor_parser(subparsers: Any) -> None:
+def add_parser(subparsers: Any) -> None:
     """Add the command ``doctor`` to the subparsers of an argparse parser."""
     text = "versions, cores, threads, BLAS, usable solvers, compiled code, data found"
     command = subparsers.add_parser("doctor", help=text)

@@ -14,22 +14,19 @@ from ..training.energy import dense_energy, energy, table
 from ..training.experiment import OPERATIONS, Experiment
 from .options import add_data_dir, add_json, choices, write_json
 
-__all__ = ["add_evaluate_parser"]
+__all__ = ["add_parser"]
 
 
-def add_evaluate_parser(subparsers: Any) -> None:
+def add_parser(subparsers: Any) -> None:
     """Add the command ``evaluate`` to the subparsers of an argparse parser."""
     text = "accuracy and spikes of a trained network on the test part"
     command = subparsers.add_parser("evaluate", help=text)
-    command.add_argument("run_dir", type=Path, help="run folder of minisnn train")
-    add_data_dir(command.add_argument)
-    command.add_argument(
-        "--energy", action="store_true", help="with the energy of the arithmetic, from published figures"
-    )
-    command.add_argument(
-        "--solver", metavar=choices(solvers.ALL), help="how to compute it (default: as the run did)"
-    )
-    add_json(command.add_argument)
+    add = command.add_argument
+    add("run_dir", type=Path, help="run folder of minisnn train")
+    add_data_dir(add)
+    add("--energy", action="store_true", help="with the energy of the arithmetic, from published figures")
+    add("--solver", metavar=choices(solvers.ALL), help="how to compute it (default: as the run did)")
+    add_json(add)
     command.set_defaults(run=_evaluate)
 
 

@@ -16,10 +16,10 @@ from ..training import RunFolder
 from ..training.experiment import Experiment
 from .options import WHOLE, add_data_dir, add_json, choices, write_json
 
-__all__ = ["add_export_parser"]
+__all__ = ["add_parser"]
 
 
-def add_export_parser(subparsers: Any) -> None:
+def add_parser(subparsers: Any) -> None:
     """Add the command ``export`` to the subparsers of an argparse parser."""
     command = subparsers.add_parser(
         "export",
@@ -30,16 +30,10 @@ def add_export_parser(subparsers: Any) -> None:
     add = command.add_argument
     add("run_dir", type=Path, help="run folder of minisnn train, or a network's .npz file")
     add("--to", required=True, metavar=choices(FORMATS), help="format of the file")
-    add(
-        "--out",
-        dest="out_file",
-        type=Path,
-        metavar="FILE",
-        help="the file (default: network.FORMAT in the run folder)",
-    )
-    add(
-        "--probe", **WHOLE, help="with the first N test samples and the network's answers, to check a port by"
-    )
+    place = "the file (default: network.FORMAT in the run folder)"
+    add("--out", dest="out_file", type=Path, metavar="FILE", help=place)
+    samples = "with the first N test samples and the network's answers, to check a port by"
+    add("--probe", **WHOLE, help=samples)
     add_data_dir(add)
     add_json(add)
     command.set_defaults(run=_run)

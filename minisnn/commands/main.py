@@ -96,22 +96,11 @@ class _Parser(argparse.ArgumentParser):
 
 def _parser() -> argparse.ArgumentParser:
     # Imported here, so that an interruption or a fault during the import ends as everywhere else.
-    from .bench import add_bench_parser
-    from .check import add_check_parser, add_vectors_parser
-    from .doctor import add_doctor_parser
-    from .evaluate import add_evaluate_parser
-    from .export import add_export_parser
-    from .recipes import add_recipes_parser
-    from .reproduce import add_reproduce_parser
-    from .sweep import add_sweep_parser
-    from .train import add_train_parser
+    from . import bench, check, doctor, evaluate, export, recipes, reproduce, sweep, train
 
     parser = _Parser(prog="minisnn", description=__doc__.split("\n")[0] if __doc__ else None)
     parser.add_argument("--version", action="version", version=f"minisnn {__version__}")
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND", parser_class=_Parser)
-    for add in (
-        add_train_parser, add_sweep_parser, add_evaluate_parser, add_export_parser, add_recipes_parser,
-        add_reproduce_parser, add_bench_parser, add_check_parser, add_vectors_parser, add_doctor_parser,
-    ):  # fmt: skip
-        add(commands)
+    for module in (train, sweep, evaluate, export, recipes, reproduce, bench, check, doctor):
+        module.add_parser(commands)
     return parser

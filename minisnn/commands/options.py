@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import inspect
 import json
 import re
 import typing
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from ..datasets import NAMES
 from ..errors import InputError, import_extra
 from ..files import write_text
+from ..reading import checked_count
 from ..streams import say
+from ..training.series import How
 
 __all__ = [
-    "FOLDER", "WHOLE", "add_data_dir", "add_dataset", "add_json", "add_options", "choices", "draw", "given", "text_of",
-    "with_default", "write_json",
+    "FOLDER", "WHOLE", "add_cluster", "add_data_dir", "add_dataset", "add_json", "add_options", "choices",
+    "draw", "given", "how_of", "text_of", "with_default", "write_json",
 ]  # fmt: skip
 
 # Options that take a whole number, or a folder.
@@ -29,7 +32,7 @@ FOLDER: dict[str, Any] = {"type": Path, "metavar": "DIR"}
 def add_options(
     parser: Any,
     source: Callable[..., Any],
-    leave_out: Iterable[str],
+    leave_out: Iterable[str] = (),
     *,
     defaults: Mapping[str, Any] | None = None,
 ) -> None:
@@ -114,6 +117,37 @@ def add_data_dir(add: Callable[..., Any]) -> None:
 def add_json(add: Callable[..., Any]) -> None:
     """Add the option that names a file for the result."""
     add("--json", type=Path, metavar="FILE", help="write the result as JSON")
+
+
+def add_cluster(add: Callable[..., Any], default: str) -> None:
+    """Add the options that choose where trainings run."""
+    add("--workers", **WHOLE, help=f"train side by side in N processes of a thread each (default: {default})")
+    add(
+        "--scheduler",
+        metavar="ADDRESS",
+        help="train on a Dask cluster that shares the folder, e.g. tcp://host:8786",
+    )
+
+
+@contextlib.contextmanager
+def how_of(args: argparse.Namespace, workers: int | None = None) -> Iterator[How]:
+    """How the trainings of a command run; without its options in so many `workers`, or one after the other here."""
+    if args.workers is not None and args.scheduler is not None:
+        raise InputError(
+            "--workers starts a cluster here and --scheduler takes one that runs: give one of them"
+        )
+    if args.threads is not None:
+        checked_count("--threads", args.threads, low=1)
+    n_workers = workers if args.workers is None else args.workers
+    if n_workers is None and args.scheduler is None:
+        yield How(args.data_dir, args.threads, args.quiet)
+        return
+    from ..training.cluster import opened  # where a cluster is wanted: it takes asyncio along
+
+    with opened(n_workers, args.scheduler) as cluster:
+        if cluster.dashboard and not args.quiet:
+            say(f"dashboard: {cluster.dashboard}")
+        yield How(args.data_dir, args.threads, args.quiet, cluster)
 
 
 def write_json(path: Path | None, value: Any) -> None:

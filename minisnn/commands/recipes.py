@@ -14,10 +14,10 @@ from ..training.experiment import Experiment
 from ..training.recipes import TRADES, Recipe, published_recipes, recipe_of
 from .options import add_json, text_of, write_json
 
-__all__ = ["add_recipes_parser", "recipes_of", "values_of"]
+__all__ = ["add_parser", "recipes_of", "values_of"]
 
 
-def add_recipes_parser(subparsers: Any) -> None:
+def add_parser(subparsers: Any) -> None:
     """Add the command ``recipes`` to the subparsers of an argparse parser."""
     text = "the defaults of every data set, or all recipes of one"
     command = subparsers.add_parser(

@@ -15,16 +15,15 @@ from ..reproduce.report import curve, table
 from ..streams import say
 from ..training import RunFolder
 from ..training.experiment import Experiment
-from .cluster import add_cluster, how_of
-from .options import FOLDER, WHOLE, add_data_dir, add_dataset, add_json, add_options, draw, given, write_json
+from . import options
 from .recipes import recipes_of
 
-__all__ = ["add_reproduce_parser"]
+__all__ = ["add_parser"]
 
 QUICK = {"epochs": 2, "train_samples": 1000, "test_samples": 500, "hidden": 100}
 
 
-def add_reproduce_parser(subparsers: Any) -> argparse.ArgumentParser:
+def add_parser(subparsers: Any) -> None:
     """Add the command ``reproduce`` to the subparsers of an argparse parser."""
     parser: argparse.ArgumentParser = subparsers.add_parser(
         "reproduce",
@@ -34,22 +33,21 @@ def add_reproduce_parser(subparsers: Any) -> argparse.ArgumentParser:
         "Called again with the same --out, it goes on where it stopped.",
     )
     add = parser.add_argument
-    add_dataset(add)
+    options.add_dataset(add)
     add("--quick", action="store_true", help="a minute's budget: shows that it works, reproduces nothing")
     names = (
         "v1, v2 (the paper's), best, trade (spikes against accuracy), own (that of your data), curve (best or own by "
         "spike penalties); default: all there are (minisnn recipes)"
     )
     add("--recipes", nargs="+", metavar="{v1,v2,best,trade,own,curve}", help=names)
-    add_options(parser, Budget, leave_out=())
-    add_data_dir(add)
-    add("--out", **FOLDER, help="folder of runs and results (default reproduce/<dataset>)")
-    add_json(add)
-    add("--threads", **WHOLE, help="threads of the compiled solvers")
-    add_cluster(add, "one after the other, here")
+    options.add_options(parser, Budget)
+    options.add_data_dir(add)
+    add("--out", **options.FOLDER, help="folder of runs and results (default reproduce/<dataset>)")
+    options.add_json(add)
+    add("--threads", **options.WHOLE, help="threads of the compiled solvers")
+    options.add_cluster(add, "one after the other, here")
     add("--quiet", action="store_true", help="print the table only")
     parser.set_defaults(run=_run)
-    return parser
 
 
 def _run(args: argparse.Namespace) -> int:
@@ -60,7 +58,7 @@ def _run(args: argparse.Namespace) -> int:
     names = [*recipes, "curve"]
     asked_for = dict.fromkeys(args.recipes or names)
     chosen = [checked_name(f"recipe for {title}", name, names) for name in asked_for]
-    asked = given(args, Budget)
+    asked = options.given(args, Budget)
     for name in ("seeds", "epochs", "hidden"):
         if name in asked:
             checked_count(f"--{name}", asked[name], low=1)
@@ -73,7 +71,7 @@ def _run(args: argparse.Namespace) -> int:
     budget = Budget(**asked)
     out = args.out or checked_folder(Path("reproduce") / (title + ("-quick" if args.quick else "")))
     try:
-        with how_of(args) as how:
+        with options.how_of(args) as how:
             comparisons = [
                 compare(dataset, name, recipes[name], budget, out, how) for name in chosen if name in recipes
             ]
@@ -92,7 +90,7 @@ def _run(args: argparse.Namespace) -> int:
     out.mkdir(parents=True, exist_ok=True)
     write_text(out / "table.txt", text + "\n")
     for path in (out / "result.json", args.json):
-        write_json(path, result)
+        options.write_json(path, result)
     _draw(comparisons, points, out, args)
     return 1 if any(one.failed for one in (*comparisons, *points)) else 0
 
@@ -113,4 +111,4 @@ def _draw(
         paths: list[Path] = module.write_all(comparisons, points, snapshots, out, args.quick)
         return paths
 
-    draw("minisnn.reproduce.pictures", pictures)
+    options.draw("minisnn.reproduce.pictures", pictures)

@@ -21,11 +21,10 @@ from ..training.runs import difference, read_json
 from ..training.series import placed, run_all
 from ..training.sweep import Setting, Sweep
 from ..training.worker import data_of
-from .cluster import add_cluster, how_of
-from .options import FOLDER, add_dataset, draw, write_json
+from . import options
 from .train import add_training_options, check_settings, experiment_of, held_out
 
-__all__ = ["add_sweep_parser"]
+__all__ = ["add_parser"]
 
 # Options of train that are of all trainings of a sweep, or change nothing about a training.
 _FIXED = {"seeds", "folds", "threads", "data_dir", "download", "json", "quiet"}
@@ -44,12 +43,12 @@ class _Parser(argparse.ArgumentParser):
     def option(self, name: str) -> argparse.Action:
         """The option of that name, if it may vary."""
         dest = name.replace("-", "_")
-        options = {action.dest: action for action in self._actions if action.dest not in _FIXED}
+        known = {action.dest: action for action in self._actions if action.dest not in _FIXED}
         if dest in _FIXED | {"out", "workers", "scheduler"}:
             raise InputError(f"--over: --{name} is the same for all trainings of a sweep: it cannot vary")
-        if dest not in options:
-            raise unknown_name("option in --over", name, [one.replace("_", "-") for one in options])
-        return options[dest]
+        if dest not in known:
+            raise unknown_name("option in --over", name, [one.replace("_", "-") for one in known])
+        return known[dest]
 
     def value(self, option: argparse.Action, text: str) -> Any:
         """The value of an option, whose words are separated by spaces if it takes several."""
@@ -67,7 +66,7 @@ class _Parser(argparse.ArgumentParser):
         return getattr(self.parse_args(words), option.dest)
 
 
-def add_sweep_parser(subparsers: Any) -> None:
+def add_parser(subparsers: Any) -> None:
     """Add the command ``sweep`` to the subparsers of an argparse parser."""
     parser: argparse.ArgumentParser = subparsers.add_parser(
         "sweep",
@@ -76,15 +75,17 @@ def add_sweep_parser(subparsers: Any) -> None:
         "worker processes or on a Dask cluster; write a table, results.csv, results.json and pictures. Called again "
         "with the same options, it goes on where it stopped. Needs the extra sweep.",
     )
-    add_dataset(parser.add_argument)
+    options.add_dataset(parser.add_argument)
     parser.add_argument(
         "--over", action="append", required=True, metavar="NAME=V,V,...",
         help="vary an option of train, e.g. --over hidden=100,200 or --over 'augment=flip,flip shift'; "
         "several: all combinations",
     )  # fmt: skip
     add = add_training_options(parser)
-    add("--out", **FOLDER, required=True, help="folder of the sweep; one that was interrupted goes on")
-    add_cluster(add, "the cores")
+    add(
+        "--out", **options.FOLDER, required=True, help="folder of the sweep; one that was interrupted goes on"
+    )
+    options.add_cluster(add, "the cores")
     parser.set_defaults(run=_run)
 
 
@@ -97,7 +98,7 @@ def _run(args: argparse.Namespace) -> int:
     for experiment in experiments:
         check_settings(experiment, args.threads)
     _check_out(args.out)
-    with how_of(args, workers=get_threads()) as how:
+    with options.how_of(args, workers=get_threads()) as how:
         fitted = _fitted(variants, experiments, args.data_dir)
         sweep = Sweep(over, [Setting(*pair) for pair in zip(combinations, fitted)])
         with _claimed(args.out, sweep):
@@ -110,11 +111,13 @@ def _run(args: argparse.Namespace) -> int:
             result = sweep.result(results)
             write_text(args.out / "results.csv", sweep.csv(results))
             for path in (args.out / "results.json", args.json):
-                write_json(path, result)
+                options.write_json(path, result)
     if results.outcomes:
         if not args.quiet:
             print(sweep.table(result))
-        draw("minisnn.training.sweep_pictures", lambda pictures: pictures.write_all(sweep, result, args.out))
+        options.draw(
+            "minisnn.training.sweep_pictures", lambda pictures: pictures.write_all(sweep, result, args.out)
+        )
     finished = f"{len(results.outcomes)} of {len(trainings)} trainings finished"
     print(f"{result['dataset']}: {finished}, folder {args.out}")
     return 1 if results.failed else 0
@@ -168,7 +171,7 @@ def _claimed(out: Path, sweep: Sweep) -> Iterator[None]:
     path, record = out / "sweep.json", json.loads(json.dumps(sweep.to_json()))
     if not path.exists():
         out.mkdir(parents=True, exist_ok=True)
-        write_json(path, record)
+        options.write_json(path, record)
     with locked(path):
         there = read_json(path)
         if there != record:

@@ -17,28 +17,16 @@ from ..training import RunFolder, TrainingConfig
 from ..training.experiment import Experiment, moments, outcome, table
 from ..training.recipes import default_solver, recipe_of
 from ..training.series import placed, run_all
-from .cluster import add_cluster, how_of
-from .options import (
-    FOLDER,
-    WHOLE,
-    add_data_dir,
-    add_dataset,
-    add_json,
-    add_options,
-    draw,
-    given,
-    with_default,
-    write_json,
-)
+from . import options
 from .recipes import values_of
 
-__all__ = ["add_train_parser", "add_training_options", "check_settings", "experiment_of", "held_out"]
+__all__ = ["add_parser", "add_training_options", "check_settings", "experiment_of", "held_out"]
 
 # Options that change nothing about a run, so that --resume takes them.
 _ANY_TIME = {"run", "resume", "data_dir", "threads", "json", "quiet", "workers", "scheduler"}
 
 
-def add_train_parser(subparsers: Any, defaults: Mapping[str, Any] | None = None) -> argparse.ArgumentParser:
+def add_parser(subparsers: Any, defaults: Mapping[str, Any] | None = None) -> argparse.ArgumentParser:
     """Add the command ``train`` to the subparsers of an argparse parser; its help names the `defaults`."""
     parser: argparse.ArgumentParser = subparsers.add_parser(
         "train",
@@ -52,11 +40,15 @@ def add_train_parser(subparsers: Any, defaults: Mapping[str, Any] | None = None)
     parser.add_argument(
         "-h", "--help", action="store_true", help="show this, with the defaults of the data set"
     )
-    add_dataset(parser.add_argument, default="yin-yang")
+    options.add_dataset(parser.add_argument, default="yin-yang")
     add = add_training_options(parser, defaults)
-    add("--out", **FOLDER, help="run folder, must be new (default runs/<dataset>-<date>-<number>)")
-    add("--resume", **FOLDER, help="go on with an interrupted run or series in its folder, to the same bits")
-    add_cluster(add, "one after the other, here")
+    add("--out", **options.FOLDER, help="run folder, must be new (default runs/<dataset>-<date>-<number>)")
+    add(
+        "--resume",
+        **options.FOLDER,
+        help="go on with an interrupted run or series in its folder, to the same bits",
+    )
+    options.add_cluster(add, "one after the other, here")
     parser.set_defaults(run=_run)
     return parser
 
@@ -70,34 +62,29 @@ def add_training_options(
     """
     defaults = defaults or {}
     group = parser.add_argument_group("data")
-    add_data_dir(group.add_argument)
+    options.add_data_dir(group.add_argument)
     leave_out = ("name", "data_dir", "fingerprint")
-    add_options(group, datasets.load_dataset, leave_out, defaults=defaults)
+    options.add_options(group, datasets.load_dataset, leave_out, defaults=defaults)
 
     group = parser.add_argument_group("network")
-    hidden = with_default("neurons of the hidden layers", defaults.get("hidden"))
+    hidden = options.with_default("neurons of the hidden layers", defaults.get("hidden"))
     group.add_argument("--hidden", type=int, nargs="+", metavar="N", help=hidden)
-    add_options(group, NetworkConfig, leave_out=("sizes",), defaults=defaults)
+    options.add_options(group, NetworkConfig, leave_out=("sizes",), defaults=defaults)
 
     group = parser.add_argument_group("training")
-    add_options(group, TrainingConfig, leave_out=(), defaults=defaults)
+    options.add_options(group, TrainingConfig, defaults=defaults)
     add = group.add_argument
-    add(
-        "--validation",
-        **WHOLE,
-        help=with_default(
-            "hold N training samples out and end with the epoch that is best on them",
-            defaults.get("validation"),
-        ),
-    )
+    held = "hold N training samples out and end with the epoch that is best on them"
+    held = options.with_default(held, defaults.get("validation"))
+    add("--validation", **options.WHOLE, help=held)
     add("--folds", type=int, metavar="K", help="K trainings, each validated on another K-th of the samples")
-    add("--seeds", **WHOLE, default=1, help="N trainings, with seeds from --seed on (default 1)")
+    add("--seeds", **options.WHOLE, default=1, help="N trainings, with seeds from --seed on (default 1)")
 
     add = parser.add_argument_group("how and where").add_argument
-    add("--threads", **WHOLE, help="threads of the compiled solvers; changes no bit of the result")
+    add("--threads", **options.WHOLE, help="threads of the compiled solvers; changes no bit of the result")
     products = ("auto", "events", "dense")
     add("--product", choices=products, help="products with spikes by events or by BLAS (default auto)")
-    add_json(add)
+    options.add_json(add)
     add("--quiet", action="store_true", help="print the last line only")
     return add
 
@@ -106,7 +93,7 @@ def _run(args: argparse.Namespace) -> int:
     """Train, print, write; returns the exit code."""
     if args.help:
         dataset = checked_source(args.dataset, args.data_dir)
-        add_train_parser(_nobody(), values_of(dataset, recipe_of(dataset))).print_help()
+        add_parser(_nobody(), values_of(dataset, recipe_of(dataset))).print_help()
         return 0
     if args.resume is not None:
         _refuse_changes(args)
@@ -119,7 +106,7 @@ def _run(args: argparse.Namespace) -> int:
     check_settings(experiment, args.threads)
     if experiment.series is None and (args.workers is not None or args.scheduler is not None):
         raise InputError("--workers and --scheduler are for several trainings: give --seeds or --folds too")
-    with how_of(args) as how:
+    with options.how_of(args) as how:
         data = experiment.load_data(args.data_dir)
         if args.resume is None:
             # An experiment that does not fit the data is refused before a folder is made.
@@ -137,7 +124,7 @@ def _run(args: argparse.Namespace) -> int:
     outcomes = results.of(one.name for one in trainings)
     if not outcomes:
         return 1
-    write_json(
+    options.write_json(
         args.json, outcome(outcomes, experiment) | ({"failed": results.failed} if results.failed else {})
     )
     if not args.quiet:
@@ -145,7 +132,8 @@ def _run(args: argparse.Namespace) -> int:
     last = _last_line(outcomes, experiment.series is not None, len(data.test))
     print(f"{last}, run folder {root.path}")
     if experiment.series is None:
-        _draw(root, data)
+        run = root.path, root.metrics(), root.network(), data
+        options.draw("minisnn.training.plotting", lambda plotting: plotting.draw_run(*run))
     return 1 if results.failed else 0
 
 
@@ -178,11 +166,11 @@ def _nobody() -> Any:
 
 def _refuse_changes(args: argparse.Namespace) -> None:
     """Refuse options that would change a run that goes on, by name."""
-    usual = add_train_parser(_nobody()).parse_args([])
+    usual = add_parser(_nobody()).parse_args([])
     changed = [name for name, value in vars(args).items() if value != getattr(usual, name)]
-    options = ", ".join("--" + name.replace("_", "-") for name in changed if name not in _ANY_TIME)
-    if options:
-        raise InputError(f"--resume goes on with the run as it is; it takes no {options}")
+    refused = ", ".join("--" + name.replace("_", "-") for name in changed if name not in _ANY_TIME)
+    if refused:
+        raise InputError(f"--resume goes on with the run as it is; it takes no {refused}")
 
 
 def experiment_of(args: argparse.Namespace) -> Experiment:
@@ -193,14 +181,14 @@ def experiment_of(args: argparse.Namespace) -> Experiment:
         checked_count("--folds", args.folds, low=2)
         if args.validation is not None:
             raise InputError("--folds validates every training on its fold: leave --validation out")
-    network = given(args, NetworkConfig)
+    network = options.given(args, NetworkConfig)
     solver = args.solver or default_solver(network.get("neuron", NetworkConfig.neuron))
     experiment = Experiment.of_recipe(
         dataset,
         recipe_of(dataset),
         hidden=tuple(args.hidden or ()),
-        data=given(args, datasets.load_dataset, leave_out=("data_dir",)),
-        training=given(args, TrainingConfig) | {"solver": solver},
+        data=options.given(args, datasets.load_dataset, leave_out=("data_dir",)),
+        training=options.given(args, TrainingConfig) | {"solver": solver},
         network=network,
         product=args.product or "auto",
         series={"seeds": args.seeds, "folds": args.folds or 0} if args.seeds > 1 or args.folds else None,
@@ -225,9 +213,3 @@ def check_settings(experiment: Experiment, threads: int | None) -> None:
         module.set_threads(threads)  # raises the error
     if product != "auto" and not name.startswith("numba"):
         raise InputError(f"--product is for the compiled solvers, got {name!r}")
-
-
-def _draw(run: RunFolder, data: datasets.Dataset) -> None:
-    """Pictures of the run."""
-    what = run.path, run.metrics(), run.network(), data
-    draw("minisnn.training.plotting", lambda plotting: plotting.draw_run(*what))

@@ -7,18 +7,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..checks import check_finite
 from ..errors import InputError
 from ..reading import checked_count, checked_name, read_array
 from ..spikes import LARGEST, SpikeEvents
 
 __all__ = [
-    "ENCODINGS",
-    "finite_numbers",
-    "latency_linear",
-    "latency_log",
-    "pixel_times",
-    "threshold_crossings",
-]
+    "ENCODINGS", "finite_numbers", "latency_linear", "latency_log", "pixel_times", "threshold_crossings",
+]  # fmt: skip
 
 ENCODINGS = ("linear", "sparse", "root", "log")
 
@@ -177,9 +173,7 @@ def finite_numbers(name: str, values: Any) -> NDArray[Any]:
     array = read_array(name, values)
     if array.dtype.kind not in "iuf":
         raise InputError(f"{name} must be whole or real numbers, got {array.dtype}")
-    if not np.isfinite(array).all():
-        place = tuple(int(k) for k in np.unravel_index(int(np.argmin(np.isfinite(array))), array.shape))
-        raise InputError(f"{name} must be finite, got {array[place]} at {place}")
+    check_finite(name, array)
     return array
 
 

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import DataError
-from ..reading import checked_name
+from ..reading import check_within, checked_name
 
 __all__ = ["check_labels", "find_idx", "read_idx", "read_images"]
 
@@ -161,6 +161,5 @@ def read_images(
         raise DataError(f"{paths[0]} has {len(images)} images, but {paths[1]} has {len(labels)} labels")
     if not images.size:
         raise DataError(f"{paths[0]} holds no images: its shape is {images.shape}")
-    if labels.max() > 9:
-        raise DataError(f"{paths[1]}: labels must lie in 0 ... 9, got {labels.max()}")
+    check_within(f"{paths[1]}: labels", labels, 10, error=DataError)
     return images, labels.astype(np.int64)

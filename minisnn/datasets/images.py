@@ -1,6 +1,7 @@
-"""Images kept as bytes, augmented and encoded a batch at a time.
+"""Samples that are changed at random for training: images, and recordings of an event camera.
 
-Augmentation comes before the encoding, so that a shifted image has the spike times of an image taken there.
+Images are kept as bytes. Augmentation comes before their encoding, so that a shifted image has the spike times of an
+image taken there.
 """
 
 from __future__ import annotations
@@ -16,13 +17,17 @@ from ..errors import InputError
 from ..reading import checked_count, checked_indices, checked_name, read_array
 from ..spikes import LARGEST, SpikeEvents
 from .encoding import pixel_times
+from .samples import EventSamples
 
-__all__ = ["AUGMENTATIONS", "ImageSamples", "augment_images", "checked_augment"]
+__all__ = [
+    "AUGMENTATIONS", "CameraSamples", "ImageSamples", "augment_images", "checked_augment", "shift_events",
+]  # fmt: skip
 
 AUGMENTATIONS = ("flip", "shift", "noise", "drop")
 
 _NOISE = 8.0  # standard deviation of "noise", in grey levels of 255
 _DROPPED = 0.1  # share of the pixels that "drop" sets to 0
+_REACH = 2  # pixels by which a recording is moved at most along each axis
 
 
 def augment_images(
@@ -142,3 +147,54 @@ class ImageSamples:
             chosen = augment_images(chosen, self.augment, rng)
         times = pixel_times(chosen.reshape(len(chosen), -1), self.n_steps, self.encoding)
         return SpikeEvents.from_spike_times(times, self.n_steps)
+
+
+def shift_events(
+    spikes: SpikeEvents, width: int, height: int, right: NDArray[np.int64], down: NDArray[np.int64]
+) -> SpikeEvents:
+    """Move the events of every sample on the sensor; events that leave it are lost.
+
+    The inputs are the ``width * height`` pixels, one polarity after the other; `right` and `down`, (B,), are the pixels
+    by which each sample is moved.
+
+    Examples
+    --------
+    >>> events = SpikeEvents.from_raster(np.array([[[1, 1, 0, 0], [0, 0, 1, 0]]]))
+    >>> shift_events(events, 2, 2, np.array([1]), np.array([0])).to_raster()
+    array([[[0, 1, 0, 0],
+            [0, 0, 0, 1]]], dtype=uint8)
+    """
+    lengths = np.diff(spikes.indptr)
+    sample = np.repeat(np.arange(len(spikes)), lengths.reshape(len(spikes), -1).sum(axis=1))
+    pixel = spikes.indices % (width * height)
+    x, y = pixel % width + right[sample], pixel // width + down[sample]
+    seen = (x >= 0) & (x < width) & (y >= 0) & (y < height)
+    # Within a step all events move alike, so that they stay in order.
+    moved = (spikes.indices + (down * width + right)[sample])[seen].astype(np.int32)
+    indptr = np.concatenate([[0], np.cumsum(seen)])[spikes.indptr].astype(np.int64)
+    return SpikeEvents._unchecked(indptr, moved, spikes.n_steps, spikes.n_neurons, spikes.counts)
+
+
+class CameraSamples:
+    """Recordings of a sensor of ``width * height`` pixels; training moves each by up to two pixels along each axis."""
+
+    def __init__(self, samples: EventSamples, width: int, height: int) -> None:
+        width, height = checked_count("width", width, low=1), checked_count("height", height, low=1)
+        if samples.spikes.n_neurons % (width * height):
+            raise InputError(
+                f"a sensor of {width} x {height} pixels has a multiple of {width * height} inputs, "
+                f"got {samples.spikes.n_neurons}"
+            )
+        self.samples, self.width, self.height = samples, width, height
+        self.labels = samples.labels
+
+    def __len__(self) -> int:
+        return len(self.samples)
+
+    def batch(self, indices: NDArray[np.integer[Any]], rng: np.random.Generator | None = None) -> SpikeEvents:
+        """Events of the recordings with these numbers; if there is an `rng`, each is moved at random."""
+        spikes = self.samples.batch(indices)
+        if rng is None:
+            return spikes
+        right, down = rng.integers(-_REACH, _REACH + 1, size=(2, len(spikes)))
+        return shift_events(spikes, self.width, self.height, right, down)

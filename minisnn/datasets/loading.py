@@ -16,13 +16,11 @@ from ..reading import checked_count, checked_flag, checked_float
 from ..spikes import LARGEST
 from . import nmnist, places, shd
 from .cache import cached
-from .camera import CameraSamples
 from .encoding import latency_linear, pixel_times
 from .idx import read_images
-from .images import ImageSamples, checked_augment
+from .images import CameraSamples, ImageSamples, checked_augment
 from .own import checked_source, read_own
-from .places import NAMES, find
-from .pooch_download import IMAGES
+from .places import IMAGES, NAMES, find
 from .recordings import encode_recordings
 from .samples import Dataset, EventSamples, Samples, Subset, encode_events
 from .yin_yang import yin_yang
@@ -142,13 +140,7 @@ def load_dataset(
 
 
 def options_of(name: str) -> dict[str, Any]:
-    """The options of `load_dataset` that have a meaning for a data set, with their defaults.
-
-    Examples
-    --------
-    >>> options_of("yin-yang")
-    {'n_steps': 100, 'train_samples': None, 'test_samples': None}
-    """
+    """The options of `load_dataset` that have a meaning for a data set, with their defaults."""
     own = {"n_steps": _STEPS.get(name, 100) if name in NAMES else None, "dt": _MILLISECONDS.get(name)}
     values = {key: parameter.default for key, parameter in inspect.signature(load_dataset).parameters.items()}
     meaningless = {"name", "data_dir", "fingerprint", *_meaningless(name)}
@@ -177,12 +169,12 @@ def _load_own(path: str, sizes: Sizes, n_steps: int | None, fingerprint: str | N
         )
     if n_steps not in (None, data.n_steps):
         raise InputError(f"{path} has {data.n_steps} steps, got n_steps {n_steps}: leave it out")
-    train, test = (_first(part, getattr(data, part), wanted) for part, wanted in sizes.items())
-    return replace(data, train=train, test=test)
-
-
-def _first(part: str, samples: Samples, wanted: int | None) -> Samples:
-    return samples if wanted is None else Subset(samples, np.arange(_size(part, wanted, len(samples))))
+    few: dict[str, Any] = {}
+    for part, wanted in sizes.items():
+        samples = getattr(data, part)
+        if wanted is not None:
+            few[part] = Subset(samples, np.arange(_size(part, wanted, len(samples))))
+    return replace(data, **few)
 
 
 def _load_yin_yang(sizes: Sizes, n_steps: int) -> Dataset:

@@ -83,13 +83,7 @@ def title_of(source: str | Path) -> str:
 
 
 def read_own(path: str | Path) -> Dataset:
-    """Read a data set from a file or folder in the layout of this module.
-
-    Raises
-    ------
-    DataError
-        If the file is damaged, or an array is missing, unknown, or not what it must be.
-    """
+    """Read a data set from a file or folder in the layout of this module, or raise a `DataError` with its fault."""
     path = Path(path)
     arrays = read_folder(path) if path.is_dir() else read_npz(path, ratio=_DEFLATE)
     try:

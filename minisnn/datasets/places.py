@@ -1,24 +1,49 @@
-"""The folder with the files of a data set: the one given, one in ``MINISNN_DATA``, or one in the cache."""
+"""The folder with the files of a data set, and how they get there.
+
+It is the one given, one in ``MINISNN_DATA``, or one in the cache. Images are downloaded by pooch (extra ``download``),
+recordings by tonic (extra ``data``); both verify published checksums.
+"""
 
 from __future__ import annotations
 
+import http.client
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
-from ..errors import DataError
+from ..errors import DataError, import_extra, one_line
 from ..reading import checked_name
 from . import nmnist, shd
 from .cache import cache_folder
 from .idx import FILES as IDX_FILES
 from .idx import check_labels, find_idx
-from .pooch_download import IMAGES, download_images
-from .tonic_bridge import TONIC_CLASSES, download_with_tonic
 
-__all__ = ["NAMES", "download", "find"]
+__all__ = ["IMAGES", "NAMES", "download", "find"]
 
 NAMES = ("yin-yang", "mnist", "fashion-mnist", "nmnist", "shd")
 
+# Base address, and the md5 of every file as published with the data set.
+IMAGES = {
+    "mnist": (
+        "https://ossci-datasets.s3.amazonaws.com/mnist/",
+        {
+            "train-images-idx3-ubyte.gz": "f68b3c2dcbeaaa9fbdd348bbdeb94873",
+            "train-labels-idx1-ubyte.gz": "d53e105ee54ea40749a09fcbcd1e9432",
+            "t10k-images-idx3-ubyte.gz": "9fb629c4189551a2d022fa330f9573f3",
+            "t10k-labels-idx1-ubyte.gz": "ec29112dd5afa0611ce80d1b7f02629c",
+        },
+    ),
+    "fashion-mnist": (
+        "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/",
+        {
+            "train-images-idx3-ubyte.gz": "8d4fb7e6c68d591d4c3dfef9ec88bf0d",
+            "train-labels-idx1-ubyte.gz": "25c81989df183df01b3e8a0aad5dffbe",
+            "t10k-images-idx3-ubyte.gz": "bef4ecab320f06d8554ea6380940ec79",
+            "t10k-labels-idx1-ubyte.gz": "bb300cfdad3c16e7a12a480ee83cd310",
+        },
+    ),
+}
 _IDX = [file for part in IDX_FILES.values() for file in part]
 _SOURCES = {
     "mnist": "the four idx files of MNIST, from http://yann.lecun.com/exdb/mnist or a mirror",
@@ -27,7 +52,7 @@ _SOURCES = {
     "shd": "Spiking Heidelberg Digits, from https://zenkelab.org/datasets",
 }
 # The folders that torchvision and tonic make, named after their classes.
-_CLASSES = {"mnist": "MNIST", "fashion-mnist": "FashionMNIST"} | TONIC_CLASSES
+_CLASSES = {"mnist": "MNIST", "fashion-mnist": "FashionMNIST", "nmnist": "NMNIST", "shd": "SHD"}
 _WANTED = dict.fromkeys(IMAGES, f"{', '.join(_IDX)} (.gz or not)") | {
     "nmnist": "Train/<digit>/<number>.bin and Test/<digit>/<number>.bin",
     "shd": " and ".join(shd.FILES.values()),
@@ -107,7 +132,7 @@ def download(name: str, data_dir: str | Path | None = None) -> Path:
     Parameters
     ----------
     name : {"mnist", "fashion-mnist", "nmnist", "shd"}
-        Images come by pooch (extra ``download``), recordings by tonic (extra ``data``).
+        Its name; the extra ``download`` (images) or ``data`` is needed.
     data_dir : path, optional
         Folder in which `find` looks first, and for the files; without it the cache.
     """
@@ -119,4 +144,38 @@ def download(name: str, data_dir: str | Path | None = None) -> Path:
     if parent is None:
         raise DataError(f"no home folder to download {name} to: give --data-dir DIR or set MINISNN_CACHE")
     place = parent / name
-    return download_images(name, place) if name in IMAGES else download_with_tonic(name, place)
+    return _download_images(name, place) if name in IMAGES else _download_with_tonic(name, place)
+
+
+def _download_images(name: str, folder: Path) -> Path:
+    """Let pooch fetch the four files of an image data set, unless they are there already and right.
+
+    A file is moved there once it is whole and has the published checksum. The progress bar is on standard error.
+    """
+    pooch = import_extra("pooch", "pooch", "download", f"downloads {name}")
+    base, checksums = IMAGES[name]
+    store: Any = pooch.create(
+        path=folder, base_url=base, registry={file: f"md5:{md5}" for file, md5 in checksums.items()}
+    )
+    for file in checksums:
+        try:
+            store.fetch(file, progressbar=True)
+        except (OSError, ValueError, RuntimeError) as error:
+            # Requests derives its errors from OSError; pooch raises ValueError for a wrong checksum.
+            raise DataError(
+                f"{file} of {name} could not be fetched from {base}: {one_line(error)}; "
+                f"put the files of the data set into {folder} instead"
+            ) from None
+    return folder
+
+
+def _download_with_tonic(name: str, folder: Path) -> Path:
+    """Let tonic download and verify a data set into `folder`; returns the folder of its files."""
+    tonic_datasets = import_extra("tonic", "tonic", "data", f"downloads {name}").datasets
+    folder.mkdir(parents=True, exist_ok=True)
+    for train in (True, False):
+        try:
+            getattr(tonic_datasets, _CLASSES[name])(save_to=str(folder), train=train)
+        except (OSError, RuntimeError, http.client.HTTPException) as error:
+            raise DataError(f"{name} could not be downloaded to {folder}: {one_line(error)}") from None
+    return folder / _CLASSES[name]

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import DataError, InputError, shown
-from ..reading import checked_count, checked_flag, checked_float, checked_name, read_array
+from ..reading import check_within, checked_count, checked_flag, checked_float, checked_name, read_array
 from ..spikes import LARGEST, SpikeEvents
 
 __all__ = ["BINNINGS", "POLARITIES", "Recording", "encode_recordings", "pixel_neurons"]
@@ -132,11 +132,7 @@ def _checked(recording: Recording, n_neurons: int) -> Recording:
             f"{name}: times must start at 0 or later and never run backwards, got {times[backwards]} us "
             f"as event {backwards}"
         )
-    if int(neurons.min()) < 0 or int(neurons.max()) >= n_neurons:
-        raise DataError(
-            f"{name}: events beyond the sensor: inputs must lie in 0 ... {n_neurons - 1}, "
-            f"got {neurons.min()} ... {neurons.max()}"
-        )
+    check_within(f"{name}: events beyond the sensor: inputs", neurons, n_neurons, error=DataError)
     return times, neurons, name
 
 
@@ -158,10 +154,6 @@ def pixel_neurons(
     for what, values, size in (("x", x, width), ("y", y, height), ("polarity", polarity, 2)):
         if values.dtype.kind not in "iu":
             raise DataError(f"{name}: {what} must be integers, got {values.dtype}")
-        if len(values) and (int(values.min()) < 0 or int(values.max()) >= size):
-            raise DataError(
-                f"{name}: events beyond the sensor: {what} must lie in 0 ... {size - 1}, "
-                f"got {values.min()} ... {values.max()}"
-            )
+        check_within(f"{name}: events beyond the sensor: {what}", values, size, error=DataError)
     pixel: NDArray[np.int64] = y.astype(np.int64) * width + x.astype(np.int64)
     return pixel if polarities == "merged" else pixel + width * height * polarity.astype(np.int64)

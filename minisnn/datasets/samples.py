@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from ..checks import checked_labels
 from ..errors import InputError, shown
-from ..reading import checked_count, checked_indices, checked_type, read_array, whole_number
+from ..reading import check_within, checked_count, checked_indices, checked_type, read_array, whole_number
 from ..spikes import LARGEST, SpikeEvents
 
 __all__ = ["Dataset", "EventSamples", "Samples", "Subset", "encode_events", "folds", "split"]
@@ -98,9 +98,7 @@ class Subset:
         indices = read_array("indices", self.indices)
         if indices.dtype.kind not in "iu" or indices.ndim != 1 or not indices.size:
             raise InputError(f"indices must be at least one integer, got {shown(self.indices)}")
-        low, high = indices.min(), indices.max()
-        if low < 0 or high >= len(self.samples):
-            raise InputError(f"indices must lie in 0 ... {len(self.samples) - 1}, got {low} ... {high}")
+        check_within("indices", indices, len(self.samples))
         object.__setattr__(self, "indices", indices.astype(np.int64))
 
     @cached_property

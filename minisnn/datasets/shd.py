@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import DataError, import_extra, one_line
+from ..reading import check_within
 from .recordings import Recording
 
 __all__ = ["FILES", "N_CLASSES", "N_INPUTS", "read_shd"]
@@ -64,10 +65,7 @@ def read_shd(path: str | Path) -> tuple[list[Recording], NDArray[np.int64]]:
         raise DataError(
             f"{path}: labels must be a list of integers, got {labels.dtype} of shape {labels.shape}"
         )
-    if int(labels.min()) < 0 or int(labels.max()) >= N_CLASSES:
-        raise DataError(
-            f"{path}: labels must lie in 0 ... {N_CLASSES - 1}, got {labels.min()} ... {labels.max()}"
-        )
+    check_within(f"{path}: labels", labels, N_CLASSES, error=DataError)
     recordings = [
         (_microseconds(t, name := f"recording {k} of {path} (seconds)"), np.asarray(u), name)
         for k, (t, u) in enumerate(zip(times, units))

@@ -1,22 +1,18 @@
-"""Data sets of tonic as minisnn's events. Tonic (extra ``data``) is imported only to download."""
+"""Data sets of tonic as minisnn's events; tonic itself is not needed."""
 
 from __future__ import annotations
 
-import http.client
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from ..errors import DataError, InputError, import_extra, one_line, shown
+from ..errors import DataError, InputError, shown
 from ..reading import read_array, whole_number
 from .recordings import Recording, encode_recordings, pixel_neurons
 from .samples import EventSamples
 
-__all__ = ["TONIC_CLASSES", "download_with_tonic", "from_tonic"]
-
-TONIC_CLASSES = {"nmnist": "NMNIST", "shd": "SHD"}
+__all__ = ["from_tonic"]
 
 
 def from_tonic(
@@ -91,16 +87,3 @@ def from_tonic(
 
     spikes = encode_recordings(stream(), n_neurons, n_steps=n_steps, dt=dt, binning=binning, counts=counts)
     return EventSamples(spikes, np.array(labels, dtype=np.int64))
-
-
-def download_with_tonic(name: str, folder: Path) -> Path:
-    """Let tonic download and verify a data set into `folder`; returns the folder of its files."""
-    tonic_datasets = import_extra("tonic", "tonic", "data", f"downloads {name}").datasets
-    class_name = TONIC_CLASSES[name]
-    folder.mkdir(parents=True, exist_ok=True)
-    for train in (True, False):
-        try:
-            getattr(tonic_datasets, class_name)(save_to=str(folder), train=train)
-        except (OSError, RuntimeError, http.client.HTTPException) as error:
-            raise DataError(f"{name} could not be downloaded to {folder}: {one_line(error)}") from None
-    return folder / class_name

@@ -19,13 +19,7 @@ __all__ = ["yin_yang", "yin_yang_class"]
 
 
 def yin_yang_class(x: float, y: float, r_small: float = 0.1, r_big: float = 0.5) -> int | None:
-    """Class of a point: 0 yang, 1 yin, 2 dot; None outside the disc of radius `r_big` around its centre.
-
-    Examples
-    --------
-    >>> [yin_yang_class(*p) for p in ((0.25, 0.5), (0.5, 0.9), (0.5, 0.1), (0.0, 0.0))]
-    [2, 1, 0, None]
-    """
+    """Class of a point: 0 yang, 1 yin, 2 dot; None outside the disc of radius `r_big` around its centre."""
     if math.hypot(x - r_big, y - r_big) > r_big:
         return None
     to_right = math.hypot(x - 1.5 * r_big, y - r_big)

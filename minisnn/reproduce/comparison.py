@@ -133,14 +133,7 @@ def experiment_of(dataset: str, recipe: Recipe, neuron: str, budget: Budget) -> 
 
 
 def compare(
-    dataset: str,
-    name: str,
-    recipe: Recipe,
-    budget: Budget,
-    folder: Path,
-    how: How,
-    *,
-    timed: bool = True,
+    dataset: str, name: str, recipe: Recipe, budget: Budget, folder: Path, how: How, *, timed: bool = True
 ) -> Comparison:
     """Train both networks of a recipe, from where they stand in `folder`, and time a step of each if asked.
 
@@ -175,17 +168,8 @@ def compare(
     if timed:
         with settings(n_threads=how.threads):
             speed = _measure(outcomes, data, experiment.training.batch_size)
-    return Comparison(
-        data.name,
-        *about[1:],
-        sizes,
-        len(data.train),
-        len(data.test),
-        budget.folds,
-        outcomes,
-        speed,
-        spike_penalty=penalty,
-    )
+    numbers = len(data.train), len(data.test), budget.folds
+    return Comparison(data.name, *about[1:], sizes, *numbers, outcomes, speed, spike_penalty=penalty)
 
 
 def trade_off(

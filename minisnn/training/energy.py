@@ -30,16 +30,7 @@ def operations(
 ) -> dict[str, tuple[float, ...]]:
     """Operations of every layer with weights, the readout last, in one inference.
 
-    Parameters
-    ----------
-    sizes : sequence of int
-        Neurons of every layer: inputs, hidden layers, classes.
-    n_steps : int
-        T.
-    input_events : float
-        Events of a sample.
-    spikes_per_layer : sequence of float
-        Spikes of every hidden layer for a sample.
+    `sizes` are the neurons of every layer: inputs, hidden layers, classes. Events and spikes are those of a sample.
 
     Examples
     --------

@@ -41,29 +41,16 @@ _FORMS = {"split": (set(), {"validation"}, {"fold", "folds"}), "series": (None, 
 
 @dataclass(frozen=True)
 class Experiment:
-    """Everything a training, or a series of them, depends on.
+    """Everything a training, or a series of them, depends on."""
 
-    Parameters
-    ----------
-    dataset, data : str, dict
-        Name of the data set, or the absolute path of your own, and options of `load_dataset`.
-    split : dict
-        Held-out training samples: ``validation``, a number of them, or ``folds`` and ``fold``; or none.
-    product : {"auto", "events", "dense"}
-        How the compiled solvers multiply with spikes.
-    training, network : TrainingConfig, NetworkConfig
-        How to train which network; its sizes of input and output are 1 until `fitted`.
-    series : dict, optional
-        How many trainings: numbers of ``seeds``, and of ``folds`` (0 for none).
-    """
-
-    dataset: str
+    dataset: str  # name of the data set, or the absolute path of your own
     training: TrainingConfig
-    network: NetworkConfig
-    data: dict[str, Any] = field(default_factory=dict)
+    network: NetworkConfig  # its sizes of input and output are 1 until `fitted`
+    data: dict[str, Any] = field(default_factory=dict)  # options of `load_dataset`
+    # Held-out training samples: ``validation``, a number of them, or ``folds`` and ``fold``; or none.
     split: dict[str, int] = field(default_factory=dict)
-    product: str = "auto"
-    series: dict[str, int] | None = None
+    product: str = "auto"  # how the compiled solvers multiply with spikes: auto, events or dense
+    series: dict[str, int] | None = None  # numbers of ``seeds``, and of ``folds`` (0 for none)
 
     def __post_init__(self) -> None:
         # As in the two configurations, values are kept as a file gives them back.
@@ -148,11 +135,6 @@ class Experiment:
             raise DataError(f"{path} {refusal} ({difference(there.to_json(), self.to_json())})")
         return run
 
-    @property
-    def title(self) -> str:
-        """Name of the data set, see `title_of`."""
-        return title_of(self.dataset)
-
     def load_data(self, data_dir: Path | None = None) -> Dataset:
         """Load the data set, undivided."""
         return load_dataset(self.dataset, data_dir, **self.data)
@@ -206,7 +188,7 @@ def outcome_of(run: RunFolder, experiment: Experiment, name: str = "") -> dict[s
     chosen = chosen_epoch(history)
     _warn_about_activity(chosen, experiment.network.sizes[1:-1], f"{name}: " if name else "")
     return {
-        "dataset": experiment.title,
+        "dataset": title_of(experiment.dataset),
         "neuron": experiment.network.neuron,
         "solver": training.solver,
         "seed": training.seed,

@@ -169,6 +169,7 @@ def train(
             if dataset.validation is not None:
                 validation = evaluate(there, dataset.validation, solver=config.solver).accuracy
             test = evaluate(there, dataset.test, solver=config.solver)
+        counts = {name: value for name, value in vars(test).items() if name not in ("loss", "accuracy")}
         metrics = EpochMetrics(
             epoch=epoch + 1,
             train_loss=loss,
@@ -176,15 +177,9 @@ def train(
             validation_accuracy=validation,
             test_accuracy=test.accuracy,
             spikes_per_sample=test.spikes_per_sample,
-            spikes_per_layer=test.spikes_per_layer,
-            silent_per_layer=test.silent_per_layer,
-            always_firing_per_layer=test.always_firing_per_layer,
             learning_rate=lr,
             seconds=seconds,
-            input_events=test.input_events,
-            effective_acs_per_layer=test.effective_acs_per_layer,
-            membrane_updates_per_layer=test.membrane_updates_per_layer,
-            dense_per_layer=test.dense_per_layer,
+            **counts,
         )
         history.append(metrics)
         if validation is not None and chosen_epoch(history) is metrics:

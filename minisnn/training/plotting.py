@@ -26,17 +26,9 @@ from .colours import ANSWER, CLASSES, COLOURS, INPUT, LABEL, NEURONS, OTHERS, PA
 from .metrics import EpochMetrics
 
 __all__ = [
-    "BESIDE",
-    "draw_activity",
-    "draw_decision_regions",
-    "draw_learning_curves",
-    "draw_raster",
-    "draw_readout",
-    "draw_run",
-    "legend_below",
-    "running_logits",
-    "save",
-]
+    "BESIDE", "draw_activity", "draw_decision_regions", "draw_learning_curves", "draw_raster", "draw_readout",
+    "draw_run", "legend_below", "running_logits", "save",
+]  # fmt: skip
 
 _SMALL: dict[str, Any] = {"fontsize": "small", "frameon": False}
 # Where a legend covers nothing; `legend_below` is another place.
@@ -59,10 +51,7 @@ def legend_below(axes: Any, **options: Any) -> None:
 
 def draw_run(folder: Path, history: Sequence[EpochMetrics], network: Network, data: Dataset) -> list[Path]:
     """Draw everything that belongs to a run into its folder; returns the files."""
-    figures = {
-        "learning_curves": draw_learning_curves(history),
-        "activity": draw_activity(network, data),
-    }
+    figures = {"learning_curves": draw_learning_curves(history), "activity": draw_activity(network, data)}
     if _known(data) == "yin-yang":
         figures["decision_regions"] = draw_decision_regions(network, data)
     return [save(figure, folder / f"{name}.png") for name, figure in figures.items()]
@@ -173,13 +162,7 @@ def draw_readout(axes: Any, activity: Activity, label: int, classes: Sequence[st
     axes.set_ylabel("readout (thresholds)")
 
 
-def _draw_classes(
-    axes: Any,
-    traces: NDArray[Any],
-    label: int,
-    answer: int,
-    classes: Sequence[str],
-) -> None:
+def _draw_classes(axes: Any, traces: NDArray[Any], label: int, answer: int, classes: Sequence[str]) -> None:
     """Traces (T, n_classes): grey but for those of the label and of the answer."""
     axes.plot(traces, color=OTHERS, linewidth=0.8)
     right = label == answer

@@ -42,8 +42,8 @@ RECIPES = {
         training={"epochs": 30, "lr": 2e-3, "batch_size": 512},
         network={"logit_scale": 0.2},
     ),
-    # Chosen on the last 10000 training images. Small batches and a wide surrogate teach more in an epoch; the root of the
-    # intensity tells dark cloth apart; much weight decay does more than shifted images, in half the epochs.
+    # Chosen on the last 10000 training images. Small batches and a wide surrogate teach more in an epoch; the root of
+    # the intensity tells dark cloth apart; much weight decay does more than shifted images, in half the epochs.
     "fashion-mnist": Recipe(
         (200,),
         data={"n_steps": 30, "encoding": "root"},

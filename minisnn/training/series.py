@@ -58,23 +58,12 @@ class Results:
 
 @dataclass(frozen=True)
 class How:
-    """How trainings are run; nothing of it changes a bit of them.
+    """How trainings are run; nothing of it changes a bit of them."""
 
-    Parameters
-    ----------
-    data_dir : Path, optional
-        Folder of the data set, or its parent.
-    threads : int, optional
-        Threads of the compiled solvers in each training.
-    quiet : bool
-        Print nothing but warnings and failures.
-    cluster : callable, optional
-        Runs trainings side by side (see `minisnn.training.cluster`); None runs them one after the other here.
-    """
-
-    data_dir: Path | None = None
-    threads: int | None = None
-    quiet: bool = False
+    data_dir: Path | None = None  # of the data set, or its parent
+    threads: int | None = None  # of the compiled solvers, in each training
+    quiet: bool = False  # print nothing but warnings and failures
+    # Runs trainings side by side (see `minisnn.training.cluster`); None runs them one after the other here.
     cluster: Callable[[Sequence[Training], How, Results], None] | None = field(default=None, repr=False)
 
 
@@ -122,11 +111,11 @@ def train_run(
 
     def report(metrics: EpochMetrics) -> None:
         validation = metrics.validation_accuracy
+        validated = "" if validation is None else f"validation {100 * validation:6.2f} %  "
         print(
             f"epoch {metrics.epoch:3d}/{training.epochs}  loss {metrics.train_loss:.4f}  "
-            f"train {100 * metrics.train_accuracy:6.2f} %  "
-            + ("" if validation is None else f"validation {100 * validation:6.2f} %  ")
-            + f"test {100 * metrics.test_accuracy:6.2f} %  spikes/sample {metrics.spikes_per_sample:7.1f}  "
+            f"train {100 * metrics.train_accuracy:6.2f} %  {validated}"
+            f"test {100 * metrics.test_accuracy:6.2f} %  spikes/sample {metrics.spikes_per_sample:7.1f}  "
             f"{metrics.seconds:6.2f} s  {len(data.train) / metrics.seconds:6.0f} samples/s",
             flush=True,
         )

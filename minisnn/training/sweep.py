@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+from ..datasets.own import title_of
 from ..errors import InputError
 from ..table import table as text_table
 from ..table import with_sd
@@ -23,13 +24,7 @@ _COLUMNS = (
 
 
 def spelled(value: Any) -> str:
-    """The value of an option as it is given to a command.
-
-    Examples
-    --------
-    >>> spelled([100, 50]), spelled(True), spelled(0.001)
-    ('100 50', 'true', '0.001')
-    """
+    """The value of an option as it is given to a command."""
     if isinstance(value, list):
         return " ".join(map(str, value))
     return str(value).lower() if isinstance(value, bool) else str(value)
@@ -57,18 +52,10 @@ class Setting(NamedTuple):
 
 @dataclass(frozen=True)
 class Sweep:
-    """Varied options with their values, and every combination of them.
-
-    Parameters
-    ----------
-    over : dict
-        The values of every varied option.
-    settings : list of Setting
-        The combinations, each fitted to its data; no two may be the same.
-    """
+    """Varied options with their values, and every combination of them."""
 
     over: dict[str, list[Any]]
-    settings: list[Setting]
+    settings: list[Setting]  # each fitted to its data; no two may be the same
 
     def __post_init__(self) -> None:
         for k, one in enumerate(self.settings):
@@ -89,25 +76,17 @@ class Sweep:
         """Name and experiment of every training of every setting."""
         return (variant for setting in self.settings for variant in setting.variants())
 
-    def rows(self, results: Results) -> list[dict[str, Any]]:
-        """A record for every training: options, seed, fold, and its outcome or the line of its failure."""
+    def csv(self, results: Results) -> str:
+        """A record for every training as CSV: options, seed, fold, and its outcome or the line of its failure."""
         rows = []
         for setting in self.settings:
             for name, variant in setting.variants():
                 outcome = results.outcomes.get(name, {})
-                row = {
-                    "name": name,
-                    **setting.values,
-                    "seed": variant.training.seed,
-                    "fold": variant.split.get("fold"),
-                }
+                row = {"name": name, **setting.values, "seed": variant.training.seed}
+                row |= {"fold": variant.split.get("fold")}
                 row |= {column: outcome.get(column) for column in _COLUMNS}
                 rows.append(row | {"failed": results.failed.get(name)})
-        return rows
-
-    def csv(self, results: Results) -> str:
-        """The `rows` as the text of a CSV file; what is not there is empty."""
-        rows, file = self.rows(results), io.StringIO()
+        file = io.StringIO()
         writer = csv.DictWriter(file, list(rows[0]), lineterminator="\n")
         writer.writeheader()
         writer.writerows({key: "" if v is None else spelled(v) for key, v in row.items()} for row in rows)
@@ -120,17 +99,13 @@ class Sweep:
         for setting in self.settings:
             names = [name for name, _ in setting.variants()]
             outcomes = results.of(names)
-            entry = {
-                "name": setting.name,
-                **setting.values,
-                "trainings": len(names),
-                "finished": len(outcomes),
-            }
+            entry = {"name": setting.name, **setting.values}
+            entry |= {"trainings": len(names), "finished": len(outcomes)}
             settings.append(entry | (summary(outcomes) if outcomes else {}))
             runs += outcomes
         first = self.settings[0].experiment
         series = first.series or {"seeds": 1, "folds": 0}
-        head = {"dataset": first.title, "over": self.over, **series, "settings": settings}
+        head = {"dataset": title_of(first.dataset), "over": self.over, **series, "settings": settings}
         return head | {"runs": runs, "failed": results.failed}
 
     def table(self, result: dict[str, Any]) -> str:

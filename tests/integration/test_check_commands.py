@@ -34,8 +34,7 @@ def parse(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     parser = argparse.ArgumentParser()
     subparsers = parser.add_subparsers(dest="command")
-    commands.add_check_parser(subparsers)
-    commands.add_vectors_parser(subparsers)
+    commands.add_parser(subparsers)
     return parser.parse_args
 
 

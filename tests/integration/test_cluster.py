@@ -78,7 +78,7 @@ def alone(tmp_path_factory):
     """The trainings of a sweep, in this process."""
     folder = tmp_path_factory.mktemp("alone")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("minisnn.commands.train._draw", lambda *_: None)
+        patch.setattr("minisnn.commands.options.draw", lambda *_: None)
         for hidden in (30, 40):
             assert run(f"train {TRAINING} --hidden {hidden} --out {folder / str(hidden)}") == 0
     return {f"hidden-{hidden}": arrays(folder / str(hidden)) for hidden in (30, 40)}

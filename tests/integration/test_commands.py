@@ -8,18 +8,19 @@ import numpy as np
 import pytest
 
 from minisnn import SpikeEvents, datasets
-from minisnn.commands import train as train_command
+from minisnn.commands import options
 from minisnn.commands.doctor import PACKAGES
 from minisnn.commands.main import _parser
 from minisnn.commands.options import text_of
 from minisnn.commands.recipes import recipes_of, values_of
+from minisnn.commands.train import experiment_of
 from minisnn.datasets.loading import options_of
 from minisnn.solvers.compiled import events, threads
 from minisnn.training.experiment import ALWAYS, SILENT
 from minisnn.training.recipes import recipe_of
 from tests.helpers import is_picture, run
 
-DRAW = train_command._draw
+DRAW = options.draw
 SMALL = "train --train-samples 200 --test-samples 50 --epochs 2 --n-steps 20 --hidden 10"
 
 pytestmark = pytest.mark.usefixtures("new_folder")
@@ -37,7 +38,7 @@ def read(tmp_path):
 
 
 def test_train_and_evaluate(tmp_path, capsys, monkeypatch, read):
-    monkeypatch.setattr(train_command, "_draw", DRAW)
+    monkeypatch.setattr(options, "draw", DRAW)
     assert run(f"{SMALL} --out run --json result.json") == 0
     printed = capsys.readouterr().out
     assert len(re.findall(r"^epoch ", printed, re.M)) == 2
@@ -271,7 +272,7 @@ def test_a_recipe_typed_out_is_the_default(name, capsys, read):
     assert {f"--{option.replace('_', '-')}" for option in best} <= {row.split()[0] for row in rows}
 
     def parsed(*words):
-        experiment = train_command.experiment_of(_parser().parse_args(["train", name, *words]))
+        experiment = experiment_of(_parser().parse_args(["train", name, *words]))
         data = options_of(name) | experiment.data
         return experiment.training, experiment.network, {key: value or None for key, value in data.items()}
 

@@ -109,7 +109,7 @@ def folders(tmp_path_factory):
 
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(place)
-        patch.setattr("minisnn.commands.train._draw", lambda *_: None)
+        patch.setattr("minisnn.commands.options.draw", lambda *_: None)
         assert run(f"{FRESH} --epochs 6 --out whole") == 0
         patch.setattr(RunFolder, "save_epoch", stop)
         assert run(f"{FRESH} --epochs 6 --out run") == 130

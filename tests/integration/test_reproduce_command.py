@@ -4,20 +4,20 @@ import json
 
 import pytest
 
-from minisnn.commands import reproduce
+from minisnn.commands import options
 from minisnn.reproduce.comparison import PENALTIES
 from minisnn.training import series
 from tests.helpers import is_picture, run
 
 SMALL = "--train-samples 60 --test-samples 30 --epochs 1 --hidden 12 --quiet --out out"
 
-DRAW = reproduce._draw
+DRAW = options.draw
 
 pytestmark = pytest.mark.usefixtures("new_folder")
 
 
 def test_quick_says_so_and_writes_everything(tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr(reproduce, "_draw", DRAW)
+    monkeypatch.setattr(options, "draw", DRAW)
     assert run(f"reproduce yin-yang --quick {SMALL} --json result.json") == 0
     printed, out = capsys.readouterr().out, tmp_path / "out"
     assert "--quick: this shows that it works; it reproduces nothing" in printed

@@ -62,7 +62,7 @@ def read_csv(path):
 
 
 def test_a_grid_with_seeds_and_folds(tmp_path, capsys, here, monkeypatch):
-    monkeypatch.setattr("minisnn.commands.sweep.draw", draw)
+    monkeypatch.setattr("minisnn.commands.options.draw", draw)
     over = ["--over", "hidden=10,10 5", "--over", "learn-decay=true,false"]
     assert run(f"{SWEEP} --seeds 2 --folds 2 --json copy.json", *over) == 0
     printed, out = capsys.readouterr().out, tmp_path / "out"
@@ -150,7 +150,7 @@ def test_without_matplotlib_one_line_says_so(capsys, here, monkeypatch):
         raise InputError("matplotlib is not installed")
 
     monkeypatch.setattr("minisnn.commands.options.import_extra", absent)
-    monkeypatch.setattr("minisnn.commands.sweep.draw", draw)
+    monkeypatch.setattr("minisnn.commands.options.draw", draw)
     assert run(f"{SWEEP} --over lr=1e-3 --hidden 5 --quiet") == 0
     assert "no pictures: matplotlib" in capsys.readouterr().err
 

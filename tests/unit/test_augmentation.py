@@ -6,8 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from minisnn import SpikeEvents, datasets
-from minisnn.datasets.camera import CameraSamples, shift_events
-from minisnn.datasets.images import AUGMENTATIONS, ImageSamples, augment_images
+from minisnn.datasets.images import AUGMENTATIONS, CameraSamples, ImageSamples, augment_images, shift_events
 from minisnn.errors import InputError
 from tests.data_files import write_images, write_nmnist
 from tests.helpers import one_line

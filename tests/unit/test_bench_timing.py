@@ -114,7 +114,7 @@ def test_the_dense_products_are_five():
 
 def test_exponents_are_those_of_power_laws():
     assert exponent([1, 3, 9], [2.0, 2 * 3**1.5, 2 * 9**1.5]) == pytest.approx(1.5)
-    cells = [Cell("dense", 32, 100, t, 0.1, None, 1.0, 1.0, 0.5 * t, 0.5 * t) for t in (8, 128, 256, 512)]
+    cells = [Cell("dense", 32, 100, t, 0.1, None, (1.0, 1.0, 0.5 * t, 0.5 * t)) for t in (8, 128, 256, 512)]
     assert exponents(cells) == {("dense", 32, 100): pytest.approx(1.0)}
     assert exponents(cells[:2]) == {}
     assert exponents([Cell("dense", 32, 100, t, 0.1, "wrong") for t in (128, 256)]) == {}

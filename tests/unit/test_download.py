@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from minisnn import datasets
-from minisnn.datasets import pooch_download, tonic_bridge
+from minisnn.datasets import places
 from minisnn.datasets.idx import FILES
 from minisnn.errors import DataError, InputError
 from tests.data_files import write_images, write_nmnist
@@ -36,7 +36,7 @@ def published(tmp_path, empty_cache, monkeypatch):
     checksums = {name: hashlib.md5((folder / name).read_bytes()).hexdigest() for name in names}
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Quiet) as running:
         address = f"http://127.0.0.1:{running.server_port}/"
-        monkeypatch.setitem(pooch_download.IMAGES, "fashion-mnist", (address, checksums))
+        monkeypatch.setitem(places.IMAGES, "fashion-mnist", (address, checksums))
         thread = threading.Thread(target=running.serve_forever, args=(0.01,), daemon=True)
         thread.start()
         yield folder
@@ -75,8 +75,8 @@ def test_a_wrong_checksum_leaves_nothing_behind(published, empty_cache):
 
 
 def test_a_missing_server_is_one_line(published, monkeypatch):
-    _, checksums = pooch_download.IMAGES["fashion-mnist"]
-    monkeypatch.setitem(pooch_download.IMAGES, "fashion-mnist", ("http://127.0.0.1:9/", checksums))
+    _, checksums = places.IMAGES["fashion-mnist"]
+    monkeypatch.setitem(places.IMAGES, "fashion-mnist", ("http://127.0.0.1:9/", checksums))
     with one_line(DataError, "put the files of the data set into .* instead"):
         fetch()
 
@@ -104,10 +104,10 @@ def test_missing_extras_are_named(empty_cache, monkeypatch):
 
 
 def test_the_published_checksums_are_those_of_four_files_each():
-    for _, checksums in pooch_download.IMAGES.values():
+    for _, checksums in places.IMAGES.values():
         assert sorted(checksums) == sorted(f"{name}.gz" for part in FILES.values() for name in part)
         assert all(len(md5) == 32 and int(md5, 16) for md5 in checksums.values())
-    assert len({md5 for _, sums in pooch_download.IMAGES.values() for md5 in sums.values()}) == 8
+    assert len({md5 for _, sums in places.IMAGES.values() for md5 in sums.values()}) == 8
 
 
 def stand_in_for_tonic(monkeypatch, **classes):
@@ -137,4 +137,4 @@ def test_a_failing_download_of_tonic_is_one_line(tmp_path, monkeypatch):
 
     stand_in_for_tonic(monkeypatch, SHD=fail)
     with one_line(DataError, "shd could not be downloaded to .*: File not found or corrupted. more$"):
-        tonic_bridge.download_with_tonic("shd", tmp_path)
+        places._download_with_tonic("shd", tmp_path)

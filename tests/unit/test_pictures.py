@@ -75,7 +75,7 @@ STEPS = [
     for way, fault in zip(WAYS, (None, "differs" if name == "shd" else None))
 ]
 CELLS = [
-    Cell("dense", 32, n, t, 0.1, None, t, t, 1.0, 0.1 * n) for n in (5, 50) for t in (8, 64, 512)
+    Cell("dense", 32, n, t, 0.1, None, (t, t, 1.0, 0.1 * n)) for n in (5, 50) for t in (8, 64, 512)
 ]  # fmt: skip
 SERIES = [
     Series(name, rule, "numba-parallel", axis, (1, 2), (9.0, 5.0), 0.9)

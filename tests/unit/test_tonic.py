@@ -5,7 +5,7 @@ import pytest
 
 from minisnn import datasets
 from minisnn.datasets.nmnist import list_recordings, read_bin
-from minisnn.datasets.tonic_bridge import download_with_tonic
+from minisnn.datasets.places import _download_with_tonic
 from minisnn.errors import DataError, InputError
 from tests.data_files import naive_raster, write_nmnist, write_shd
 from tests.helpers import one_line, same
@@ -197,10 +197,10 @@ def test_the_witness_makes_the_same_events_of_shd(tmp_path):
 def test_tonic_itself_takes_the_call_that_downloads(tmp_path, monkeypatch):
     module = of_tonic("datasets")
     make_shd(tmp_path / "there" / "SHD")
-    assert download_with_tonic("shd", tmp_path / "there") == tmp_path / "there" / "SHD"
+    assert _download_with_tonic("shd", tmp_path / "there") == tmp_path / "there" / "SHD"
     nobody = "http://127.0.0.1:9/"
     monkeypatch.setattr(module.SHD, "base_url", nobody)
     monkeypatch.setattr(module.NMNIST, "train_url", nobody)
     for name in ("shd", "nmnist"):
         with one_line(DataError, f"{name} could not be downloaded to .*refused"):
-            download_with_tonic(name, tmp_path / "not there")
+            _download_with_tonic(name, tmp_path / "not there")
