@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import re
 import tempfile
 import traceback
 
@@ -11,6 +12,9 @@ from . import __version__
 from .errors import InputError, one_line
 
 __all__ = ["fault", "line_of"]
+
+# NumPy's words for arrays beyond the address space; they come as ValueError or OverflowError.
+_TOO_LARGE = re.compile("array is too big|Maximum allowed dimension exceeded|int too large to convert")
 
 
 def line_of(error: BaseException) -> str | None:
@@ -21,8 +25,8 @@ def line_of(error: BaseException) -> str | None:
     >>> print(line_of(FileNotFoundError(2, "No such file or directory", "run")), line_of(KeyError("run")))
     run: No such file or directory None
     """
-    if isinstance(error, MemoryError):
-        return one_line(f"not enough memory, take fewer samples or steps a batch: {error}")
+    if isinstance(error, MemoryError) or _TOO_LARGE.search(str(error)):
+        return one_line(f"not enough memory, take fewer neurons, samples or steps: {error}")
     if isinstance(error, OSError) and error.filename and error.strerror:
         return one_line(f"{error.filename}: {error.strerror}")
     return one_line(error) if isinstance(error, (InputError, OverflowError, OSError)) else None

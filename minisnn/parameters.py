@@ -20,6 +20,7 @@ from .files import read_npz
 from .model import READOUTS
 from .reading import checked_count, checked_flag, checked_float, checked_name, checked_type, read_array
 from .solvers.compiled.workspace import Workspace
+from .spikes import LARGEST
 
 __all__ = ["NetworkConfig", "OwnParameters", "Parameters", "checked_parameters", "initial_parameters"]
 
@@ -78,12 +79,12 @@ class NetworkConfig:
 
     def __post_init__(self) -> None:
         try:
-            sizes = tuple(checked_count("sizes", n, low=1) for n in self.sizes)
+            sizes = tuple(checked_count("sizes", n, low=1, high=LARGEST) for n in self.sizes)
         except (TypeError, InputError):
             sizes = ()
         if len(sizes) < 3:
             raise InputError(
-                "sizes must be at least (inputs, hidden, classes), whole numbers >= 1, "
+                f"sizes must be at least (inputs, hidden, classes), whole numbers from 1 to {LARGEST}, "
                 f"got {shown(self.sizes)}"
             )
         dtype = self.dtype if isinstance(self.dtype, (str, np.ndarray)) else _dtype_name(self.dtype)

@@ -193,6 +193,7 @@ def outcome_of(run: RunFolder, experiment: Experiment, name: str = "") -> dict[s
         "solver": training.solver,
         "seed": training.seed,
         "n_parameters": network.n_parameters,
+        "spike_penalty": experiment.network.spike_penalty,  # a part of the training loss
         "epochs": [{key: getattr(metrics, key) for key in _EPOCH} for metrics in history],
         "chosen_epoch": chosen.epoch,
         "validation_accuracy": chosen.validation_accuracy,
@@ -221,7 +222,9 @@ def outcome(outcomes: list[dict[str, Any]], experiment: Experiment) -> dict[str,
     """The contents of ``--json``: the outcome of the one training, or those of a series with mean and s.d."""
     if experiment.series is None:
         return outcomes[0]
-    result = {key: outcomes[0][key] for key in ("dataset", "neuron", "solver", "n_parameters")}
+    result = {
+        key: outcomes[0][key] for key in ("dataset", "neuron", "solver", "n_parameters", "spike_penalty")
+    }
     result |= experiment.series | {"runs": outcomes}
     return result | summary(outcomes)
 

@@ -48,8 +48,8 @@ def test_train_and_evaluate(tmp_path, capsys, monkeypatch, read):
     assert "yin-yang: test accuracy" in printed
     result = read("result.json")
     assert list(result) == [
-        "dataset", "neuron", "solver", "seed", "n_parameters", "epochs", "chosen_epoch", "validation_accuracy",
-        "test_accuracy", "spikes_per_sample", "silent_neurons", "always_firing",
+        "dataset", "neuron", "solver", "seed", "n_parameters", "spike_penalty", "epochs", "chosen_epoch",
+        "validation_accuracy", "test_accuracy", "spikes_per_sample", "silent_neurons", "always_firing",
         "input_events", "effective_acs", "membrane_updates", "dense", "activation_sparsity", "seconds_per_epoch",
         "run_dir",
     ]  # fmt: skip
@@ -188,6 +188,10 @@ MISTAKES = [
     ("train --gradient gates", "unknown gradient 'gates' (did you mean 'gated'?)"),
     ("train --epochs 0", "epochs must be a whole number >= 1, got 0"),
     ("train --hidden 0", "sizes must be at least (inputs, hidden, classes)"),
+    (
+        "train --hidden 3000000000",
+        "sizes must be at least (inputs, hidden, classes), whole numbers from 1 to",
+    ),
     ("train --train-samples 0", "train_samples must lie in 1 ... 20000, got 0"),
     ("train --train-samples 99 --validation 99", "must number 1 ... 98 of the 99 for training, got 99"),
     ("train --train-samples 99 --validation -1", "must number 1 ... 98 of the 99 for training, got -1"),

@@ -79,6 +79,16 @@ def test_a_fault_of_minisnn(command, error, ends, tmp_path):
     [
         (INTERRUPT, 130, "minisnn: interrupted"),
         (MemoryError("Unable to allocate 3 TiB"), 2, "not enough memory.*: Unable to allocate 3 TiB"),
+        (
+            ValueError("array is too big; `arr.size * arr.dtype.itemsize` is"),
+            2,
+            "not enough memory.*: array is too",
+        ),
+        (
+            OverflowError("Python int too large to convert to C long"),
+            2,
+            "not enough memory, take fewer neurons",
+        ),
         (OSError(28, "No space left on device", "file"), 2, "minisnn: error: file: No space left on device"),
     ],
     ids=lambda value: type(value).__name__,

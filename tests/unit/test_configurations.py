@@ -62,7 +62,7 @@ RISING = "milestones must be rising shares between 0 and 1"
               (None, 1, [], {}, "x" * 500, np.array(["max", "sum"]))),
         *each(("sizes",), (5, "643", (6, 64.0, 3), (6, True, 3), None)),
         ("sizes", (6, 3), "sizes must be at least"),
-        ("sizes", (6, 0, 3), "whole numbers >= 1"),
+        ("sizes", (6, 0, 3), "whole numbers from 1 to 2147483647"),
         ("neuron", "single", "unknown neuron 'single'"),
         ("readout", "mean", "unknown readout"),
         ("gradient", "gate", "did you mean 'gated'"),
