@@ -20,14 +20,14 @@ class KilledWorker(Exception):
 class Client:
     """Tasks that end as a test says."""
 
-    def __init__(self, answer=None):
-        self.futures, self.cancelled, self.answer = [], [], answer
+    def __init__(self, answers=()):
+        self.futures, self.cancelled, self.answers = [], [], iter(answers)
 
     def wait_for_workers(self, n, timeout):
         pass
 
     def run(self, function, *arguments, **how):
-        return {"tcp://there": self.answer}
+        return {"tcp://there": next(self.answers)}
 
     def submit(self, function, folder, task, *, key, pure):
         assert len({future.key for future in self.futures} | {key}) == len(self.futures) + 1
@@ -112,19 +112,20 @@ def test_a_scheduler_that_is_gone_ends_the_command(session):
 
 
 @pytest.mark.parametrize(
-    ("answer", "message"),
+    ("answers", "message"),
     [
-        ("0.0.9", f"worker tcp://there must have the minisnn of the command: {__version__} is not 0.0.9"),
-        (ImportError("none"), "worker tcp://there cannot import minisnn: none"),
-        (False, "--out must be a folder that all workers share; tcp://there: no "),
+        (["0.0.9"], f"worker tcp://there must have the minisnn of the command: {__version__} is not 0.0.9"),
+        ([ImportError("none")], "worker tcp://there cannot import minisnn: none"),
+        ([__version__, False], "--out must be a folder that all workers share; tcp://there: no "),
     ],
 )
-def test_a_strange_worker_is_named(tmp_path, answer, message):
-    workers = cluster.Cluster(Client(answer), "tcp://scheduler")
+def test_a_strange_worker_is_named(tmp_path, answers, message):
+    workers = cluster.Cluster(Client(answers), "tcp://scheduler")
     config = SimpleNamespace(training=SimpleNamespace(epochs=3), dataset="yin-yang", data={})
     training = Training("one", SimpleNamespace(path=tmp_path, finished_epochs=lambda: 0), config)
     with one_line(InputError, message):
-        workers.check_workers() if answer else workers([training], How(quiet=True), Results())
+        workers.check_workers()
+        workers([training], How(quiet=True), Results())
 
 
 def test_the_bar_counts_and_names_the_best():
