@@ -407,7 +407,7 @@ def gradient_bounds(
     of_sums = error_i + gamma(cells + 2, dtype) * absolute_i  # over samples and steps
     bounds = {
         "spikes": of_spikes + eta * absolute_i.sum(axis=2, keepdims=True),
-        "weight": np.tensordot(x, of_sums, axes=((0, 1), (0, 1))),
+        "weight": x.reshape(cells, -1).T @ of_sums.reshape(cells, -1),
         "bias": of_sums.sum(axis=(0, 1)),
         "decay": by_decay,
     }
