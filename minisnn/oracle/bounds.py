@@ -148,7 +148,8 @@ def _fft_error(kernel: Floats, signal: Floats, dtype: DTypeLike) -> Floats:
     signal_1, signal_2 = signal.sum(axis=1, keepdims=True), np.sqrt((signal**2).sum(axis=1, keepdims=True))
     error: Floats = share * (2 * kernel_2 * signal_1 + kernel_1 * signal_2)
     error += 4 * _unit(dtype) * kernel_2 * signal_1
-    return error + 4 * n_steps * _eta(dtype) * (1 + kernel_1) * (1 + signal_1)
+    error += 4 * n_steps * _eta(dtype) * (1 + kernel_1) * (1 + signal_1)
+    return error
 
 
 def _powers(decay: Any, n_steps: int) -> Floats:
