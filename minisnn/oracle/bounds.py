@@ -148,7 +148,8 @@ def _fft_error(kernel: Floats, signal: Floats, dtype: DTypeLike) -> Floats:
     signal_1, signal_2 = signal.sum(axis=1, keepdims=True), np.sqrt((signal**2).sum(axis=1, keepdims=True))
     error: Floats = share * (2 * kernel_2 * signal_1 + kernel_1 * signal_2)
     error += 4 * _unit(dtype) * kernel_2 * signal_1
-    return error + 4 * n_steps * _eta(dtype) * (1 + kernel_1) * (1 + signal_1)
+    error += 4 * n_steps * _eta(dtype) * (1 + kernel_1) * (1 + signal_1)
+    return error
 
 
 def _powers(decay: Any, n_steps: int) -> Floats:
@@ -407,7 +408,7 @@ def gradient_bounds(
     of_sums = error_i + gamma(cells + 2, dtype) * absolute_i  # over samples and steps
     bounds = {
         "spikes": of_spikes + eta * absolute_i.sum(axis=2, keepdims=True),
-        "weight": np.tensordot(x, of_sums, axes=((0, 1), (0, 1))),
+        "weight": x.reshape(cells, -1).T @ of_sums.reshape(cells, -1),
         "bias": of_sums.sum(axis=(0, 1)),
         "decay": by_decay,
     }

@@ -341,11 +341,10 @@ def assert_right(
         except KeyError as missing:
             text = f"{case} is no case that minisnn check saved: it has no array {missing}"
             raise DataError(text) from None
-    if isinstance(case, StepCase):
-        asked, judge = Port(port, None, timeout, kind="step"), StepJudge(bound)
-    else:
-        backward = None if isinstance(port, Program) else port
-        asked, judge = Port(port, backward, timeout), Judge(bound, convention)
+    step = isinstance(case, StepCase)
+    backward = None if step or isinstance(port, Program) else port
+    asked = Port(port, backward, timeout, kind="step" if step else "forward")
+    judge = StepJudge(bound) if step else Judge(bound, convention)
     try:
         _, verdict = _tried(asked, judge, case)
     finally:

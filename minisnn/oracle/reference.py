@@ -71,7 +71,8 @@ def leaky_sum(values: Numbers, decay: Any) -> Numbers:
 
 def first_spikes(fired: NDArray[np.bool_]) -> NDArray[np.int32]:
     """(B, N) step of the first spike in (B, T, N), T for never."""
-    return np.where(fired.any(axis=1), fired.argmax(axis=1), fired.shape[1]).astype(np.int32)
+    times = np.where(fired.any(axis=1), fired.argmax(axis=1), fired.shape[1])
+    return np.asarray(times, dtype=np.int32)
 
 
 @dataclass(frozen=True, eq=False)

@@ -152,8 +152,8 @@ def _wrong_trace(layer: Layer, trace: Trace | ReadoutTrace) -> Iterator[str]:
     potential = trace.membrane if isinstance(trace, ReadoutTrace) else trace.potential
     yield from _wrong({"potential": (forward.potential, bound)}, {"potential": potential}, f"{name}: ")
     if isinstance(trace, Trace):
-        came = forward if case.neuron == "multi-spike" else trace
-        right, what = _STANDARD.spikes(case, came, forward, bound).right, "spikes"
+        fired = forward if case.neuron == "multi-spike" else trace
+        right, what = _STANDARD.spikes(case, fired, forward, bound).right, "spikes"
     elif trace.readout == "max":
         first, undecided = peaks(layer)
         came = np.take_along_axis(forward.potential, trace.peak_times[:, None, :], axis=1)[:, 0]  # type: ignore[index]

@@ -171,8 +171,10 @@ class StepJudge(Judge):
 
     def verdict(self, case: Any, output: Output) -> Verdict:
         """Judge what a step returned."""
-        verdict, came = Verdict(output.violations), output.gradients or {}
-        for name, expected in self.expected(case).items() if came else ():
+        if output.violations:
+            return Verdict(output.violations)
+        verdict, came = Verdict(), output.gradients or {}
+        for name, expected in self.expected(case).items():
             if name in came:
                 verdict = verdict.and_of(name, came[name], *expected)
         return verdict
