@@ -289,13 +289,14 @@ class SingleSpikeClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[mis
     # ---- spikes --------------------------------------------------------------------------------------
 
     def _samples(self, features: NDArray[Any], codes: NDArray[np.int64]) -> EventSamples:
+        self._encoded = self.n_steps, self.encoding  # which predictions keep until the next fit
         return EventSamples(self._events(features), codes)
 
     def _events(self, features: NDArray[Any]) -> SpikeEvents:
         """Features as spikes; those beyond the range that was fitted count as its ends."""
-        range_ = self.feature_low_, self.feature_range_
-        times = feature_times(features.astype(np.float64), *range_, self.n_steps, self.encoding)
-        return SpikeEvents.from_spike_times(times, self.n_steps)
+        range_, (n_steps, encoding) = (self.feature_low_, self.feature_range_), self._encoded
+        times = feature_times(features.astype(np.float64), *range_, n_steps, encoding)
+        return SpikeEvents.from_spike_times(times, n_steps)
 
 
 def _classes(labels: Any) -> NDArray[Any]:
