@@ -158,7 +158,7 @@ class SingleSpikeClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[mis
         X, y = validate_data(self, X, y, dtype="numeric", reset=not going_on)
         if not going_on:
             self._begin(X, _classes(y), rng)
-        samples = EventSamples(self._events(X), self._codes(y))
+        samples = self._samples(X, self._codes(y))
         config = self._training("cosine", rng)
         seed, share = config.seed, checked_float("validation_fraction", self.validation_fraction, low=0)
         # No samples are tested: the first one stands in.
@@ -192,7 +192,7 @@ class SingleSpikeClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[mis
             self._begin(X, _classes(y if classes is None else classes), rng)
         elif classes is not None and not np.array_equal(_classes(classes), self.classes_):
             raise InputError("classes must be those of the first call of partial_fit")
-        samples, network = EventSamples(self._events(X), self._codes(y)), self.network_
+        samples, network = self._samples(X, self._codes(y)), self.network_
         config = self._training("constant", rng)
         optimiser = Adam(network.own_parameters(), network.learns, solvers.get(_SOLVER))
         if self._moments:
@@ -274,11 +274,15 @@ class SingleSpikeClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[mis
         X = validate_data(self, X, dtype="numeric", reset=False)
         return self.network_.predict(self._events(X), solver=_SOLVER)
 
+    def _samples(self, features: NDArray[Any], codes: NDArray[np.int64]) -> EventSamples:
+        self._encoded = self.n_steps, self.encoding  # which predictions keep until the next fit
+        return EventSamples(self._events(features), codes)
+
     def _events(self, features: NDArray[Any]) -> SpikeEvents:
         """Features as spikes; those beyond the range that was fitted count as its ends."""
-        range_ = self.feature_low_, self.feature_range_
-        times = feature_times(features.astype(np.float64), *range_, self.n_steps, self.encoding)
-        return SpikeEvents.from_spike_times(times, self.n_steps)
+        range_, (n_steps, encoding) = (self.feature_low_, self.feature_range_), self._encoded
+        times = feature_times(features.astype(np.float64), *range_, n_steps, encoding)
+        return SpikeEvents.from_spike_times(times, n_steps)
 
 
 def _classes(labels: Any) -> NDArray[Any]:

@@ -181,6 +181,16 @@ def test_what_fails_leaves_the_classifier_as_it_was(digits, method):
         fresh.predict(features)
 
 
+def test_a_parameter_that_is_set_counts_from_the_next_fit_on(digits):
+    classifier = small().fit(*digits)
+    before = classifier.decision_function(digits[0])
+    for parameters in ({"n_steps": 9}, {"encoding": "log"}, {"n_steps": "many", "encoding": 5, "hidden": 0}):
+        classifier.set_params(**parameters)
+        assert np.array_equal(classifier.decision_function(digits[0]), before)
+    classifier.set_params(n_steps=9, encoding="log", hidden=20).fit(*digits)
+    assert not np.array_equal(classifier.decision_function(digits[0]), before)
+
+
 def test_labels_that_were_never_seen_are_refused(digits):
     features, labels = digits
     classifier = small().partial_fit(features, labels)
