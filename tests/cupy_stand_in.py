@@ -20,6 +20,7 @@ from pathlib import Path
 import array_api_compat
 import numpy as np
 
+from minisnn import solvers
 from minisnn.solvers.cuda import kernels
 
 SHIM = """
@@ -170,6 +171,7 @@ def installed():
 
     names = ["cupy", "minisnn.solvers.cupy_parallel", "minisnn.solvers.cupy_sequential"]
     before = {name: sys.modules.pop(name) for name in names if name in sys.modules}
+    solvers._module.cache_clear()  # which keeps modules that were found, here and when the stand-in has gone
     sys.modules["cupy"] = module
     array_api_compat.array_namespace = namespace
     try:
@@ -179,3 +181,4 @@ def installed():
         for name in names:
             sys.modules.pop(name, None)
         sys.modules.update(before)
+        solvers._module.cache_clear()

@@ -10,7 +10,6 @@ from minisnn import solvers
 
 SOLVERS = solvers.names("single-spike")
 MULTI_SOLVERS = solvers.names("multi-spike")
-THRESHOLD = 1.0
 # Bits of a decay, p: beta * 2^p is a whole number.
 DECAY_BITS = {0.0: 0, 1.0: 0, 0.5: 1, 0.25: 2, 0.75: 2}
 
@@ -21,6 +20,7 @@ class Case:
     weight: np.ndarray
     bias: np.ndarray
     decay: np.ndarray  # 0-d or (N,)
+    threshold: float
     grad_spikes: np.ndarray
     grad_membrane: np.ndarray
 
@@ -38,7 +38,7 @@ def bits_needed(case, fractional_bits=2):
     """Left side of the rule for exact inputs: q + p (T - 1) + log2 max A + 1, for the forward pass."""
     p = max(DECAY_BITS[float(d)] for d in np.ravel(case.decay))
     largest = np.abs(case.weight).sum(axis=0).max() + np.abs(case.bias).max()
-    bound = max(largest, np.abs(case.grad_spikes).max(), 1.0) * case.spikes.shape[1] ** 3
+    bound = max(largest, np.abs(case.grad_spikes).max(), case.threshold) * case.spikes.shape[1] ** 3
     return fractional_bits + p * (case.spikes.shape[1] - 1) + math.log2(bound) + 1
 
 
@@ -61,24 +61,25 @@ def exact_cases(draw, dtype=np.float64, max_decay_bits=2):
     )
     weight, bias = quarters(n_in, n_out), quarters(n_out, top=draw(st.integers(0, 2)))
     decay = np.asarray(kinds[0], dtype) if len(kinds) == 1 else rng.choice(kinds, n_out).astype(dtype)
+    threshold = draw(st.sampled_from([1.0, 2.0]))
     edge = draw(st.sampled_from(["none", "tie", "first step", "last step", "silent", "one step"]))
     if edge == "tie":  # V == theta in the first step of neuron 0
         spikes[0, 0] = 0
         spikes[0, 0, 0] = 1
-        weight[0, 0], bias[0] = 1, 0
+        weight[0, 0], bias[0] = threshold, 0
     elif edge == "first step":
         spikes[:, 0, 0] = 1
-        weight[0, 0], weight[1:, 0], bias[0] = 2, 0, 0
+        weight[0, 0], weight[1:, 0], bias[0] = threshold + 1, 0, 0
     elif edge == "last step":
         spikes[:] = 0
         spikes[:, -1, 0] = 1
-        weight[0], bias[:] = 1.25, 0
+        weight[0], bias[:] = threshold + 0.25, 0
     elif edge == "silent":
         weight[:, -1], bias[-1] = 0, -0.25
     elif edge == "one step":
         spikes = spikes[:, :1]
     shape = (batch, spikes.shape[1], n_out)
-    case = Case(spikes, weight, bias, decay, quarters(*shape), quarters(*shape))
+    case = Case(spikes, weight, bias, decay, threshold, quarters(*shape), quarters(*shape))
     assert bits_needed(case) <= (24 if dtype == np.float32 else 53)
     return case
 
@@ -96,4 +97,4 @@ def float_cases(draw, dtype=np.float64):
     decay = np.asarray(rng.random(), dtype) if decay == "scalar" else rng.random(n_out).astype(dtype)
     shape = (batch, n_steps, n_out)
     grads = [rng.standard_normal(shape).astype(dtype) for _ in range(2)]
-    return Case(spikes, weight, bias, decay, *grads)
+    return Case(spikes, weight, bias, decay, 1.0, *grads)

@@ -66,6 +66,12 @@ def until(condition, patience=60):
     raise AssertionError("waited in vain")
 
 
+@pytest.fixture(autouse=True)
+def patience(monkeypatch):
+    """On a busy machine a worker takes longer to start than a user would wait for one."""
+    monkeypatch.setattr("minisnn.training.cluster._PATIENCE", 60)
+
+
 @pytest.fixture(scope="module")
 def processes(tmp_path_factory):
     processes = Processes(tmp_path_factory.mktemp("dask"))

@@ -52,40 +52,22 @@ def shell(tmp_path):
     return run
 
 
-@pytest.mark.parametrize(
-    ("streams", "code"),
-    [
-        ("2>&-", 0), ("<&- >&- 2>&-", 0), ("| true", 0), ("2>&1 | true", 0), ("> /dev/full", 2),
-        ("> /dev/full 2>&1", 2),
-    ],
-)  # fmt: skip
+@pytest.mark.parametrize(("streams", "code"), [("<&- >&- 2>&-", 0), ("2>&1 | true", 0), ("> /dev/full", 2)])
 def test_training_goes_on_without_streams(shell, tmp_path, streams, code):
     codes, _, error = shell(f"{PYTHON} {SMALL} {streams}")
     assert codes[0] == code
     assert (tmp_path / "run" / "checkpoint.npz").exists()
     assert (tmp_path / "run" / "metrics.jsonl").read_text().count("\n") == 2
     assert len(json.loads((tmp_path / "result.json").read_text())["epochs"]) == 2
-    assert ("standard output: No space left on device" in error) == (streams == "> /dev/full")
+    assert ("standard output: No space left on device" in error) == (code == 2)
 
 
 @pytest.mark.parametrize(
-    ("port", "streams", "code"),
-    [("forward", ">&-", 0), ("forward", "> /dev/full", 2), ("wrong", "| true", 1), ("wrong", ">&- 2>&-", 1)],
+    ("port", "streams", "code"), [("forward", "> /dev/full", 2), ("wrong", ">&- 2>&-", 1)]
 )
 def test_a_verdict_needs_no_streams(shell, port, streams, code):
     codes, _, error = shell(f"{PYTHON} check port.py:{port} --examples 3 --dtype float32 {streams}")
     assert codes[0] == code, error
-
-
-def test_training_from_python_without_streams(shell):
-    program = (
-        "import sys, minisnn; minisnn.solvers.names()\n"  # NumPy 2.0 cannot be imported without streams
-        "sys.stdout = sys.stderr = None\n"
-        "data = minisnn.load_dataset('yin-yang', n_steps=10, train_samples=50, test_samples=20)\n"
-        "network = minisnn.Network.random(minisnn.NetworkConfig((4, 8, 3)), 1)\n"
-        "minisnn.train(network, data, minisnn.TrainingConfig(epochs=1), quiet=False)"
-    )
-    assert shell(f'{sys.executable} -c "{program}"') == ([0], "", "")
 
 
 def test_a_path_that_the_terminal_cannot_print(shell, tmp_path):
@@ -172,12 +154,6 @@ def test_the_doctor_always_answers(nobody):
     assert "compiled code" in done.stdout
     assert "set NUMBA_CACHE_DIR to a folder that can be written" in done.stdout
     assert done.stdout.count("not found: no folder for") == 4
-
-
-def test_names_without_a_place_for_compiled_code(nobody):
-    code = "import minisnn; print(minisnn.solvers.names(), minisnn.solvers.why_unavailable('numba-parallel'))"
-    done = nobody("", ".", ("-c", code))
-    assert done.stdout.endswith("'numba-sequential', 'numba-parallel'] None\n"), done.stderr
 
 
 def test_training_without_a_home(nobody):

@@ -46,6 +46,7 @@ def test_compiled_loop_equals_the_definition(neuron, dtype, data):
         "detach_reset": data.draw(st.booleans()),
         "learn_decay": data.draw(st.booleans()),
         "spike_penalty": data.draw(st.sampled_from([0.0, 0.3])),
+        "threshold": data.draw(st.sampled_from([1.0, 0.5])),
     }
     network, labels = network_for(case, **choices)
     definition = network.loss_and_gradients(case.spikes, labels, solver="numpy-sequential")

@@ -6,7 +6,7 @@ import pickle
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import minisnn
@@ -31,6 +31,7 @@ def functions(neuron):
 
 @pytest.mark.parametrize(("neuron", "solver"), LAYERS)
 @given(data=st.data(), dtype=st.sampled_from([np.float32, np.float64]))
+@settings(max_examples=30)
 def test_layers(neuron, solver, data, dtype):
     case = data.draw(exact_cases(dtype=dtype, max_decay_bits=1))
     forward, backward = functions(neuron)
@@ -124,6 +125,7 @@ def _foreign(data, activity):
 
 @pytest.mark.parametrize("how", ["init", "assigned", "replaced", "unpickled", "copied"])
 @given(data=st.data(), network=networks())
+@settings(max_examples=15)
 def test_training_changes_its_own_arrays_only(how, data, network):
     solver = data.draw(st.sampled_from(solvers.names(network.config.neuron)))
     events, labels = batch_of(network, data)

@@ -10,7 +10,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from minisnn import Network, NetworkConfig, SpikeEvents, solvers
-from minisnn.errors import InputError
 from minisnn.network import Outcome
 from minisnn.solvers.compiled import events as event_products
 from minisnn.solvers.compiled import threads
@@ -91,19 +90,6 @@ def test_every_solver_predicts_what_it_computes_forward(neuron, density):
     raster = np.random.default_rng(0).random((7, 9, 6)) < density
     for solver in solvers.names(neuron):
         same_outcome(*(run(raster, solver=solver) for run in (network.predict, network.forward)))
-
-
-@given(case=steps())
-def test_it_has_the_gradients_of_the_definition(case):
-    network, events, labels = case
-    if network.config.dtype == "float32":
-        return
-    _, gradients, outcome = network.training_step(events, labels)
-    _, expected, activity = network.loss_and_gradients(events, labels, solver="numpy-sequential")
-    if not np.array_equal(outcome.spike_counts(), activity.spike_counts()):
-        return  # a potential within rounding of the threshold
-    for name, right in expected.items():
-        assert relative(gradients[name], right) < 1e-10
 
 
 @given(case=steps())
@@ -192,29 +178,6 @@ def test_a_prediction_is_by_the_parameters_of_now(change, workspace, learn_decay
             assert all(np.array_equal(t, h.spike_times) for t, h in zip(outcome.spike_times, activity.hidden))
         same = np.array_equal(again[1].logits, kept[1].logits)
         assert turn == 1 or same == (change in ("nothing", "the sign of zero"))
-
-
-def test_a_prediction_looks_at_parameters_that_were_changed():
-    network = Network.random(NetworkConfig((6, 5, 3)))
-    events = SpikeEvents.from_spike_times(np.zeros((2, 6), np.int32), 4)
-    expected = network.predict(events).logits
-    for name, value, message in (
-        ("hidden1.weight", np.nan, "hidden1.weight must be finite, got nan"),
-        ("readout.bias", np.inf, "readout.bias must be finite, got inf"),
-        ("hidden1.decay", 2, r"hidden1.decay must lie in \[0, 1\], got 2"),
-    ):
-        before = network.parameters[name].flat[-1]
-        network.parameters[name].flat[-1] = value
-        for _ in range(2):
-            with pytest.raises(InputError, match=message):
-                network.predict(events)
-        network.parameters[name].flat[-1] = before
-        assert np.array_equal(network.predict(events).logits, expected)
-    weight = network.parameters.pop("readout.weight")
-    with pytest.raises(InputError, match="missing or unknown: readout.weight"):
-        network.predict(events)
-    network.parameters["readout.weight"] = weight
-    assert np.array_equal(network.predict(events).logits, expected)
 
 
 def test_networks_may_share_a_workspace_and_threads_a_network():

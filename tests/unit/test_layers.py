@@ -157,15 +157,6 @@ def test_conventional_neuron_by_hand(solver):
 
 
 @SOLVERS
-def test_gradient_of_the_membrane_alone(solver):
-    trace = minisnn.single_spike_forward(**layer(), solver=solver)
-    grad = np.zeros(trace.membrane.shape)
-    grad[:, -1] = 1
-    grads = minisnn.single_spike_backward(trace, grad_membrane=grad, solver=solver)
-    assert grads.current[0, :, 0].tolist() == [0.0625, 0.125, 0.25, 0.5, 1]
-
-
-@SOLVERS
 def test_counts_come_as_events(solver):
     events = SpikeEvents.from_raster(np.array([[[2], [0], [1]]]), counts=True)
     trace = minisnn.single_spike_forward(events, np.array([[0.25]]), np.zeros(1), 1.0, solver=solver)
@@ -175,20 +166,6 @@ def test_counts_come_as_events(solver):
 
 
 # ---- other sizes and numbers ------------------------------------------------------------------------
-
-
-@SOLVERS
-def test_odd_sizes(solver):
-    rng = np.random.default_rng(0)
-    for batch, n_steps, n_in, n_out in [(1, 1, 1, 1), (3, 1, 2, 17), (2, 9, 33, 5), (7, 3, 1, 31)]:
-        spikes = rng.random((batch, n_steps, n_in)) < 0.5
-        layer = spikes, rng.integers(-3, 4, (n_in, n_out)) / 4, np.zeros(n_out), 0.5
-        grad = rng.integers(-3, 4, (batch, n_steps, n_out)) / 4
-        pair = solver, "numpy-sequential"
-        traces = [minisnn.single_spike_forward(*layer, solver=name) for name in pair]
-        same(*traces, ["membrane"])
-        backward = minisnn.single_spike_backward
-        same(*(backward(traces[1], grad, surrogate_scale=0, solver=name) for name in pair), ["weight"])
 
 
 @SOLVERS

@@ -16,9 +16,10 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 from minisnn import Network
 from minisnn.errors import InputError
 from minisnn.sklearn import SingleSpikeClassifier
+from tests.helpers import one_line
 
 
-@parametrize_with_checks([SingleSpikeClassifier()])
+@parametrize_with_checks([SingleSpikeClassifier(hidden=30, epochs=15)])
 def test_the_checks_of_scikit_learn_pass(estimator, check):
     if check.func.__name__ == "check_array_api_input":
         pytest.skip("needs SCIPY_ARRAY_API=1; features are read as NumPy arrays")
@@ -89,17 +90,23 @@ def test_the_best_epoch_on_held_out_samples_counts(digits):
     assert 1 <= classifier.n_iter_ <= 6 == len(classifier.loss_curve_)
 
 
-def test_it_works_in_a_pipeline_and_a_search_over_processes(digits):
-    pipeline = make_pipeline(StandardScaler(), small())
-    assert len(cross_val_score(pipeline, *digits, cv=3)) == 3
-    search = GridSearchCV(small(), {"hidden": [10, (20,)]}, cv=2, n_jobs=2).fit(*digits)
-    alone = GridSearchCV(small(), {"hidden": [10, (20,)]}, cv=2).fit(*digits)
-    assert search.cv_results_["mean_test_score"].tolist() == alone.cv_results_["mean_test_score"].tolist()
+def search(digits, **how):
+    found = GridSearchCV(small(), {"hidden": [10, (20,)]}, cv=2, refit=False, **how).fit(*digits)
+    return found.cv_results_["mean_test_score"].tolist()
 
 
-def test_a_search_runs_on_dask(digits):
+@pytest.fixture(scope="module")
+def found_here(digits):
+    return search(digits)
+
+
+def test_it_works_in_a_pipeline_and_a_search_over_processes(digits, found_here):
+    assert len(cross_val_score(make_pipeline(StandardScaler(), small()), *digits, cv=2)) == 2
+    assert search(digits, n_jobs=2) == found_here
+
+
+def test_a_search_runs_on_dask(digits, found_here):
     distributed = pytest.importorskip("distributed")
-    alone = GridSearchCV(small(), {"hidden": [10, 20]}, cv=2).fit(*digits)
     with (
         distributed.LocalCluster(
             2, threads_per_worker=1, dashboard_address="127.0.0.1:0", processes=False
@@ -107,8 +114,7 @@ def test_a_search_runs_on_dask(digits):
         distributed.Client(cluster),
         joblib.parallel_backend("dask"),
     ):
-        search = GridSearchCV(small(), {"hidden": [10, 20]}, cv=2).fit(*digits)
-    assert search.cv_results_["mean_test_score"].tolist() == alone.cv_results_["mean_test_score"].tolist()
+        assert search(digits) == found_here
 
 
 def test_pandas_frames_keep_their_names(digits):
@@ -137,17 +143,12 @@ def test_every_epoch_says_a_line_if_asked(digits, capsys):
 @pytest.mark.parametrize(
     ("parameters", "says"),
     [
-        ({"hidden": 0}, "sizes must be at least"),
         ({"hidden": "many"}, "sizes must be at least"),
         ({"encoding": "latency"}, "unknown encoding 'latency'"),
-        ({"n_steps": 0}, "n_steps must be a whole number >= 1"),
         ({"n_steps": 2.5}, "n_steps must be a whole number >= 1"),
-        ({"epochs": 0}, "epochs must be a whole number >= 1"),
-        ({"lr": -1}, "lr must be"),
         ({"lr": "fast"}, "lr must be"),
         ({"batch_size": 0}, "batch_size must be"),
         ({"hidden_gain": float("nan")}, "hidden_gain must be"),
-        ({"spike_penalty": -1}, "spike_penalty must be"),
         ({"spike_penalty": "few"}, "spike_penalty must be"),
         ({"validation_fraction": 1.0}, "validation_fraction must be below 1"),
         ({"validation_fraction": -0.1}, "validation_fraction must be"),
@@ -157,9 +158,8 @@ def test_every_epoch_says_a_line_if_asked(digits, capsys):
     ],
 )  # fmt: skip
 def test_a_wrong_parameter_is_one_line(digits, parameters, says):
-    with pytest.raises(ValueError, match=says) as caught:
+    with one_line(ValueError, says):
         small(**parameters).fit(*digits)
-    assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize("method", ["fit", "partial_fit"])

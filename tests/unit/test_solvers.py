@@ -10,6 +10,7 @@ import pytest
 import minisnn
 from minisnn import solvers
 from minisnn.errors import InputError, SolverUnavailableError
+from tests import cupy_stand_in
 from tests.helpers import one_line
 
 LAYER = np.ones((1, 2, 1)), np.ones((1, 1)), np.ones(1), 0.5
@@ -69,6 +70,13 @@ def reasons():
             solvers.get(name, neuron)
         assert str(caught.value) == solvers.why_unavailable(name)
         yield str(caught.value)
+
+
+def test_the_stand_in_for_cupy_leaves_no_solver_behind():
+    before = solvers.names()
+    with cupy_stand_in.installed():
+        assert solvers.names()[-2:] == ["cupy-sequential", "cupy-parallel"]
+    assert solvers.names() == before
 
 
 def test_without_cupy(no_cupy):

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from minisnn import datasets
-from minisnn.datasets.nmnist import list_recordings, read_bin
+from minisnn.datasets.nmnist import list_recordings
 from minisnn.datasets.places import _download_with_tonic
 from minisnn.errors import DataError, InputError
 from tests.data_files import naive_raster, write_nmnist, write_shd
@@ -116,16 +116,6 @@ def test_what_is_no_data_set_of_a_sensor(dataset, options, error, message):
 
 def of_tonic(module):
     return pytest.importorskip(f"tonic.{module}", reason="needs tonic: pip install '.[data]'")
-
-
-def test_the_witness_reads_the_same_recordings(tmp_path):
-    io = of_tonic("io")
-    written = write_nmnist(tmp_path)
-    for path in sorted(tmp_path.glob("Train/*/*.bin")):
-        events = io.read_mnist_file(str(path), dtype=TONIC)
-        for name, column in zip("txyp", read_bin(path), strict=True):
-            assert np.array_equal(events[name], column)
-    assert len(written) == 16
 
 
 def test_the_witness_reads_the_same_real_recordings(data_dir):

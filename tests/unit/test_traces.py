@@ -79,8 +79,7 @@ def test_the_product_may_change_between_the_passes(first, then):
 
 
 @pytest.mark.parametrize(
-    "make",
-    [copy.copy, copy.deepcopy, lambda trace: pickle.loads(pickle.dumps(trace)), dataclasses.replace],
+    "make", [copy.copy, copy.deepcopy, lambda trace: pickle.loads(pickle.dumps(trace)), dataclasses.replace]
 )
 def test_copies_and_traces_built_from_the_fields_are_the_same_trace(make):
     trace = COMPILED.single_spike_forward(*exact_layer())
