@@ -39,10 +39,7 @@ _DEATHS = 4
 def opened(workers: int | None, scheduler: str | None) -> Iterator[Cluster]:
     """A cluster of worker processes with one thread each, or the one whose `scheduler` has that address.
 
-    Raises
-    ------
-    InputError
-        If Dask is missing, the scheduler cannot be reached, or its workers cannot train.
+    `InputError` is raised if Dask is missing, the scheduler cannot be reached, or its workers cannot train.
     """
     n_workers = 0 if scheduler is not None else checked_count("--workers", workers, low=1)
     with _silence(), contextlib.ExitStack() as stack:
@@ -63,9 +60,9 @@ def opened(workers: int | None, scheduler: str | None) -> Iterator[Cluster]:
                 raise InputError(f"{what}: {text}") from None
             stack.enter_context(client)
         try:
-            cluster = Cluster(client, scheduler)
-            cluster.check_workers()
-            yield cluster
+            with Cluster(client, scheduler) as cluster:
+                cluster.check_workers()
+                yield cluster
         finally:
             with _ctrl_c_waits():
                 stack.close()
@@ -132,12 +129,28 @@ def _ctrl_c_waits() -> Iterator[None]:
             raise KeyboardInterrupt
 
 
-class Cluster:
-    """Runs trainings on the workers of a Dask client; `scheduler` is its address if the workers are not ours."""
+class Cluster(contextlib.AbstractContextManager["Cluster"]):
+    """Runs trainings on the workers of a Dask client; `scheduler` is its address if the workers are not ours.
+
+    Tasks that are left when it is over are cancelled.
+    """
 
     def __init__(self, client: Any, scheduler: str | None) -> None:
-        self.client = client
-        self.scheduler = scheduler
+        self.client, self.scheduler, self.how = client, scheduler, How()
+        self.topic = f"minisnn-{uuid.uuid4().hex}"
+        self.futures: dict[str, Any] = {}
+        self.started: set[str] = set()  # names, told by the workers
+        self._epochs: dict[str, int] = {}  # finished when it was submitted
+        self._again: Counter[str] = Counter()  # submissions since it last got on
+        self._ends: queue.SimpleQueue[tuple[Training, Any]] = queue.SimpleQueue()
+
+    def __enter__(self) -> Cluster:
+        self.client.subscribe_topic(self.topic, lambda event: self.started.add(event[1]))
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.client.unsubscribe_topic(self.topic)
+        self.client.cancel(list(self.futures.values()))
 
     @property
     def dashboard(self) -> str | None:
@@ -165,8 +178,7 @@ class Cluster:
 
     def __call__(self, trainings: Sequence[Training], how: How, results: Results) -> None:
         """Train all that are not finished, and add every end to the `results`."""
-        ours = _Session(self.client, how)
-        waiting = []
+        self.how, waiting = how, []
         for training in trainings:
             try:
                 done = training.run.finished_epochs()
@@ -180,13 +192,13 @@ class Cluster:
         waiting.sort(key=lambda one: worker.data_of(one[0].experiment))
         if waiting and self.scheduler is not None:
             self._check_folder(waiting[0][0].run.path / "config.json")
-        with progress(len(trainings), "trainings", how.quiet, "training") as bar, ours:
+        with progress(len(trainings), "trainings", how.quiet, "training") as bar:
             for training, done in waiting:
-                ours.submit(training, done)
-            while ours.futures:
-                _show(bar, results, len(ours.started & ours.futures.keys()))
+                self.submit(training, done)
+            while self.futures:
+                _show(bar, results, len(self.started & self.futures.keys()))
                 with contextlib.suppress(queue.Empty):
-                    training, error = ours.next_end()
+                    training, error = self.next_end()
                     with bar.external_write_mode():
                         results.add(training, error)
                         if not how.quiet and training.name in results.outcomes:
@@ -195,36 +207,10 @@ class Cluster:
 
     def _check_folder(self, path: Path) -> None:
         """Raise `InputError` with the workers that do not see a file of this machine."""
-        blind = [
-            address
-            for address, sees in self.client.run(os.path.exists, str(path.resolve())).items()
-            if not sees
-        ]
+        seen = self.client.run(os.path.exists, str(path.resolve()))
+        blind = ", ".join(address for address, sees in seen.items() if not sees)
         if blind:
-            raise InputError(
-                f"--out must be a folder that all workers share; {', '.join(blind)}: no {path.resolve()}"
-            )
-
-
-class _Session(contextlib.AbstractContextManager["_Session"]):
-    """The tasks of one call: submitted, started, ended; those that are left are cancelled when it is over."""
-
-    def __init__(self, client: Any, how: How) -> None:
-        self.client, self.how = client, how
-        self.topic = f"minisnn-{uuid.uuid4().hex}"
-        self.futures: dict[str, Any] = {}
-        self.started: set[str] = set()  # names, told by the workers
-        self._epochs: dict[str, int] = {}  # finished when it was submitted
-        self._again: Counter[str] = Counter()  # submissions since it last got on
-        self._ends: queue.SimpleQueue[tuple[Training, Any]] = queue.SimpleQueue()
-
-    def __enter__(self) -> _Session:
-        self.client.subscribe_topic(self.topic, lambda event: self.started.add(event[1]))
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.client.unsubscribe_topic(self.topic)
-        self.client.cancel(list(self.futures.values()))
+            raise InputError(f"--out must be a folder that all workers share; {blind}: no {path.resolve()}")
 
     def submit(self, training: Training, done: int) -> None:
         """Let the cluster train it, from where it stands: after `done` epochs."""
@@ -267,13 +253,10 @@ class _Session(contextlib.AbstractContextManager["_Session"]):
 def _line(outcome: dict[str, Any]) -> str:
     """An outcome in a line."""
     validation = outcome["validation_accuracy"]
+    validated = "" if validation is None else f"validation {100 * validation:.2f} %, "
+    tested = f"test accuracy {100 * outcome['test_accuracy']:.2f} %"
     return (
-        f"{outcome['name']}: "
-        + ("" if validation is None else f"validation {100 * validation:.2f} %, ")
-        + (
-            f"test accuracy {100 * outcome['test_accuracy']:.2f} %, "
-            f"{outcome['spikes_per_sample']:.1f} hidden spikes a sample"
-        )
+        f"{outcome['name']}: {validated}{tested}, {outcome['spikes_per_sample']:.1f} hidden spikes a sample"
     )
 
 

@@ -1,7 +1,6 @@
 """What happens to trainings whose workers die, and what the progress bar says."""
 
 import queue
-from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
@@ -57,7 +56,7 @@ def session(tmp_path):
     run = SimpleNamespace(path=tmp_path, done=0)
     run.finished_epochs = lambda: run.done
     training = Training("one", run, None)
-    with cluster._Session(Client(), How()) as session:
+    with cluster.Cluster(Client(), None) as session:
         session.submit(training, 0)
         yield session, training
     assert session.client.cancelled == list(session.futures.values())
@@ -153,7 +152,9 @@ def test_tasks_name_places_as_any_machine_finds_them(tmp_path, monkeypatch):
     )
     run = SimpleNamespace(path=tmp_path.relative_to(tmp_path) / "run", finished_epochs=lambda: 0)
     for data_dir, expected in ((None, None), ("mine", str(tmp_path / "mine"))):
-        cluster._Session(client, replace(How(), data_dir=data_dir)).submit(Training("one", run, None), 0)
+        here = cluster.Cluster(client, None)
+        here.how = How(data_dir)
+        here.submit(Training("one", run, None), 0)
         folder, task = sent.pop()
         assert folder == str(tmp_path / "run")
         assert task["places"] == [expected, str(tmp_path / "data")]
