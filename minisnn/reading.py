@@ -16,17 +16,13 @@ from .errors import InputError, one_line, shown, unknown_name
 
 __all__ = [
     "check_within", "checked_count", "checked_flag", "checked_float", "checked_indices", "checked_name",
-    "checked_type", "kernel_array", "plain", "read_array", "whole_number",
+    "checked_type", "kernel_array", "plain", "read_array", "refuse_masked", "whole_number",
 ]  # fmt: skip
 
 
 def read_array(name: str, value: Any) -> NDArray[Any]:
-    """`value` as an array, in the dtype and layout it has; tensors of other libraries come to the CPU.
-
-    Masked arrays are refused, because their masked values would count as values.
-    """
-    if _is_masked(value):
-        raise InputError(f"{name} must not be a masked array: fill it, or leave out what is masked")
+    """`value` as an array, in the dtype and layout it has; tensors of other libraries come to the CPU."""
+    refuse_masked(name, value)
     try:
         for method in ("detach", "cpu"):  # of a tensor that requires gradients or lies on a device
             value = getattr(value, method, lambda value=value: value)()
@@ -35,6 +31,12 @@ def read_array(name: str, value: Any) -> NDArray[Any]:
         uneven = "inhomogeneous" in str(error)
         came = "rows of different lengths" if uneven else f"{type(value).__name__}: {one_line(error)}"
         raise InputError(f"{name} must be an array of numbers, got {came}") from None
+
+
+def refuse_masked(name: str, value: Any) -> None:
+    """Raise `InputError` for a masked array, because its masked values would count as values."""
+    if _is_masked(value):
+        raise InputError(f"{name} must not be a masked array: fill it, or leave out what is masked")
 
 
 def whole_number(value: Any) -> int | None:

@@ -22,7 +22,7 @@ from .errors import InputError, import_extra, shown
 from .loss import softmax_cross_entropy
 from .network import Network, Outcome
 from .parameters import NetworkConfig
-from .reading import checked_count, checked_flag, checked_float, checked_name
+from .reading import checked_count, checked_flag, checked_float, checked_name, refuse_masked
 from .solvers.compiled.workspace import Workspace
 from .spikes import SpikeEvents
 from .streams import say
@@ -155,7 +155,7 @@ class SingleSpikeClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[mis
         """
         rng, verbose = check_random_state(self.random_state), checked_flag("verbose", self.verbose)
         going_on = checked_flag("warm_start", self.warm_start) and hasattr(self, "network_")
-        X, y = validate_data(self, X, y, dtype="numeric", reset=not going_on)
+        X, y = _validated(self, X, y, reset=not going_on)
         if not going_on:
             self._begin(X, _classes(y), rng)
         samples = self._samples(X, self._codes(y))
@@ -187,7 +187,7 @@ class SingleSpikeClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[mis
         """
         rng = check_random_state(self.random_state)
         first = not hasattr(self, "network_")
-        X, y = validate_data(self, X, y, dtype="numeric", reset=first)
+        X, y = _validated(self, X, y, reset=first)
         if first:
             self._begin(X, _classes(y if classes is None else classes), rng)
         elif classes is not None and not np.array_equal(_classes(classes), self.classes_):
@@ -271,7 +271,7 @@ class SingleSpikeClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[mis
 
     def _outcome(self, X: Any) -> Outcome:
         check_is_fitted(self)
-        X = validate_data(self, X, dtype="numeric", reset=False)
+        X = _validated(self, X, reset=False)
         return self.network_.predict(self._events(X), solver=_SOLVER)
 
     def _samples(self, features: NDArray[Any], codes: NDArray[np.int64]) -> EventSamples:
@@ -283,6 +283,13 @@ class SingleSpikeClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[mis
         range_, (n_steps, encoding) = (self.feature_low_, self.feature_range_), self._encoded
         times = feature_times(features.astype(np.float64), *range_, n_steps, encoding)
         return SpikeEvents.from_spike_times(times, n_steps)
+
+
+def _validated(classifier: SingleSpikeClassifier, X: Any, *y: Any, reset: bool) -> Any:
+    """scikit-learn's reading of features, and labels if there are any, which would forget a mask."""
+    for name, value in zip("Xy", (X, *y)):
+        refuse_masked(name, value)
+    return validate_data(classifier, X, *y, dtype="numeric", reset=reset)
 
 
 def _classes(labels: Any) -> NDArray[Any]:

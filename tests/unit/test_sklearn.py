@@ -203,6 +203,19 @@ def test_labels_that_were_never_seen_are_refused(digits):
         small().partial_fit(features, labels, classes=["digit 1", "digit 2"])
 
 
+def test_a_mask_is_refused_and_not_forgotten(digits):
+    features, labels = digits
+    masked = np.ma.array(features, mask=features == 0)
+    classifier = small().fit(features, labels)
+    for call, *given in (
+        (classifier.fit, masked, labels), (classifier.fit, features, np.ma.array(labels)),
+        (classifier.partial_fit, masked, labels), (classifier.predict, list(masked)),
+        (classifier.predict_proba, masked), (classifier.score, masked, labels),
+    ):  # fmt: skip
+        with one_line(InputError, "[Xy] must not be a masked array: fill it"):
+            call(*given)
+
+
 def test_a_range_beyond_float64_is_refused(digits):
     features = digits[0].copy()
     features[0, 5], features[1, 5] = 1.7e308, -1.7e308
