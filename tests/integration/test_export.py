@@ -193,7 +193,7 @@ def test_load_takes_the_chosen_epoch(trained, tmp_path):
         ("export empty --to npz", "empty holds no finished epoch yet: it has no checkpoint.npz"),
         ("export series --to npz", "it has no checkpoint.npz; give one of its trainings: seed-0, seed-1"),
         ("export nowhere --to npz", "nowhere does not exist"),
-        ("export run/checkpoint.npz --to npz --probe 3", "run/checkpoint.npz is no run folder"),
+        ("export run/checkpoint.npz --to json --probe 3", "run/checkpoint.npz is no run folder"),
         ("export run --to npz --out none/x", "--out must name a file in an existing folder, got none/x"),
     ],
 )

@@ -133,7 +133,8 @@ def test_gradient_of_a_deep_network(solver, gradient, readout):
 
 @pytest.mark.parametrize("detach_reset", [False, True])
 def test_gradient_of_the_conventional_network(detach_reset):
-    test_gradients.test_conventional_network("cupy-sequential", detach_reset)
+    readout = "max" if detach_reset else "sum"
+    test_gradients.test_conventional_network("cupy-sequential", detach_reset, not detach_reset, readout)
 
 
 @pytest.mark.parametrize(
