@@ -182,9 +182,8 @@ class OwnParameters:
     parameters: Parameters = field(default_factory=dict)
     # The dictionary handed out as `parameters`, and the arrays that were in it when it was last checked.
     _owned: tuple[Parameters, Parameters] = field(default=({}, {}), init=False, repr=False)
-    _fits: NetworkConfig | None = field(
-        default=None, init=False, repr=False
-    )  # that they were checked against
+    # The configuration that those fitted.
+    _fits: NetworkConfig | None = field(default=None, init=False, repr=False)
     _on_device: bool = field(default=False, init=False, repr=False)
     # Buffers for predictions, one for every thread that predicts at the same time.
     _spaces: list[Workspace] = field(default_factory=list, init=False, repr=False)

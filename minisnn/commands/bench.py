@@ -54,12 +54,8 @@ def add_parser(subparsers: Any) -> None:
         add("--workload", action="append", metavar=choices(WORKLOADS), help=which)
         add("--rule", action="append", choices=("v1", "v2"), help="only this version's rules")
         if name == "scaling":
-            add(
-                "--solver",
-                default="numba-parallel",
-                metavar=choices(solvers.ALL),
-                help="default numba-parallel",
-            )
+            usual = "numba-parallel"
+            add("--solver", default=usual, metavar=choices(solvers.ALL), help=f"default {usual}")
             which = "lay the tasks of a step out on 1 to 32 simulated cores instead"
             add("--simulate", action="store_true", help=which)
             add("--batch", **WHOLE, help="batch size (default 128, or 16 with --quick)")
