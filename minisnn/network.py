@@ -135,21 +135,17 @@ class Network(OwnParameters):
         workspace: Any = None,
         checked: bool = False,
     ) -> Outcome:
-        """Logits and spike times of a batch, by the fastest way the solver has; arguments and errors of `forward`.
-
-        The solver prepares the parameters once, and again after any of them has changed.
-        """
-        module = self._solver(solver, workspace)
-        # A workspace of the network's own keeps the parameters as the solver packed them; calls at once have one each.
-        try:
+        """Logits and spike times of a batch, by the fastest way the solver has; arguments and errors of `forward`."""
+        module, signal = self._solver(solver, workspace), spikes
+        if not checked:
+            if not (self.is_own() and module.are_sound(self._layers())):
+                self.own_parameters()
+            signal = self.checked_input(spikes)
+        try:  # a workspace of the network's own; calls at the same time have one each
             space = self._spaces.pop() if workspace is None else workspace
         except IndexError:
             space = Workspace()
-        prepared = self.is_own() and module.unchanged(self._layers(), space)
-        if not (checked or prepared):
-            self.own_parameters()
-        signal = spikes if checked else self.checked_input(spikes)
-        at_once = self._at_once(signal, None, module, space, prepared)
+        at_once = self._at_once(signal, None, module, space)
         if workspace is None:
             self._spaces.append(space)
         if at_once is not None:
@@ -164,7 +160,6 @@ class Network(OwnParameters):
         labels: NDArray[np.int64] | None,
         module: solvers.Solver,
         workspace: Any,
-        prepared: bool = False,
     ) -> tuple[Outcome, float, list[Gradients]] | None:
         """Let the solver run the whole network at once; None if it wants that layer by layer."""
         c = self.config
@@ -174,7 +169,7 @@ class Network(OwnParameters):
             c.threshold, c.surrogate_scale, c.gradient, c.readout, c.logit_scale, c.spike_penalty
         )
         result: tuple[Outcome, float, list[Gradients]] | None = module.run_network(
-            signal, labels, self._layers(), choices, workspace, prepared
+            signal, labels, self._layers(), choices, workspace
         )
         return result
 

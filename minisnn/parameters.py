@@ -182,8 +182,8 @@ class OwnParameters:
     parameters: Parameters = field(default_factory=dict)
     # The dictionary handed out as `parameters`, and the arrays that were in it when it was last checked.
     _owned: tuple[Parameters, Parameters] = field(default=({}, {}), init=False, repr=False)
-    # The configuration that those fitted.
-    _fits: NetworkConfig | None = field(default=None, init=False, repr=False)
+    # The configuration that those fitted, and their shapes and dtype.
+    _fits: tuple[Any, ...] = field(default=(None, {}, None), init=False, repr=False)
     _on_device: bool = field(default=False, init=False, repr=False)
     # Buffers for predictions, one for every thread that predicts at the same time.
     _spaces: list[Workspace] = field(default_factory=list, init=False, repr=False)
@@ -222,20 +222,23 @@ class OwnParameters:
         # The dictionary stays the same too: an optimiser holds it.
         mine.update(checked_parameters(self.config, self.parameters, last))
         self.parameters = mine
-        self._owned, self._fits = (mine, dict(mine)), self.config
+        self._owned = mine, dict(mine)
+        self._fits = self.config, self.config.shapes(), np.dtype(self.config.dtype)
         return mine
 
     def is_own(self) -> bool:
         """Whether these are the arrays that `own_parameters` checked for this `config`; their values may be others."""
-        mine, last = self._owned
+        (mine, last), (config, shapes, dtype) = self._owned, self._fits
         return (
             self.parameters is mine
-            and self.config is self._fits
+            and self.config is config
             and mine.keys() == last.keys()
             and all(
-                mine[name] is a and a.flags.c_contiguous and a.flags.writeable for name, a in last.items()
+                mine[name] is a and a.shape == shapes[name] and a.dtype == dtype
+                and a.flags.c_contiguous and a.flags.writeable
+                for name, a in last.items()
             )
-        )
+        )  # fmt: skip
 
     @classmethod
     def random(cls: type[Own], config: NetworkConfig, seed: int = 0) -> Own:

@@ -96,8 +96,8 @@ class Solver:
         """Set the number of threads; results do not depend on it."""
         raise InputError(f"solver {self.name!r} has no threads to set; BLAS has its own")
 
-    def unchanged(self, layers: Any, workspace: Any) -> bool:
-        """Whether the workspace holds these very parameters, to the bit, from the last `run_network` with it."""
+    def are_sound(self, layers: Any) -> bool:
+        """Whether parameters of their shapes and dtype are seen to be valid at a glance; False if it takes a look."""
         return False
 
     def run_network(
@@ -107,12 +107,10 @@ class Solver:
         layers: Any,
         choices: Choices,
         workspace: Any = None,
-        prepared: bool = False,
     ) -> Any:
         """Run a single-spike network forward at once, and backward too if there are labels (B,) int64.
 
-        `layers` holds weight, bias and decay of every layer, the readout last. If the parameters are `unchanged` with
-        this workspace, `prepared` spares packing them again.
+        `layers` holds weight, bias and decay of every layer, the readout last.
 
         Returns
         -------

@@ -22,7 +22,7 @@ from ..spikes import SpikeEvents
 from .compiled import events, layer
 from .compiled.adam import adam_update
 from .compiled.lanes import LANES, n_blocks, padded, unpadded
-from .compiled.layer import unchanged
+from .compiled.layer import are_sound
 from .compiled.products import (
     Spikes,
     add_in_order,
@@ -42,6 +42,7 @@ from .compiled.workspace import buffer, part
 
 __all__ = [
     "adam_update",
+    "are_sound",
     "next_input",
     "readout_backward",
     "readout_forward",
@@ -49,7 +50,6 @@ __all__ = [
     "set_threads",
     "single_spike_backward",
     "single_spike_forward",
-    "unchanged",
 ]
 
 

@@ -164,10 +164,10 @@ def test_a_prediction_is_by_the_parameters_of_now(change, workspace, learn_decay
     for name in ("hidden1.weight", "hidden2.weight", "readout.weight"):
         network.parameters[name] *= 4
     _own_weight(network)[1, 1], rng = 0, np.random.default_rng(0)
-    batches = [SpikeEvents.from_spike_times(rng.integers(0, 30, (n, 40)), 30) for n in (1, 7)]
+    batches = [SpikeEvents.from_spike_times(rng.integers(0, 30, (n, 40)), 30) for n in (1, 7, 40)]
     kept = [network.predict(events, workspace=workspace) for events in batches]
     right = [network.forward(events, solver="numba-parallel") for events in batches]
-    for turn in range(2):  # what one prediction packs, the next finds unchanged
+    for turn in range(2):
         for outcome, activity in zip(kept, right):
             assert np.array_equal(outcome.logits, activity.logits)
         CHANGES[change](network)

@@ -124,7 +124,7 @@ def test_what_is_assigned_is_checked_at_the_next_use(network, use, name, value, 
 
 @pytest.mark.parametrize("use", ["forward", "predict", "training_step"])
 def test_another_configuration_counts_at_the_next_use(network, use):
-    network.predict(EVENTS)  # which keeps the parameters prepared
+    network.predict(EVENTS)
     for change, message in (
         (
             {"sizes": (5000, 64, 3)},
@@ -161,6 +161,36 @@ def test_not_a_number_in_place_is_seen_whoever_computes(network, use):
     USES[use](network)
     network.parameters["hidden1.weight"][2, 3] = np.nan
     with one_line(InputError, r"hidden1.weight must be finite, got nan at \(2, 3\)"):
+        USES[use](network)
+
+
+@pytest.mark.parametrize("batch", [1, 64])
+@pytest.mark.parametrize(
+    ("name", "place", "value"),
+    [
+        *(("hidden1.weight", place, np.inf) for place in ((0, 0), (3, 40), (5, 63))),
+        *(("readout.weight", place, -np.inf) for place in ((0, 0), (63, 2))),
+        *((f"{layer}.bias", (-1,), np.nan) for layer in ("hidden1", "readout")),
+        *((f"{layer}.decay", (-1,), x) for layer in ("hidden1", "readout") for x in (-0.1, 1.1, np.nan)),
+    ],
+)
+def test_a_prediction_sees_every_number_that_cannot_be(network, batch, name, place, value):
+    """Also one that no event would have read."""
+    silent = SpikeEvents.from_raster(np.zeros((batch, 20, 6), bool))
+    network.predict(silent)
+    network.parameters[name][place] = value
+    with one_line(InputError, f"{name} must"):
+        network.predict(silent)
+
+
+@pytest.mark.parametrize("use", ["forward", "predict", "training_step"])
+@pytest.mark.parametrize("change", [{"shape": (64, 6)}, {"dtype": np.int32}])
+@pytest.mark.filterwarnings("ignore:Setting the:DeprecationWarning")
+def test_an_array_that_is_given_another_form_in_place_is_refused(network, use, change):
+    network.predict(EVENTS)
+    for attribute, value in change.items():
+        setattr(network.parameters["hidden1.weight"], attribute, value)
+    with one_line(InputError, re.escape("hidden1.weight must be float32 of shape (6, 64), got")):
         USES[use](network)
 
 

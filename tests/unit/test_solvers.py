@@ -29,7 +29,7 @@ def test_defaults_on_the_cpu():
     assert solver.on_host
     assert not solver.has_threads
     assert solver.run_network(None, None, [], None) is None
-    assert not solver.unchanged([], None)
+    assert not solver.are_sound([])
     with one_line(InputError, "solver 'numpy-parallel' has no threads to set; BLAS has its own"):
         solver.set_threads(2)
 

@@ -11,11 +11,10 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from .events import add_sample_gradient, group_by_input, of_samples, weight_blocks
 from .jit import kernel
-from .lanes import LANES, columns, copy_in, copy_out, n_blocks
+from .lanes import LANES, columns, copy_in, copy_out, full, load, n_blocks, padded, store
 from .passes import BIAS, DECAY, STATE, backward_pass, forward_pass, readout_backward_pass, readout_pass
 from .products import summed_like
 from .records import Events, Floats, Gradient, Ints32, Layer, Rule, Scratch, Span, Upstream
@@ -32,7 +31,6 @@ from .upstream import (
 from .workspace import Workspace, buffer
 
 Parameters = tuple[Floats, Floats, Floats]  # weight (n_in, n_out), bias (n_out,), decay scalar or (n_out,)
-_BITS = {4: np.dtype(np.int32), 8: np.dtype(np.int64)}
 
 
 def parameters_of(
@@ -49,41 +47,38 @@ def constants_of(bias: Floats, decay: Floats) -> Floats:
     return constants
 
 
+def unpacked(weight: Floats, bias: Floats, decay: Floats) -> Layer:
+    """Parameters of a layer whose weights stay where they are, (1, n_in, N), for `step`; at least one block wide."""
+    n_in, n = weight.shape
+    constants = np.empty((2, n), bias.dtype)
+    constants[BIAS], constants[DECAY] = bias, decay
+    if n < LANES:
+        weight, constants = padded(weight), padded(constants)
+    return Layer(weight.reshape(1, n_in, -1), constants)
+
+
 @kernel
-def is_packed(
-    blocks: NDArray[Any],
-    constants: NDArray[Any],
-    values: NDArray[Any],
-    bias: NDArray[Any],
-    decay: NDArray[Any],
-) -> bool:
-    """Whether `parameters_of` would give these blocks and constants; all of integers, so that bits are compared."""
+def _is_sound(weight: Floats, bias: Floats, decay: Floats) -> bool:
+    """Whether all weights, (n_in * N,), and biases (N,) are finite and all decays lie in [0, 1]."""
+    whole, nothing = len(weight) // LANES, weight.dtype.type(0)
+    total = np.zeros((1, LANES), weight.dtype)  # 0, or NaN: what 0 times a number that is not finite is
+    sums, rows = full(nothing), weight[: whole * LANES].reshape(whole, LANES)
+    for r in range(whole):
+        sums = sums + load(rows, r) * nothing
+    store(total, 0, sums)
+    for j in range(whole * LANES, len(weight)):
+        total[0, 0] += weight[j] * nothing
     for j in range(len(bias)):
-        if constants[BIAS, j] != bias[j] or constants[DECAY, j] != decay[j if len(decay) > 1 else 0]:
+        total[0, 0] += bias[j] * nothing
+    for j in range(len(decay)):
+        if not (0 <= decay[j] <= 1):
             return False
-    for r in range(len(values)):
-        for k in range(len(blocks)):
-            start, width = k * LANES, min(LANES, values.shape[1] - k * LANES)
-            difference = values.dtype.type(0)
-            for j in range(width):
-                difference |= blocks[k, r, j] ^ values[r, start + j]
-            if difference != 0:
-                return False
-    return True
+    return not np.isnan(total.sum())
 
 
-def unchanged(layers: Sequence[Parameters], workspace: Workspace) -> bool:
-    """Whether these are, to the bit, the parameters that `step.run_network` last packed into the workspace."""
-
-    def same(kept: Layer, weight: Floats, bias: Floats, decay: Floats) -> bool:
-        bits, shape = _BITS.get(weight.itemsize), (n_blocks(len(bias)), len(weight), LANES)
-        return (
-            (weight.dtype, weight.shape[1:], kept.weight.shape) == (kept.weight.dtype, bias.shape, shape)
-            and decay.size in (1, len(bias))
-            and is_packed(*(array.view(bits) for array in (*kept, weight, bias, decay.reshape(-1))))
-        )
-
-    return len(workspace.kept) == len(layers) and all(map(same, workspace.kept, *zip(*layers)))
+def are_sound(layers: Sequence[Parameters]) -> bool:
+    """Whether a network would admit these numbers: `Network.own_parameters`, in one quick look at all of them."""
+    return all(_is_sound(weight.reshape(-1), bias, decay.reshape(-1)) for weight, bias, decay in layers)
 
 
 def partial_gradients(n_shares: int, weight: Floats, workspace: Workspace | None, name: str) -> Gradient:

@@ -32,9 +32,10 @@ from .layer import (
     parameters_of,
     partial_gradients,
     sums_of_shares,
+    unpacked,
 )
 from .products import Spikes
-from .records import Events, Floats, Learning, Network, Onward, Results, Room, Rule, Upstream
+from .records import Events, Floats, Layer, Learning, Network, Onward, Results, Room, Rule, Upstream
 from .threads import one_blas_thread, run_shares_in_rooms, shares
 from .upstream import BY_BLAS, PROJECTED, RECURSION, onward_of
 from .workspace import Workspace
@@ -48,6 +49,13 @@ def _note_overflow(overflow: Floats, potential: Floats) -> None:
         for k in range(potential.shape[1]):
             total = total + load(potential[b, k], potential.shape[2] - 1) * overflow.dtype.type(0)
         store(overflow, b, total)
+
+
+@inlined
+def _part(layer: Layer, start: int) -> Layer:
+    """One block of a layer that lies unpacked, cut out where it is."""
+    stop = start + LANES
+    return Layer(layer.weight[:, :, start:stop], layer.constants[:, start:stop])
 
 
 @inlined
@@ -73,6 +81,31 @@ def _forward_group(
     forward_readout(membrane, logits, peaks, signal, network.layers[depth], network.use_max)
     logits *= network.logit_scale
     _note_overflow(results.overflow[start:stop], membrane)
+
+
+@kernel
+def _forward_few(incoming: Events, network: Network, results: Results, room: Room) -> None:
+    """Forward for all samples, by layers of `unpacked`; the potential of one block at a time stays in `room`.
+
+    The last block of a layer ends with its last neuron, and so may begin in the one before, whose results it repeats.
+    """
+    depth, n_steps, potential = len(network.sizes) - 1, network.n_steps, room.potentials[0]
+    for k in range(depth + 1):
+        layer, signal = network.layers[k], incoming if k == 0 else _between(room.between, k - 1)
+        width = layer.constants.shape[1]
+        for block in range(-(-width // LANES)):
+            start = min(block * LANES, width - LANES)
+            stop, part = start + LANES, _part(layer, start)
+            if k < depth:
+                times = results.times[k][:, start:stop]
+                forward_layer(potential, times, signal, part, network.rule.theta, len(times), 0, len(times))
+            else:
+                logits, peaks = results.logits[:, start:stop], results.peaks[:, start:stop]
+                forward_readout(potential, logits, peaks, signal, part, network.use_max)
+            _note_overflow(results.overflow, potential)
+        if k < depth:
+            events_of_times(_between(room.between, k), results.times[k], network.sizes[k], n_steps)
+    results.logits[:] *= network.logit_scale
 
 
 @kernel
@@ -173,13 +206,15 @@ def _results(network: Network, batch: int, dtype: np.dtype[Any]) -> Results:
     )
 
 
-def _room(mine: Workspace, network: Network, group: int, dtype: np.dtype[Any]) -> Room:
-    """Room of one thread, for a group of samples on its way through the network."""
+def _room(mine: Workspace, network: Network, group: int, dtype: np.dtype[Any], few: bool = False) -> Room:
+    """Room of one thread, for a group of samples on its way through the network; `few` take a block at a time."""
     n_steps, sizes = network.n_steps, network.sizes
-    shapes = [(group, n_blocks(n), n_steps, LANES) for n in sizes]
+    blocks = [1] if few else [n_blocks(n) for n in sizes]
     indptr = np.empty((len(sizes) - 1, group * n_steps + 1), np.int64)
     indices = np.empty((len(sizes) - 1, group * max(sizes[:-1])), np.int32)
-    potentials = tuple(mine.array(f"potential{k}", shape, dtype) for k, shape in enumerate(shapes))
+    potentials = tuple(
+        mine.array(f"potential{k}", (group, n, n_steps, LANES), dtype) for k, n in enumerate(blocks)
+    )
     return Room(potentials, Events(indptr, indices))
 
 
@@ -206,7 +241,6 @@ def run_network(
     layers: Sequence[Parameters],
     choices: Choices,
     workspace: Workspace | None = None,
-    prepared: bool = False,
 ) -> tuple[Outcome, float, list[Gradients]] | None:
     """Forward through a single-spike network and, given labels, mean cross-entropy and backward.
 
@@ -217,16 +251,17 @@ def run_network(
         return None
     (batch, n_steps, _), dtype = signal.shape, layers[0][0].dtype
     real, workspace = dtype.type, workspace or Workspace()
-    if not prepared:
-        workspace.kept = ()  # not these any more, should packing fail
-        workspace.kept = tuple(
-            parameters_of(*layer, workspace, f"weight{k}") for k, layer in enumerate(layers)
-        )
+    # A batch too small to share is too small to pack the weights for it.
+    few = labels is None and len(shares(batch, n_steps)) == 1
+    if few:
+        parameters = tuple(unpacked(*layer) for layer in layers)
+    else:
+        parameters = tuple(parameters_of(*layer, workspace, f"weight{k}") for k, layer in enumerate(layers))
     sizes = tuple(weight.shape[1] for weight, _, _ in layers)
     gated, penalty = choices.gradient == "gated", real(choices.spike_penalty / batch)
     rule = Rule(real(choices.threshold), real(choices.surrogate_scale), gated, penalty)
     use_max, logit_scale = choices.readout == "max", real(choices.logit_scale)
-    network = Network(workspace.kept, sizes, n_steps, rule, use_max, logit_scale)
+    network = Network(parameters, sizes, n_steps, rule, use_max, logit_scale)
     results = _results(network, batch, dtype)
     group = group_size(max(len(weight) for weight, _, _ in layers), n_steps)
     learning, longest = None, 0
@@ -252,8 +287,11 @@ def run_network(
         _share(incoming, network, results, room, learning, first, last)
 
     by_blas = learning is not None and any(onward.source == BY_BLAS for onward in learning.onwards)
-    with one_blas_thread() if by_blas else nullcontext():
-        run_shares_in_rooms(task, batch, n_steps, room)
+    if few:
+        _forward_few(incoming, network, results, _room(workspace, network, batch, dtype, few))
+    else:
+        with one_blas_thread() if by_blas else nullcontext():
+            run_shares_in_rooms(task, batch, n_steps, room)
     check_overflow([results.overflow], results.logits)
     times = tuple(unpadded(times, n) for times, n in zip(results.times, sizes))
     outcome = Outcome(unpadded(results.logits, sizes[-1]), times, n_steps)

@@ -28,7 +28,6 @@ class Workspace:
         self._parts: dict[str, Workspace] = {}
         self._blocks: dict[str, NDArray[Any]] = {}
         self._arrays: dict[str, NDArray[Any]] = {}
-        self.kept: tuple[Any, ...] = ()  # parameters that were packed into buffers
 
     def part(self, name: str) -> Workspace:
         """Return the workspace of one layer, or of one thread."""
