@@ -48,13 +48,9 @@ def constants_of(bias: Floats, decay: Floats) -> Floats:
 
 
 def unpacked(weight: Floats, bias: Floats, decay: Floats) -> Layer:
-    """Parameters of a layer whose weights stay where they are, (1, n_in, N), for `step`; at least one block wide."""
-    n_in, n = weight.shape
-    constants = np.empty((2, n), bias.dtype)
-    constants[BIAS], constants[DECAY] = bias, decay
-    if n < LANES:
-        weight, constants = padded(weight), padded(constants)
-    return Layer(weight.reshape(1, n_in, -1), constants)
+    """Parameters of a layer whose weights stay where they are, (1, n_in, N), if they fill a block."""
+    wide = weight if len(bias) >= LANES else padded(weight)
+    return Layer(wide[np.newaxis], constants_of(bias, decay))
 
 
 @kernel

@@ -92,7 +92,7 @@ def _forward_few(incoming: Events, network: Network, results: Results, room: Roo
     depth, n_steps, potential = len(network.sizes) - 1, network.n_steps, room.potentials[0]
     for k in range(depth + 1):
         layer, signal = network.layers[k], incoming if k == 0 else _between(room.between, k - 1)
-        width = layer.constants.shape[1]
+        width = layer.weight.shape[2]
         for block in range(-(-width // LANES)):
             start = min(block * LANES, width - LANES)
             stop, part = start + LANES, _part(layer, start)
@@ -192,6 +192,27 @@ def _onwards(layers: Sequence[Parameters]) -> tuple[Onward, ...]:
     return tuple(onwards)
 
 
+def _network(
+    layers: Sequence[Parameters], choices: Choices, few: bool, batch: int, n_steps: int, workspace: Workspace
+) -> Network:
+    """The network as kernels take it, its weights packed or, for `few` samples, where they are."""
+    if few:
+        parameters = tuple(unpacked(*layer) for layer in layers)
+    else:
+        parameters = tuple(parameters_of(*layer, workspace, f"weight{k}") for k, layer in enumerate(layers))
+    sizes, real = tuple(len(bias) for _, bias, _ in layers), layers[0][0].dtype.type
+    gated, penalty = choices.gradient == "gated", real(choices.spike_penalty / batch)
+    rule = Rule(real(choices.threshold), real(choices.surrogate_scale), gated, penalty)
+    return Network(parameters, sizes, n_steps, rule, choices.readout == "max", real(choices.logit_scale))
+
+
+def _outcome(network: Network, results: Results) -> Outcome:
+    """What is kept of the results, once they are seen to be numbers."""
+    check_overflow([results.overflow], results.logits)
+    times = tuple(unpadded(times, n) for times, n in zip(results.times, network.sizes))
+    return Outcome(unpadded(results.logits, network.sizes[-1]), times, network.n_steps)
+
+
 def _results(network: Network, batch: int, dtype: np.dtype[Any]) -> Results:
     """Room for the results of every sample."""
     widths = [n_blocks(n) * LANES for n in network.sizes]
@@ -250,28 +271,23 @@ def run_network(
     if len(incoming.indptr) == 0:
         return None
     (batch, n_steps, _), dtype = signal.shape, layers[0][0].dtype
-    real, workspace = dtype.type, workspace or Workspace()
+    workspace, parts = workspace or Workspace(), shares(batch, n_steps)
     # A batch too small to share is too small to pack the weights for it.
-    few = labels is None and len(shares(batch, n_steps)) == 1
-    if few:
-        parameters = tuple(unpacked(*layer) for layer in layers)
-    else:
-        parameters = tuple(parameters_of(*layer, workspace, f"weight{k}") for k, layer in enumerate(layers))
-    sizes = tuple(weight.shape[1] for weight, _, _ in layers)
-    gated, penalty = choices.gradient == "gated", real(choices.spike_penalty / batch)
-    rule = Rule(real(choices.threshold), real(choices.surrogate_scale), gated, penalty)
-    use_max, logit_scale = choices.readout == "max", real(choices.logit_scale)
-    network = Network(parameters, sizes, n_steps, rule, use_max, logit_scale)
+    few = labels is None and len(parts) == 1
+    network = _network(layers, choices, few, batch, n_steps, workspace)
     results = _results(network, batch, dtype)
+    if few:
+        _forward_few(incoming, network, results, _room(workspace, network, batch, dtype, few))
+        return _outcome(network, results), 0.0, []
     group = group_size(max(len(weight) for weight, _, _ in layers), n_steps)
     learning, longest = None, 0
     if labels is not None:
-        longest = max(most_events(incoming, n_steps), *sizes)
+        longest = max(most_events(incoming, n_steps), *network.sizes)
         partial = [
-            partial_gradients(len(shares(batch, n_steps)), weight, workspace, f"grad_weight{k}")
+            partial_gradients(len(parts), weight, workspace, f"grad_weight{k}")
             for k, (weight, _, _) in enumerate(layers)
         ]
-        learning = Learning(labels, real(batch), _onwards(layers), tuple(partial))
+        learning = Learning(labels, dtype.type(batch), _onwards(layers), tuple(partial))
 
     def room(worker: int) -> tuple[Room, Learning | None]:
         mine = workspace.part(f"thread {worker}")
@@ -287,18 +303,13 @@ def run_network(
         _share(incoming, network, results, room, learning, first, last)
 
     by_blas = learning is not None and any(onward.source == BY_BLAS for onward in learning.onwards)
-    if few:
-        _forward_few(incoming, network, results, _room(workspace, network, batch, dtype, few))
-    else:
-        with one_blas_thread() if by_blas else nullcontext():
-            run_shares_in_rooms(task, batch, n_steps, room)
-    check_overflow([results.overflow], results.logits)
-    times = tuple(unpadded(times, n) for times, n in zip(results.times, sizes))
-    outcome = Outcome(unpadded(results.logits, sizes[-1]), times, n_steps)
+    with one_blas_thread() if by_blas else nullcontext():
+        run_shares_in_rooms(task, batch, n_steps, room)
+    outcome = _outcome(network, results)
     if learning is None:
         return outcome, 0.0, []
     gradients = [
         Gradients(add_partials(sums.weight, n, workspace, f"total{k}"), *sums_of_shares(sums, decay, n))
-        for k, (sums, n, (_, _, decay)) in enumerate(zip(partial, sizes, layers))
+        for k, (sums, n, (_, _, decay)) in enumerate(zip(partial, network.sizes, layers))
     ]
     return outcome, float(results.losses.mean()), gradients
