@@ -20,11 +20,12 @@ from .workloads import Workload, make_batch, make_network
 __all__ = ["StepLine", "contestants", "measure_steps", "table"]
 
 _HEAD = (
-    "one training step", "threads", "median", "min", "max", "forward", "backward", "peak MB", "x dense",
-    "x (a)", "x (b)",
+    "one training step", "threads", "median", "min", "max", "forward", "backward", "predict", "one", "peak MB",
+    "x dense", "x (a)", "x (b)",
 )  # fmt: skip
 _NOTES = (
     "forward, backward: layer by layer; the fused step takes both sample by sample and is one call",
+    "predict, one: a prediction of the batch and of one sample, input and parameters checked",
     "x: how many times faster than the dense products alone, (a) conventional stepped dense, (b) the same from events",
 )
 _DENSE_RUNS = 5
@@ -48,6 +49,8 @@ class StepLine:
     max_ms: float | None = None
     forward_ms: float | None = None
     backward_ms: float | None = None
+    predict_ms: float | None = None
+    predict_one_ms: float | None = None
     peak_rss_mb: float | None = None
 
     def to_json(self) -> dict[str, Any]:
@@ -113,11 +116,14 @@ def measure_steps(
     *times, products = by_turns([*(one.turn for one in runners.values()), lambda _: dense.turn()], repeats)
     while len(products) < _DENSE_RUNS:
         products += dense.turn()
-    for way, seconds in zip(runners, times):
+    predictions = by_turns([one.predictions.turn for one in runners.values()], repeats)
+    for way, seconds, predicted in zip(runners, times, predictions):
         total, forward, backward = map(milliseconds, zip(*seconds))
+        batch, one = map(milliseconds, zip(*predicted))
         lines[way] = replace(
             lines[way], median_ms=total[0], min_ms=total[1], max_ms=total[2], forward_ms=forward[0],
-            backward_ms=backward[0], peak_rss_mb=peak_rss_mb(what, rule, way) if memory else None,
+            backward_ms=backward[0], predict_ms=batch[0], predict_one_ms=one[0],
+            peak_rss_mb=peak_rss_mb(what, rule, way) if memory else None,
         )  # fmt: skip
     return [replace(line, dense_products_ms=1e3 * min(products)) for line in lines.values()]
 
@@ -139,7 +145,10 @@ def table(lines: Sequence[StepLine]) -> str:
         if line.median_ms is None:
             text.append(f"{way.label}, {way.threads} threads: answers differ, no time: {line.fault}")
             continue
-        times = (line.median_ms, line.min_ms, line.max_ms, line.forward_ms, line.backward_ms)
+        times = (
+            line.median_ms, line.min_ms, line.max_ms, line.forward_ms, line.backward_ms, line.predict_ms,
+            line.predict_one_ms,
+        )  # fmt: skip
         bases = (dense, stepped.get("dense"), stepped.get("events"))
         ratios = [base / line.median_ms if base else None for base in bases]
         cells = [*((ms, 2) for ms in times), (line.peak_rss_mb, 1), *((ratio, 2) for ratio in ratios)]

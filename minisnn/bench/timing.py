@@ -6,6 +6,7 @@ import statistics
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -67,7 +68,8 @@ class StepRunner:
     """Training steps as the training loop takes them: forward, loss, backward, Adam; buffers are reused.
 
     `step` times them whole; `passes` times forward pass, loss and backward pass, layer by layer. These do not add up
-    to a step if the solver takes all of it sample by sample. A copy of the network is trained. The input is `events`,
+    to a step if the solver takes all of it sample by sample. `predictions` times those of the batch and of its first
+    sample, as a user calls them. A copy of the network is trained. The input is `events`,
     or the same made dense if the contestant takes it dense: `raster`, if the caller has it.
     """
 
@@ -86,7 +88,9 @@ class StepRunner:
             signal = events.to_raster(config.dtype) if raster is None else raster
         # As in training, the input is checked and everything moved to the device before the clock starts.
         solver = solvers.get(way.solver, way.neuron)
-        self.signal = solver.to_device(checked.checked_input(signal))
+        self.signal, self.sample = (
+            solver.to_device(checked.checked_input(part)) for part in (signal, signal[:1])
+        )
         self.optimiser = Adam(checked.parameters, checked.learns, solver)
         self.network = checked.on_device(way.solver)
         self.optimiser.move(self.network.parameters)
@@ -95,6 +99,8 @@ class StepRunner:
         self._layered = self._how | {"workspace": workspace.part("layers")}
         self.step = Runner(way, self._step)
         self.passes = Runner(way, self._forward, self._loss, self._backward)
+        predict = partial(self.network.predict, solver=way.solver)
+        self.predictions = Runner(way, lambda _: predict(self.signal), lambda _: predict(self.sample))
 
     def _step(self, _: None) -> None:
         gradients = self.network.training_step(self.signal, self.labels, **self._how)[1]

@@ -11,8 +11,8 @@ from minisnn.bench.timing import Contestant
 from tests.helpers import is_picture, one_up, run, scaled
 
 KEYS = {
-    "workload", "solver", "neuron", "median_ms", "min_ms", "max_ms", "forward_ms", "backward_ms",
-    "dense_products_ms", "peak_rss_mb", "threads",
+    "workload", "solver", "neuron", "median_ms", "min_ms", "max_ms", "forward_ms", "backward_ms", "predict_ms",
+    "predict_one_ms", "dense_products_ms", "peak_rss_mb", "threads",
 }  # fmt: skip
 TWICE_THE_BIAS = "numba-parallel", "single_spike_backward", scaled("bias", 2)
 STEP = "bench step --quick --no-memory --repeats 1"
@@ -46,7 +46,7 @@ def test_step_measures_every_way_on_every_workload(bench, tmp_path):
     for line in lines:
         assert set(line) >= KEYS
         assert 0 < line["min_ms"] <= line["median_ms"] <= line["max_ms"]
-        assert min(line["forward_ms"], line["backward_ms"], line["dense_products_ms"]) > 0
+        assert min(line[name] for name in KEYS if name.endswith("_ms")) > 0
         assert line["peak_rss_mb"] is None
     ways = {(line["solver"], line["neuron"], line["product"], line["threads"]) for line in lines}
     assert {("numba-sequential", "multi-spike", product, 2) for product in ("dense", "events")} <= ways
