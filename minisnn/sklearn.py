@@ -27,7 +27,7 @@ from .solvers.compiled.workspace import Workspace
 from .spikes import SpikeEvents
 from .streams import say
 from .training import EpochMetrics, TrainingConfig, chosen_epoch, train
-from .training.loop import train_epoch
+from .training.loop import divergence_named, train_epoch
 from .training.optimiser import Adam
 
 import_extra("sklearn", "sklearn", "sklearn", "minisnn.sklearn builds on")
@@ -192,17 +192,17 @@ class SingleSpikeClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[mis
             self._begin(X, _classes(y if classes is None else classes), rng)
         elif classes is not None and not np.array_equal(_classes(classes), self.classes_):
             raise InputError("classes must be those of the first call of partial_fit")
-        samples, network = self._samples(X, self._codes(y)), self.network_
-        config = self._training("constant", rng)
+        samples, config = self._samples(X, self._codes(y)), self._training("constant", rng)
+        network = self.network_
         optimiser = Adam(network.own_parameters(), network.learns, solvers.get(_SOLVER))
         if self._moments:
             optimiser.load_arrays(self._moments)
         # The number of the pass draws another order of the samples each time.
-        loss, _, _ = train_epoch(
-            network, samples, samples.labels, config, self.n_iter_, optimiser, Workspace(), quiet=True
-        )
-        self._moments = optimiser.to_arrays()
-        self.loss_curve_.append(loss)
+        with divergence_named(network, optimiser, self.n_iter_):
+            loss, _, _ = train_epoch(
+                network, samples, samples.labels, config, self.n_iter_, optimiser, Workspace(), quiet=True
+            )
+        self._moments, self.loss_curve_ = optimiser.to_arrays(), [*self.loss_curve_, loss]
         self.n_iter_ += 1
         return self
 
@@ -236,8 +236,9 @@ class SingleSpikeClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[mis
         return np.array([numbers[label] for label in labels], dtype=np.int64)
 
     def _training(self, schedule: str, rng: Any) -> TrainingConfig:
-        # A warm start may have another penalty than the fit before.
-        self.network_.config = replace(self.network_.config, spike_penalty=self.spike_penalty)
+        # A copy, so that the one before is left if this fit fails; it may have another penalty.
+        config = replace(self.network_.config, spike_penalty=self.spike_penalty)
+        self.network_ = Network(config, self.network_.parameters)
         seed = rng.randint(_SEEDS)
         return TrainingConfig(self.epochs, self.batch_size, self.lr, schedule, solver=_SOLVER, seed=seed)
 

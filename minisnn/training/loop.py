@@ -23,7 +23,7 @@ from .metrics import EpochMetrics, chosen_epoch
 from .optimiser import MILESTONES, SCHEDULES, Adam, checked_milestones, learning_rate
 from .runs import RunFolder
 
-__all__ = ["TrainingConfig", "progress", "train", "train_epoch"]
+__all__ = ["TrainingConfig", "divergence_named", "progress", "train", "train_epoch"]
 
 
 @dataclass(frozen=True)
@@ -91,7 +91,8 @@ def train(
     ----------
     network : Network
         Its parameters are changed in place: to those of the epoch with the best validation accuracy (the first
-        of several), or of the last epoch if the data set has no validation part.
+        of several), or of the last epoch if the data set has no validation part. After an error or an interruption
+        they are as if the training had ended with the last finished epoch, or unchanged if there is none.
     dataset : Dataset
         The network is trained on ``dataset.train``, and evaluated on ``dataset.validation`` and ``dataset.test`` after
         every epoch. Nothing depends on the test samples; their accuracy is only reported.
@@ -138,64 +139,81 @@ def train(
             labels[part] = checked_part(f"the {part} part of {dataset.name}", samples, n_classes)
     module = solvers.get(config.solver, network.config.neuron)
     optimiser = Adam(network.own_parameters(), network.learns, module, config.weight_decay)
-    history = run.restore(network, optimiser) if run is not None else []
-    best = None
-    if history and (history[-1].validation_accuracy is None) != (dataset.validation is None):
-        raise InputError("a run goes on with a validation part if it began with one, and only then")
-    if run is not None and history and dataset.validation is not None:
-        best = run.network().parameters
-    workspace = Workspace()
-    if config.solver.startswith("numba") and len(history) < config.epochs:
-        _compile(network, dataset.train, labels["train"], config, quiet)
-    for epoch in range(len(history), config.epochs):
-        started = time.perf_counter()
-        # On the CPU this is the network itself; on a device a copy, fetched after every epoch.
-        there = network.on_device(config.solver)
-        optimiser.move(there.parameters)
-        with _divergence_named(network, optimiser, epoch):
-            loss, accuracy, lr = train_epoch(
-                there, dataset.train, labels["train"], config, epoch, optimiser, workspace, quiet
-            )
-            seconds = time.perf_counter() - started
-            if there is not network:
-                for name, array in there.parameters.items():
-                    network.parameters[name][...] = module.to_host(array)
-            try:
-                network.own_parameters()
-            except InputError as error:
-                raise OverflowError(error) from None
-            optimiser.check_moments()
-            validation = None
-            if dataset.validation is not None:
-                validation = evaluate(there, dataset.validation, solver=config.solver).accuracy
-            test = evaluate(there, dataset.test, solver=config.solver)
-        counts = {name: value for name, value in vars(test).items() if name not in ("loss", "accuracy")}
-        metrics = EpochMetrics(
-            epoch=epoch + 1,
-            train_loss=loss,
-            train_accuracy=accuracy,
-            validation_accuracy=validation,
-            test_accuracy=test.accuracy,
-            spikes_per_sample=test.spikes_per_sample,
-            learning_rate=lr,
-            seconds=seconds,
-            **counts,
-        )
-        history.append(metrics)
-        if validation is not None and chosen_epoch(history) is metrics:
-            best = {name: array.copy() for name, array in network.parameters.items()}
-        if run is not None:
-            run.save_epoch(network, optimiser, history)
-        if on_epoch is not None:
-            on_epoch(metrics)
-    if best is not None:
-        for name, array in best.items():
-            network.parameters[name][...] = array
+    kept = _copied(network)
+    try:
+        history = run.restore(network, optimiser) if run is not None else []
+        if history and (history[-1].validation_accuracy is None) != (dataset.validation is None):
+            raise InputError("a run goes on with a validation part if it began with one, and only then")
+        if run is not None and history:
+            kept = _copied(network if dataset.validation is None else run.network())
+        workspace = Workspace()
+        if config.solver.startswith("numba") and len(history) < config.epochs:
+            _compile(network, dataset.train, labels["train"], config, quiet)
+        for epoch in range(len(history), config.epochs):
+            metrics = _epoch(network, dataset, labels["train"], config, epoch, optimiser, workspace, quiet)
+            history.append(metrics)
+            if chosen_epoch(history) is metrics:
+                kept = _copied(network)
+            if run is not None:
+                run.save_epoch(network, optimiser, history)
+            if on_epoch is not None:
+                on_epoch(metrics)
+        if dataset.validation is not None:
+            for name, array in network.own_parameters().items():
+                array[...] = kept[name]
+    except BaseException:
+        network.parameters = kept  # the arrays in there may be the callback's: they are not written to
+        raise
     return history
 
 
+def _copied(network: Network) -> dict[str, NDArray[Any]]:
+    return {name: array.copy() for name, array in network.parameters.items()}
+
+
+def _epoch(
+    network: Network,
+    dataset: Dataset,
+    labels: NDArray[np.int64],
+    config: TrainingConfig,
+    epoch: int,
+    optimiser: Adam,
+    workspace: Workspace,
+    quiet: bool,
+) -> EpochMetrics:
+    """Train for an epoch (from 0), and evaluate."""
+    started = time.perf_counter()
+    # On the CPU this is the network itself; on a device a copy, fetched after every epoch.
+    there = network.on_device(config.solver)
+    optimiser.move(there.parameters)
+    with divergence_named(network, optimiser, epoch):
+        loss, accuracy, lr = train_epoch(
+            there, dataset.train, labels, config, epoch, optimiser, workspace, quiet
+        )
+        seconds = time.perf_counter() - started
+        if there is not network:
+            for name, array in there.parameters.items():
+                network.parameters[name][...] = optimiser.solver.to_host(array)
+        validation = None
+        if dataset.validation is not None:
+            validation = evaluate(there, dataset.validation, solver=config.solver).accuracy
+        test = evaluate(there, dataset.test, solver=config.solver)
+    counts = {name: value for name, value in vars(test).items() if name not in ("loss", "accuracy")}
+    return EpochMetrics(
+        epoch=epoch + 1,
+        train_loss=loss,
+        train_accuracy=accuracy,
+        validation_accuracy=validation,
+        test_accuracy=test.accuracy,
+        spikes_per_sample=test.spikes_per_sample,
+        learning_rate=lr,
+        seconds=seconds,
+        **counts,
+    )
+
+
 @contextmanager
-def _divergence_named(network: Network, optimiser: Adam, epoch: int) -> Iterator[None]:
+def divergence_named(network: Network, optimiser: Adam, epoch: int) -> Iterator[None]:
     """Say of an overflow after the first step that the training diverged, and which settings to lower."""
     try:
         yield
@@ -242,6 +260,7 @@ def train_epoch(
                     refresh=False,
                 )
                 bar.update(len(indices))
+    optimiser.check_finite()
     return loss / seen, correct / seen, lr
 
 

@@ -79,14 +79,12 @@ class Adam:
             arrays[f"adam/second/{name}"] = self.solver.to_host(self.second[name])
         return arrays
 
-    def check_moments(self) -> None:
-        """Raise `OverflowError` if a moment has left the range of its dtype: its parameter would never change again."""
-        for name, array in self.to_arrays().items():
-            if not np.isfinite(array).all():
-                parameter = name.split("/")[-1]
-                raise OverflowError(
-                    f"the square of the gradient of {parameter} left the range of {array.dtype}"
-                )
+    def check_finite(self) -> None:
+        """Raise `OverflowError` if a number has left the range of its dtype: its parameter would never change again."""
+        for what, arrays in (("", self.parameters), ("the square of the gradient of ", self.second)):
+            for name in self.names:
+                if not np.isfinite(self.solver.to_host(arrays[name])).all():
+                    raise OverflowError(f"{what}{name} left the range of {arrays[name].dtype}")
 
     def move(self, parameters: Parameters) -> None:
         """Continue with copies of the parameters on the solver's device, and move the moments there too."""

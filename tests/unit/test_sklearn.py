@@ -16,6 +16,7 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 from minisnn import Network
 from minisnn.errors import InputError
 from minisnn.sklearn import SingleSpikeClassifier
+from minisnn.training.optimiser import Adam
 from tests.helpers import one_line
 
 
@@ -179,6 +180,28 @@ def test_what_fails_leaves_the_classifier_as_it_was(digits, method):
         getattr(fresh := small(lr=-1), method)(*digits)
     with pytest.raises(NotFittedError):
         fresh.predict(features)
+
+
+@pytest.mark.parametrize(("method", "warm"), [("fit", True), ("fit", False), ("partial_fit", False)])
+@pytest.mark.parametrize("change", [{"lr": 1e38}, {"spike_penalty": 0.5}])
+def test_what_fails_halfway_leaves_the_classifier_as_it_was(digits, monkeypatch, method, warm, change):
+    one, other = (small(warm_start=warm).partial_fit(*digits) for _ in range(2))
+    network, taken, usual = one.network_, [], Adam.step
+
+    def step(self, *arguments):
+        taken.append(usual(self, *arguments))
+        if len(taken) == 4 and "spike_penalty" in change:
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises((KeyboardInterrupt, OverflowError)):
+        patch.setattr(Adam, "step", step)
+        getattr(one.set_params(**change), method)(*digits)
+    assert taken
+    assert one.network_ is network
+    for classifier in (one.set_params(lr=5e-3, spike_penalty=0.0), other):
+        classifier.partial_fit(*digits)
+    assert one.loss_curve_ == other.loss_curve_
+    assert np.array_equal(one.decision_function(digits[0]), other.decision_function(digits[0]))
 
 
 def test_a_parameter_that_is_set_counts_from_the_next_fit_on(digits):

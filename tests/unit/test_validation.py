@@ -12,8 +12,9 @@ import pytest
 from minisnn import Network, NetworkConfig
 from minisnn.datasets.samples import Subset, split
 from minisnn.errors import DataError, InputError
-from minisnn.training import TrainingConfig, chosen_epoch, evaluate, train
+from minisnn.training import TrainingConfig, chosen_epoch, evaluate, loop, train
 from minisnn.training.experiment import Experiment
+from minisnn.training.optimiser import Adam
 from minisnn.training.runs import RunFolder
 from tests.helpers import RUN_ENTRIES, arrays, bits, one_line
 
@@ -73,8 +74,10 @@ def test_without_validation_the_last_epoch_counts(whole, parted):
     assert bits(made.network) == made.after[-1] == made.chosen[-1]
     assert [metrics.validation_accuracy for metrics in made.history] == [None] * CONFIG.epochs
     assert set(arrays(made.run.path)) == {"checkpoint.npz"}
+    network = start()
     with one_line(InputError, "goes on with a validation part if it began with one"):
-        train(start(), parted, replace(CONFIG, epochs=9), run=made.run)
+        train(network, parted, replace(CONFIG, epochs=9), run=made.run)
+    assert bits(network) == bits(start())
 
 
 def test_of_equals_the_first_is_chosen(parted):
@@ -126,6 +129,49 @@ def test_an_interrupted_training_ends_in_the_same_bits(whole, run, epochs, valid
     last = json.loads(ahead.read_text().splitlines()[-1])
     ahead.write_text(ahead.read_text() + json.dumps(last | {"epoch": 9}) + "\n")
     assert timeless(train(resumed, right.part, CONFIG, run=run)) == history
+
+
+@pytest.mark.parametrize("validated", [True, False])
+@pytest.mark.parametrize(
+    ("place", "name", "finished"),
+    [(Adam, "step", 0), (Adam, "step", 5), (loop, "evaluate", 5), (RunFolder, "save_epoch", 6),
+     (loop, "progress", 5), (None, "callback", 5), (None, "divergence", 5)],
+)  # fmt: skip
+def test_a_training_that_fails_ends_with_the_epoch_before(
+    whole, run, monkeypatch, place, name, finished, validated
+):
+    """As if that had been the last: whatever fails, and whatever was in the arrays by then."""
+    network, done, given = start(), [], np.zeros(3, np.float32)
+    expected = whole[validated].chosen[finished - 1] if finished else bits(network)
+    usual = getattr(place, name, None)
+
+    def fail(*arguments, **named):
+        if len(done) == finished - (name == "save_epoch"):
+            raise KeyboardInterrupt
+        return usual(*arguments, **named)
+
+    def report(metrics):
+        done.append(metrics)
+        if len(done) == finished and name != "save_epoch":
+            network.parameters["readout.bias"] = given  # which are not to be written to
+            network.parameters["hidden1.weight"][:] = 3e38 if name == "divergence" else 0
+            if name == "callback":
+                raise KeyboardInterrupt
+
+    if place is not None:
+        monkeypatch.setattr(place, name, fail)
+    with pytest.raises((KeyboardInterrupt, OverflowError)):
+        train(network, whole[validated].part, CONFIG, run=run, on_epoch=report)
+    assert bits(network) == expected
+    network.predict(whole[validated].part.test.batch(np.arange(2)))
+    assert not given.any()
+
+
+def test_arrays_that_the_callback_assigns_are_not_written_to(parted):
+    network, given = start(), np.zeros(3, np.float32)
+    train(network, parted, CONFIG, on_epoch=lambda _: network.parameters.update({"readout.bias": given}))
+    assert not given.any()
+    assert network.parameters["readout.bias"].any()
 
 
 @pytest.mark.parametrize("failing", ["best-", "metrics.jsonl", "checkpoint.npz"])
