@@ -20,6 +20,7 @@ from .recipes import recipes_of
 
 __all__ = ["add_parser"]
 
+CURVED = "trade", "best", "own"  # the first that there is, by spike penalties
 QUICK = {"epochs": 2, "train_samples": 1000, "test_samples": 500, "hidden": 100}
 
 
@@ -36,8 +37,8 @@ def add_parser(subparsers: Any) -> None:
     options.add_dataset(add)
     add("--quick", action="store_true", help="a minute's budget: shows that it works, reproduces nothing")
     names = (
-        "v1, v2 (the paper's), best, trade (spikes against accuracy), own (that of your data), curve (best or own by "
-        "spike penalties); default: all there are (minisnn recipes)"
+        "v1, v2 (the paper's), best, trade (spikes against accuracy), own (that of your data), curve (trade, best or "
+        "own by spike penalties); default: all there are (minisnn recipes)"
     )
     add("--recipes", nargs="+", metavar="{v1,v2,best,trade,own,curve}", help=names)
     options.add_options(parser, Budget)
@@ -75,7 +76,7 @@ def _run(args: argparse.Namespace) -> int:
             comparisons = [
                 compare(dataset, name, recipes[name], budget, out, how) for name in chosen if name in recipes
             ]
-            base = "best" if "best" in recipes else "own"
+            base = next(name for name in CURVED if name in recipes)
             points = trade_off(dataset, base, recipes[base], budget, out, how) if "curve" in chosen else []
     except KeyboardInterrupt:
         say(f"minisnn: interrupted; what is finished is in {out} (go on with the same command)")
