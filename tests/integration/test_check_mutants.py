@@ -8,11 +8,11 @@ import pytest
 
 from minisnn.oracle import check
 from minisnn.oracle.cases import from_entry
-from minisnn.oracle.check import judged
 from minisnn.oracle.golden import hand_entries, mistakes
 from minisnn.oracle.judge import Judge
 from minisnn.oracle.plan import checked_settings, plan
 from minisnn.oracle.port import Port
+from minisnn.oracle.trial import judged
 from tests import mutants_of_order, mutants_of_value  # noqa: F401 - they put their mutants into HIDDEN
 from tests.mutants import MUTANTS, Layer, MultiLayer
 from tests.mutants_of_size import HIDDEN, call, first_spikes
