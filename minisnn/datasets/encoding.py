@@ -12,10 +12,6 @@ from ..errors import InputError
 from ..reading import checked_count, checked_name, read_array
 from ..spikes import LARGEST, SpikeEvents
 
-__all__ = [
-    "ENCODINGS", "finite_numbers", "latency_linear", "latency_log", "pixel_times", "threshold_crossings",
-]  # fmt: skip
-
 ENCODINGS = ("linear", "sparse", "root", "log")
 
 

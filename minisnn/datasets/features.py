@@ -14,8 +14,6 @@ from .encoding import finite_numbers, pixel_times
 from .own import holding_out
 from .samples import Dataset, EventSamples, encode_events
 
-__all__ = ["feature_range", "feature_times", "from_features"]
-
 
 def from_features(
     features: Any,

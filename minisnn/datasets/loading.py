@@ -25,8 +25,6 @@ from .recordings import encode_recordings
 from .samples import Dataset, EventSamples, Samples, Subset, encode_events
 from .yin_yang import yin_yang
 
-__all__ = ["load_dataset", "options_of"]
-
 Sizes = dict[str, int | None]  # of each part, None for all samples
 
 _STEPS = {"nmnist": 300, "shd": 500}  # 100 for the others

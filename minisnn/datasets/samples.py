@@ -15,8 +15,6 @@ from ..errors import InputError, shown
 from ..reading import check_within, checked_count, checked_indices, checked_type, read_array, whole_number
 from ..spikes import LARGEST, SpikeEvents
 
-__all__ = ["Dataset", "EventSamples", "Samples", "Subset", "encode_events", "folds", "split"]
-
 # Samples encoded at a time: keeps the scratch of a whole training set to a few megabytes.
 _CHUNK = 2048
 

@@ -9,8 +9,6 @@ import threadpoolctl
 
 from .compiled import threads
 
-__all__ = ["settings"]
-
 
 @contextmanager
 def settings(product: str | None = None, n_threads: int | None = None) -> Iterator[None]:
