@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -113,7 +113,7 @@ def _plain_numbers(axis: Any) -> None:
     axis.set_minor_formatter(NullFormatter())
 
 
-DRAW = {"step": draw_steps, "grid": draw_grid, "scaling": draw_scaling}
+DRAW: dict[str, Callable[..., Figure]] = {"step": draw_steps, "grid": draw_grid, "scaling": draw_scaling}
 
 
 def write(kind: str, results: Any, budget: str, folder: Path) -> Path:

@@ -126,15 +126,7 @@ def _remembered(case: Case, key: Any, make: Callable[[], Any]) -> Any:
 
 
 class Judge:
-    """The rules by which a port is judged.
-
-    Parameters
-    ----------
-    bound : {"standard", "fft"}
-        Any order of summation, or a convolution by FFT.
-    convention : str or list of str, optional
-        Of `CONVENTIONS`: rules that differ from those of `minisnn.model`.
-    """
+    """The rules by which a port is judged; `bound` and `convention` as in `minisnn.oracle.check`."""
 
     def __init__(self, bound: str = "standard", convention: str | Iterable[str] | None = None) -> None:
         self.bound = checked_name("bound", bound, bounds.KINDS)

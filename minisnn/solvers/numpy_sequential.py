@@ -243,7 +243,7 @@ def fire_and_reset_backward(
     loss``. ``U[t]`` reaches the loss by ``V[t] = U[t] - theta S[t]`` directly, and by ``S[t]``, whose own
     gradient is ``gS[t] - theta gV[t]`` (the second term is the reset) times the surrogate ``h'``.
     """
-    potential = trace.potential
+    potential: Floats = trace.potential
     surrogate = fast_sigmoid_derivative(potential - trace.threshold, surrogate_scale)
     grad_current = np.empty_like(potential)
     grad_u = np.zeros_like(potential[:, 0])

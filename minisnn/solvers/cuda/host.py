@@ -21,12 +21,7 @@ from .device import DeviceArrays, where_parameters_live
 class FusedSolver(DeviceArrays):
     """The functions of a single-spike solver, on the arrays of one namespace.
 
-    Parameters
-    ----------
-    xp : namespace
-        As of `DeviceArrays`.
-    launch : callable
-        ``launch(name, dtype, n_threads, arguments)`` runs a kernel of `minisnn.solvers.cuda.kernels`.
+    ``launch(name, dtype, n_threads, arguments)`` runs a kernel of `minisnn.solvers.cuda.kernels`.
     """
 
     def __init__(self, xp: Any, launch: Callable[[str, Any, int, tuple[Any, ...]], None]) -> None:
