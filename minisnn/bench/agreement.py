@@ -19,8 +19,6 @@ from ..oracle.step import layer_fault, step_fault
 from ..solvers.compiled.threads import one_blas_thread
 from ..spikes import SpikeEvents
 
-__all__ = ["disagreement", "layer_disagreement", "same_bits"]
-
 layer_disagreement = one_blas_thread()(layer_fault)
 
 

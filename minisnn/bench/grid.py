@@ -30,8 +30,6 @@ from .agreement import layer_disagreement
 from .timing import Contestant, Runner, by_turns, exponent
 from .workloads import median_peak
 
-__all__ = ["DENSITIES", "HEAD", "Cell", "exponents", "line", "measure_grid", "poisson_raster", "table"]
-
 N_INPUTS = 1000
 DENSITIES = ("dense", "sparse", "half")
 SCALE, GRADIENT = 10.0, "straight-through"

@@ -19,8 +19,6 @@ from ..solvers.settings import settings
 from .timing import Contestant, StepRunner
 from .workloads import Workload, make_batch, make_network
 
-__all__ = ["peak_rss_mb"]
-
 _STATUS, _CLEAR = Path("/proc/self/status"), Path("/proc/self/clear_refs")
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,8 +16,6 @@ from ..training.plotting import legend_below, save
 from .grid import Cell
 from .scaling import AXES, Series
 from .step import StepLine
-
-__all__ = ["DRAW", "save"]
 
 
 def draw_steps(lines: Sequence[StepLine], budget: str) -> Figure:
@@ -114,4 +113,9 @@ def _plain_numbers(axis: Any) -> None:
     axis.set_minor_formatter(NullFormatter())
 
 
-DRAW = {"step": draw_steps, "grid": draw_grid, "scaling": draw_scaling}
+DRAW: dict[str, Callable[..., Figure]] = {"step": draw_steps, "grid": draw_grid, "scaling": draw_scaling}
+
+
+def write(kind: str, results: Any, budget: str, folder: Path) -> Path:
+    """Draw the results of that kind of measurement into a folder; returns the file."""
+    return save(DRAW[kind](results, budget), folder / f"bench_{kind}.png")

@@ -14,8 +14,6 @@ from .agreement import disagreement
 from .timing import Contestant, StepRunner, by_turns, exponent
 from .workloads import Workload, make_batch, make_network
 
-__all__ = ["AXES", "Series", "default_sizes", "line", "makespan", "measure_axis", "simulate"]
-
 # The axes: the field of the workload, and its name in tables.
 AXES = {"n_steps": "T", "n_hidden": "n", "batch": "batch", "threads": "threads", "cores": "simulated cores"}
 _CHECKED_SAMPLES = 2

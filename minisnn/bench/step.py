@@ -17,8 +17,6 @@ from .memory import peak_rss_mb
 from .timing import Contestant, DenseProducts, StepRunner, by_turns, milliseconds
 from .workloads import Workload, make_batch, make_network
 
-__all__ = ["StepLine", "contestants", "measure_steps", "table"]
-
 _HEAD = (
     "one training step", "threads", "median", "min", "max", "forward", "backward", "predict", "one", "peak MB",
     "x dense", "x (a)", "x (b)",

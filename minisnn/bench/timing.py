@@ -21,8 +21,6 @@ from ..solvers.settings import settings
 from ..spikes import SpikeEvents
 from ..training.optimiser import Adam
 
-__all__ = ["Contestant", "DenseProducts", "Runner", "StepRunner", "by_turns", "exponent", "milliseconds"]
-
 _LR = 1e-5  # small, so that the network hardly changes while it is timed
 TURN = 4  # timed calls in one turn, after an untimed one that brings its data back into the caches
 

@@ -18,8 +18,6 @@ from ..reading import checked_name
 from ..spikes import SpikeEvents
 from ..training.recipes import RULES
 
-__all__ = ["RULES", "WORKLOADS", "Workload", "make_batch", "make_network", "median_peak", "workload"]
-
 
 @dataclass(frozen=True)
 class Workload:

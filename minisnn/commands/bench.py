@@ -7,10 +7,11 @@ from typing import Any
 
 from .. import solvers
 from ..bench import grid, scaling, step
-from ..bench.workloads import RULES, WORKLOADS, Workload, workload
+from ..bench.workloads import WORKLOADS, Workload, workload
 from ..errors import InputError, import_extra
 from ..reading import checked_count
 from ..solvers.compiled.threads import get_threads
+from ..training.recipes import RULES
 from .options import FOLDER, WHOLE, add_json, choices, write_json
 
 __all__ = ["add_parser"]
@@ -90,8 +91,8 @@ def _run(args: argparse.Namespace) -> int:
         mark = "--quick (fewer sizes and repeats): " if args.quick else ""
         if args.bench == "step":
             mark += f"batch {_chosen(args)[0][0].batch}, "
-        figure = pictures.DRAW[args.bench](results, f"{mark}{repeats} repeats, {threads} threads")
-        print(f"picture {pictures.save(figure, args.plot / f'bench_{args.bench}.png')}")
+        budget = f"{mark}{repeats} repeats, {threads} threads"
+        print(f"picture {pictures.write(args.bench, results, budget, args.plot)}")
     return 1 if any(one.fault is not None for one in results) else 0
 
 

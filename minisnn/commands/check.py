@@ -10,8 +10,9 @@ from typing import Any
 from ..errors import InputError
 from ..files import checked_folder
 from ..oracle import Program, check_answers, check_step, golden, vectors, write_cases
-from ..oracle.check import Interrupted, check
+from ..oracle.check import check
 from ..oracle.judge import CONVENTIONS
+from ..oracle.trial import Interrupted
 from .options import add_json, add_options, given, write_json
 
 __all__ = ["add_parser", "run_check", "run_vectors"]

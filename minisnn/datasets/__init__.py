@@ -7,7 +7,7 @@ DataFrame (`from_features`), or of any data set of tonic (`from_tonic`).
 """
 
 from .cache import cache_folder
-from .encoding import latency_linear, latency_log, pixel_times, threshold_crossings
+from .encoding import encode_events, latency_linear, latency_log, pixel_times, threshold_crossings
 from .features import from_features
 from .idx import read_idx, read_images
 from .images import ImageSamples, augment_images
@@ -16,7 +16,7 @@ from .nmnist import read_bin
 from .own import save_dataset
 from .places import NAMES, download, find
 from .recordings import encode_recordings
-from .samples import Dataset, EventSamples, Samples, Subset, encode_events, folds, split
+from .samples import Dataset, EventSamples, Samples, Subset, folds, split
 from .shd import read_shd
 from .tonic_bridge import from_tonic
 from .yin_yang import yin_yang

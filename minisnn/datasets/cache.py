@@ -22,8 +22,6 @@ from ..files import read_npz, write_npz
 from ..spikes import SpikeEvents
 from .samples import EventSamples
 
-__all__ = ["cache_folder", "cached"]
-
 _FORMAT = 2  # 2: recordings outside the steps are refused, overflows are read
 
 

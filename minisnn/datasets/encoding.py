@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -12,11 +13,9 @@ from ..errors import InputError
 from ..reading import checked_count, checked_name, read_array
 from ..spikes import LARGEST, SpikeEvents
 
-__all__ = [
-    "ENCODINGS", "finite_numbers", "latency_linear", "latency_log", "pixel_times", "threshold_crossings",
-]  # fmt: skip
-
 ENCODINGS = ("linear", "sparse", "root", "log")
+# Samples encoded at a time: keeps the scratch of a whole training set to a few megabytes.
+_CHUNK = 2048
 
 
 def latency_linear(intensity: NDArray[np.floating[Any]], n_steps: int) -> NDArray[np.int32]:
@@ -112,6 +111,22 @@ def pixel_times(pixels: NDArray[np.uint8], n_steps: int, encoding: str) -> NDArr
     if encoding != "linear":
         table[0] = n_steps
     return _look_up(table, pixels)
+
+
+def encode_events(
+    values: NDArray[Any], encode: Callable[[NDArray[Any]], NDArray[np.int32]], n_steps: int
+) -> SpikeEvents:
+    """Events of a whole part: `encode` turns `values` (samples, neurons) into spike times, chunk by chunk."""
+    values, n_steps = read_array("values", values), checked_count("n_steps", n_steps, low=1, high=LARGEST)
+    if values.ndim != 2 or not values.size:
+        raise InputError(f"values must have shape (samples, neurons), none empty, got {values.shape}")
+    parts = [values[k : k + _CHUNK] for k in range(0, len(values), _CHUNK)]
+    chunks = [SpikeEvents.from_spike_times(encode(part), n_steps) for part in parts]
+    offsets = np.cumsum([0] + [chunk.n_events for chunk in chunks])
+    pointers = [chunk.indptr[:-1] + offset for chunk, offset in zip(chunks, offsets)]
+    indptr = np.concatenate([*pointers, offsets[-1:]])
+    indices = np.concatenate([chunk.indices for chunk in chunks])
+    return SpikeEvents._unchecked(indptr, indices, n_steps, values.shape[1], False)
 
 
 def threshold_crossings(series: NDArray[Any], thresholds: NDArray[Any]) -> SpikeEvents:

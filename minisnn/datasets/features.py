@@ -10,11 +10,9 @@ from numpy.typing import NDArray
 from ..errors import InputError, shown
 from ..reading import checked_count, read_array
 from ..spikes import LARGEST
-from .encoding import finite_numbers, pixel_times
+from .encoding import encode_events, finite_numbers, pixel_times
 from .own import holding_out
-from .samples import Dataset, EventSamples, encode_events
-
-__all__ = ["feature_range", "feature_times", "from_features"]
+from .samples import Dataset, EventSamples
 
 
 def from_features(

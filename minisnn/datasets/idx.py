@@ -15,8 +15,6 @@ from numpy.typing import NDArray
 from ..errors import DataError
 from ..reading import check_within, checked_name
 
-__all__ = ["check_labels", "find_idx", "read_idx", "read_images"]
-
 # A megabyte of a gzip file can unpack to a gigabyte, so sizes are limited and files read piece by piece.
 _LARGEST = 2**31  # bytes; MNIST has 47 million, the largest of its relatives 550 million
 _PIECE = 2**20

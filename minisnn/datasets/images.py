@@ -19,10 +19,6 @@ from ..spikes import LARGEST, SpikeEvents
 from .encoding import pixel_times
 from .samples import EventSamples
 
-__all__ = [
-    "AUGMENTATIONS", "CameraSamples", "ImageSamples", "augment_images", "checked_augment", "shift_events",
-]  # fmt: skip
-
 AUGMENTATIONS = ("flip", "shift", "noise", "drop")
 
 _NOISE = 8.0  # standard deviation of "noise", in grey levels of 255

@@ -16,16 +16,14 @@ from ..reading import checked_count, checked_flag, checked_float
 from ..spikes import LARGEST
 from . import nmnist, places, shd
 from .cache import cached
-from .encoding import latency_linear, pixel_times
+from .encoding import encode_events, latency_linear, pixel_times
 from .idx import read_images
 from .images import CameraSamples, ImageSamples, checked_augment
 from .own import checked_source, read_own
 from .places import IMAGES, NAMES, find
 from .recordings import encode_recordings
-from .samples import Dataset, EventSamples, Samples, Subset, encode_events
+from .samples import Dataset, EventSamples, Samples, Subset
 from .yin_yang import yin_yang
-
-__all__ = ["load_dataset", "options_of"]
 
 Sizes = dict[str, int | None]  # of each part, None for all samples
 

@@ -18,8 +18,6 @@ from numpy.typing import NDArray
 from ..errors import DataError
 from .recordings import Recording, pixel_neurons
 
-__all__ = ["PARTS", "SIDE", "list_recordings", "read_bin", "read_recording"]
-
 _OVERFLOW_ROW, _OVERFLOW = 240, 2**13
 
 PARTS = {"train": "Train", "test": "Test"}

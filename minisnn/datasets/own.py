@@ -40,8 +40,6 @@ from ..spikes import LARGEST, SpikeEvents
 from .places import NAMES
 from .samples import Dataset, EventSamples, Samples, checked_part, split
 
-__all__ = ["checked_source", "holding_out", "read_own", "save_dataset", "title_of"]
-
 Arrays = dict[str, NDArray[Any]]
 
 # The arrays that each form of spikes needs.

@@ -19,8 +19,6 @@ from .cache import cache_folder
 from .idx import FILES as IDX_FILES
 from .idx import check_labels, find_idx
 
-__all__ = ["IMAGES", "NAMES", "download", "find"]
-
 NAMES = ("yin-yang", "mnist", "fashion-mnist", "nmnist", "shd")
 
 # Base address, and the md5 of every file as published with the data set.

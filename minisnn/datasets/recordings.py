@@ -12,8 +12,6 @@ from ..errors import DataError, InputError, shown
 from ..reading import check_within, checked_count, checked_flag, checked_float, checked_name, read_array
 from ..spikes import LARGEST, SpikeEvents
 
-__all__ = ["BINNINGS", "POLARITIES", "Recording", "encode_recordings", "pixel_neurons"]
-
 BINNINGS = ("floor", "round")
 POLARITIES = ("merged", "kept")
 

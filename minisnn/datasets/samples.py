@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Protocol
@@ -14,11 +14,6 @@ from ..checks import checked_labels
 from ..errors import InputError, shown
 from ..reading import check_within, checked_count, checked_indices, checked_type, read_array, whole_number
 from ..spikes import LARGEST, SpikeEvents
-
-__all__ = ["Dataset", "EventSamples", "Samples", "Subset", "encode_events", "folds", "split"]
-
-# Samples encoded at a time: keeps the scratch of a whole training set to a few megabytes.
-_CHUNK = 2048
 
 
 class Samples(Protocol):
@@ -285,19 +280,3 @@ def _parted(dataset: Dataset, validation: NDArray[np.int64]) -> Dataset:
     kept = np.setdiff1d(np.arange(len(dataset.train)), validation)
     train, held_out = Subset(dataset.train, kept), Subset(dataset.train, np.sort(validation))
     return replace(dataset, train=train, validation=held_out)
-
-
-def encode_events(
-    values: NDArray[Any], encode: Callable[[NDArray[Any]], NDArray[np.int32]], n_steps: int
-) -> SpikeEvents:
-    """Events of a whole part: `encode` turns `values` (samples, neurons) into spike times, chunk by chunk."""
-    values, n_steps = read_array("values", values), checked_count("n_steps", n_steps, low=1, high=LARGEST)
-    if values.ndim != 2 or not values.size:
-        raise InputError(f"values must have shape (samples, neurons), none empty, got {values.shape}")
-    parts = [values[k : k + _CHUNK] for k in range(0, len(values), _CHUNK)]
-    chunks = [SpikeEvents.from_spike_times(encode(part), n_steps) for part in parts]
-    offsets = np.cumsum([0] + [chunk.n_events for chunk in chunks])
-    pointers = [chunk.indptr[:-1] + offset for chunk, offset in zip(chunks, offsets)]
-    indptr = np.concatenate([*pointers, offsets[-1:]])
-    indices = np.concatenate([chunk.indices for chunk in chunks])
-    return SpikeEvents._unchecked(indptr, indices, n_steps, values.shape[1], False)

@@ -18,8 +18,6 @@ from ..errors import DataError, import_extra, one_line
 from ..reading import check_within
 from .recordings import Recording
 
-__all__ = ["FILES", "N_CLASSES", "N_INPUTS", "read_shd"]
-
 FILES = {"train": "shd_train.h5", "test": "shd_test.h5"}
 N_INPUTS, N_CLASSES = 700, 20
 _SLACK = 2**20  # bytes by which compressed lists may be larger than their file

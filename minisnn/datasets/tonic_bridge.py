@@ -12,8 +12,6 @@ from ..reading import read_array, whole_number
 from .recordings import Recording, encode_recordings, pixel_neurons
 from .samples import EventSamples
 
-__all__ = ["from_tonic"]
-
 
 def from_tonic(
     dataset: Any,

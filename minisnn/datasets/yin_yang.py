@@ -15,8 +15,6 @@ from numpy.typing import NDArray
 from ..errors import InputError, shown
 from ..reading import checked_count, checked_float, whole_number
 
-__all__ = ["yin_yang", "yin_yang_class"]
-
 
 def yin_yang_class(x: float, y: float, r_small: float = 0.1, r_big: float = 0.5) -> int | None:
     """Class of a point: 0 yang, 1 yin, 2 dot; None outside the disc of radius `r_big` around its centre."""

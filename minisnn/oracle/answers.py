@@ -16,15 +16,13 @@ from typing import Any
 from ..errors import DataError, one_line
 from ..files import write_atomically, write_text
 from .cases import Case
-from .check import judged
 from .golden import SHIPPED
 from .judge import Judge
 from .plan import Batteries, checked_settings, plan
 from .port import Output, Port, read_parts
 from .protocol import Accident, Message, encode, take
 from .report import Report
-
-__all__ = ["check_answers", "write_cases"]
+from .trial import judged
 
 
 def write_cases(

@@ -16,8 +16,6 @@ import numpy as np
 from .cases import Case, from_entry
 from .golden import hand_entries
 
-__all__ = ["SMALL", "drawn", "edge", "exact_twin", "golden", "random_case", "with_gradient"]
-
 # (batch, steps, inputs, neurons) of small cases: few, because some ports compile for every shape.
 SMALL = ((2, 8, 3, 5), (4, 4, 4, 4), (3, 6, 5, 2), (3, 1, 4, 3), (2, 12, 4, 4), (3, 3, 3, 3), (2, 2, 2, 2))
 

@@ -69,7 +69,7 @@ bound of float64. Every bound grows at least in proportion to the unit u, so the
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
@@ -77,22 +77,6 @@ from numpy.typing import DTypeLike, NDArray
 from ..errors import unknown_name
 from .cases import Case
 from .reference import Backward, Forward, leaky_sum
-
-__all__ = [
-    "KINDS",
-    "SpikeVerdict",
-    "cross_entropy_bounds",
-    "exact_in_any_order",
-    "gamma",
-    "gradient_bounds",
-    "judge_spike_times",
-    "judge_spikes",
-    "logit_bound",
-    "penalised_bound",
-    "potential_bound",
-    "powers_are_exact",
-    "sums_are_exact",
-]
 
 Floats = NDArray[np.float64]
 KINDS = ("standard", "fft")
@@ -181,7 +165,7 @@ def potential_bound(
 
     `fired` (B, T, N) are the spikes of a conventional layer, each of which takes the threshold off; `kind` is one of
     `KINDS`; `input_scaled` is the convention ``I[t] = (1 - beta) (x[t] @ W + b)``. Zero is never returned here, see
-    `exact_in_any_order`.
+    `minisnn.oracle.exact`.
 
     Examples
     --------
@@ -207,123 +191,6 @@ def _potential_error(case: Case, fired: NDArray[np.bool_] | None, kind: str, inp
     return bound * _UPWARD
 
 
-# ---- spikes ---------------------------------------------------------------------------------------
-
-
-class SpikeVerdict(NamedTuple):
-    """What the bound says about spikes, (B, N) for spike times, (B, T, N) for the conventional layer."""
-
-    right: NDArray[np.bool_]
-    undecided: NDArray[np.bool_]  # where two correct implementations may differ
-
-
-def _crossings(potential: Any, bound: Floats, threshold: float, tie_fires: bool) -> list[NDArray[np.bool_]]:
-    """(B, T, N) where the potential certainly crosses the threshold, and where it possibly does."""
-    distance = np.asarray(potential, np.float64) - threshold
-    crosses = np.greater_equal if tie_fires else np.greater
-    return [crosses(distance - bound, 0), crosses(distance + bound, 0)]
-
-
-def judge_spike_times(
-    spike_times: NDArray[Any],
-    potential: Any,
-    bound: Floats,
-    threshold: float = 1.0,
-    *,
-    tie_fires: bool = False,
-) -> SpikeVerdict:
-    """Judge first-spike times (B, N), T for never, given the potential of the reference and its bound (B, T, N).
-
-    Examples
-    --------
-    >>> v = np.array([[[0.5], [1.0 + 1e-9], [2.0]]])
-    >>> bound = np.full((1, 3, 1), 1e-8)  # step 1 is undecided, step 2 certainly crosses
-    >>> [bool(judge_spike_times(np.array([[t]]), v, bound).right[0, 0]) for t in range(4)]
-    [False, True, True, False]
-    """
-    times, n_steps = np.asarray(spike_times), np.shape(potential)[1]
-    never = np.ones((len(times), 1, times.shape[1]), dtype=bool)  # a step T, in which every neuron crosses
-    certain, possible = (
-        np.concatenate([crosses, never], axis=1)
-        for crosses in _crossings(potential, bound, threshold, tie_fires)
-    )
-    at_spike = np.take_along_axis(possible, np.clip(times, 0, n_steps)[:, None].astype(np.int64), axis=1)[
-        :, 0
-    ]
-    first_certain, first_possible = certain.argmax(axis=1), possible.argmax(axis=1)
-    right = (times >= 0) & (times <= first_certain) & at_spike
-    return SpikeVerdict(right, first_certain != first_possible)
-
-
-def judge_spikes(
-    fired: NDArray[np.bool_],
-    potential: Any,
-    bound: Floats,
-    threshold: float = 1.0,
-    *,
-    tie_fires: bool = False,
-) -> SpikeVerdict:
-    """Judge every step of the conventional layer; `potential` and `bound` must be those given `fired`.
-
-    Examples
-    --------
-    >>> v = np.array([[[0.5], [1.0], [2.0]]])
-    >>> judge_spikes(np.array([[[0], [1], [1]]], dtype=bool), v, np.zeros((1, 3, 1))).right.ravel()
-    array([ True, False,  True])
-    """
-    certain, possible = _crossings(potential, bound, threshold, tie_fires)
-    return SpikeVerdict(np.where(fired, possible, ~certain), certain != possible)
-
-
-# ---- exact cases ----------------------------------------------------------------------------------
-
-
-def _fractional_bits(values: Any) -> Floats:
-    """Smallest q with all `values` of a column whole multiples of 2^-q (negative for large ones, -inf for zeros)."""
-    mantissa, exponent = np.frexp(np.atleast_2d(np.asarray(values, np.float64)))
-    whole = np.ldexp(mantissa, 53).astype(np.int64)
-    with np.errstate(divide="ignore"):
-        trailing = np.log2((whole & -whole).astype(np.float64))
-    return np.asarray(np.where(whole == 0, -np.inf, 53 - trailing - exponent).max(axis=0))
-
-
-def sums_are_exact(case: Case) -> NDArray[np.bool_]:
-    """Of every neuron, (N,): whether every operation of a forward pass is exact, in whatever order.
-
-    With q fractional bits in the data and p in the decay every number met is a multiple of
-    ``2^-(q + p(T-1))`` and at most ``max A``; it fits if ``q + p (T-1) + log2 max A + 1`` is within the
-    precision, and that unit is a normal number. In the conventional layer the resets are data too.
-
-    Examples
-    --------
-    >>> x, w = np.ones((1, 8, 1), np.float32), np.array([[0.75]], np.float32)
-    >>> [sums_are_exact(Case("", "single-spike", x, w, 0 * w[0], np.array([d]))).item() for d in (0.5, 0.9)]
-    [True, False]
-    """
-    info, threshold = np.finfo(case.dtype), case.threshold if case.neuron == "multi-spike" else 0.0
-    resets = np.ones(case.shape, dtype=bool) if threshold else None
-    absolute, _ = absolute_potential(case, resets)
-    q = np.max(
-        [_fractional_bits(part) + 0 * case.bias for part in (case.weight, case.bias, threshold)], axis=0
-    )
-    unit = q + np.maximum(_fractional_bits(case.decay), 0) * (case.shape[1] - 1)
-    with np.errstate(divide="ignore"):
-        bits = unit + np.log2(absolute.max(axis=(0, 1)) + abs(threshold)) + 1  # the last reset too
-    return np.asarray((bits <= info.nmant + 1) & (unit <= -info.minexp))
-
-
-def powers_are_exact(decay: Any, n_steps: int) -> NDArray[np.bool_]:
-    """Whether every way of forming ``decay^k``, k < T, is exact: decay 0 or 1, or 1/2 over a single step."""
-    beta = np.asarray(decay)
-    return np.asarray((beta == 0) | (beta == 1) | ((beta == 0.5) & (n_steps <= 2)))
-
-
-def exact_in_any_order(case: Case) -> NDArray[np.bool_]:
-    """(N,): whether every way of computing the forward pass of a neuron is exact, so that its bound is zero."""
-    exact = powers_are_exact(case.decay, case.shape[1])
-    return exact & sums_are_exact(case) if exact.any() else exact
-
-
 # ---- gradients ------------------------------------------------------------------------------------
 
 
@@ -343,58 +210,29 @@ def gradient_bounds(
     reference the spikes that came. `incoming` (B, T, N) is how far the implementation's `grad_spikes` may be off. With
     `from_membrane` gbeta is known to be summed from V itself, not from V's terms as by autograd: |V| in place of A.
     """
-    fft = kind == "fft"
-    dtype, conventional, scale = case.dtype, case.neuron == "multi-spike", case.surrogate_scale
     x, w, beta = _magnitudes(case.spikes, case.weight, case.decay)
-    batch, n_steps, n_out = case.shape
-    unit, eta = _unit(dtype), _eta(dtype)
-    resets = forward.fired if conventional else None
-    through = 0.0 if case.gradient == "detached-reset" else abs(case.threshold)
+    (batch, n_steps, n_out), dtype = case.shape, case.dtype
+    unit, eta, cells = _unit(dtype), _eta(dtype), batch * n_steps
+    resets = forward.fired if case.neuron == "multi-spike" else None
     absolute, _ = absolute_potential(case, resets, input_scaled=input_scaled)
     bound = _potential_error(case, resets, kind, input_scaled)
-    if resets is not None:  # the membrane after the reset has one more term
-        absolute = absolute + abs(case.threshold) * resets
-    surrogate, error_h = backward.surrogate, _surrogate_error(backward, bound, scale, unit, eta)
-    left = (n_steps - np.arange(n_steps))[None, :, None]  # T - t
+    error_h = _surrogate_error(backward, bound, case)
     error_s: Floats = np.broadcast_to(np.asarray(incoming, np.float64), case.shape)
-    grad_s = np.abs(np.asarray(case.grad_spikes, np.float64)) + error_s
-    if not conventional:
-        if case.neuron == "single-spike":
-            gate = np.cumsum(forward.fired, axis=1) == 0 if case.gradient == "gated" else 1.0
-            grad_z = grad_s * gate
-            error_s = _run_back(_run_back(error_s * gate, 1.0), 1.0)
-            error_s = error_s + gamma(2 * left + 2, dtype) * _run_back(_run_back(grad_z, 1.0), 1.0)
-            error_s = error_s + left * (left + 1) * eta
-            if fft:
-                ramp = np.broadcast_to(np.arange(1.0, n_steps + 1)[:, None], (n_steps, n_out))
-                error_s = error_s + _fft_error(ramp, grad_z, dtype)
-        size_s = np.abs(backward.grad_crossings)
-        error_u = size_s * error_h + error_s * (surrogate + error_h)
-        error_u = error_u + 2 * unit * (size_s + error_s) * (surrogate + error_h) + 4 * eta
-        size_u = size_s * surrogate + error_u
-        absolute_i = _run_back(size_u, beta)
-        error_i = _run_back(error_u, beta) + gamma(3 * left, dtype) * absolute_i
-    else:
-        size_u = grad_s * surrogate
-        factor = np.abs(1 - np.sign(case.threshold) * through * surrogate)
-        error_c = through * error_h + 4 * unit * (1 + abs(case.threshold) * surrogate)
-        absolute_i = _run_back(size_u, beta * factor)
-        later = np.concatenate([absolute_i[:, 1:], np.zeros((batch, 1, n_out))], axis=1)
-        error_u = grad_s * (error_h + 4 * unit * (surrogate + error_h)) + error_s * surrogate
-        error_u = error_u + beta * error_c * later + 4 * eta * (1 + abs(case.threshold))
-        error_i = _run_back(error_u, beta * (factor + error_c))
-        absolute_i = absolute_i + error_i
-        error_i = error_i + gamma(3 * left, dtype) * absolute_i
-    if fft:
-        error_i = error_i + _fft_error(_powers(beta, n_steps), size_u, dtype)
-    error_i = error_i + 3 * left * eta * (1 + size_u.max(axis=1, keepdims=True))
-    absolute_i = absolute_i + error_i
-    cells = batch * n_steps
     earlier, earlier_error = np.zeros_like(absolute), np.zeros_like(bound)
-    earlier[:, 1:] = (np.abs(forward.membrane) if from_membrane else absolute)[:, :-1]
     earlier_error[:, 1:] = bound[:, :-1]
-    if resets is not None:
+    if resets is None:
+        if case.neuron == "single-spike":
+            error_s = _double_sum_error(forward, case, error_s, kind)
+        size_u, absolute_i, error_i = _current_error(backward, case, error_s, error_h)
+    else:
+        size_u, absolute_i, error_i = _current_error_of_resets(backward, case, error_s, error_h)
+        absolute = absolute + abs(case.threshold) * resets  # the membrane after the reset has one more term
         earlier_error[:, 1:] += 2 * unit * absolute[:, :-1]
+    if kind == "fft":
+        error_i = error_i + _fft_error(_powers(beta, n_steps), size_u, dtype)
+    error_i = error_i + 3 * _steps_left(case) * eta * (1 + size_u.max(axis=1, keepdims=True))
+    absolute_i = absolute_i + error_i
+    earlier[:, 1:] = (np.abs(forward.membrane) if from_membrane else absolute)[:, :-1]
     of_decay = error_i * earlier + absolute_i * earlier_error
     of_decay = of_decay + gamma(cells + n_steps + 4, dtype) * absolute_i * (earlier + earlier_error)
     by_decay = of_decay.sum(axis=(0, 1))
@@ -417,9 +255,68 @@ def gradient_bounds(
     return {name: _with_reference((value + smallest) * upward, dtype) for name, value in bounds.items()}
 
 
-def _surrogate_error(backward: Backward, bound: Floats, scale: float, unit: float, eta: float) -> Floats:
+def _steps_left(case: Case) -> NDArray[np.int64]:
+    """(1, T, 1): T - t."""
+    return np.arange(case.shape[1], 0, -1)[None, :, None]
+
+
+def _double_sum_error(forward: Forward, case: Case, error_s: Floats, kind: str) -> Floats:
+    """The error of gS~ (Eq. 7), given that of gS."""
+    (_, n_steps, n_out), left = case.shape, _steps_left(case)
+    gate = np.cumsum(forward.fired, axis=1) == 0 if case.gradient == "gated" else 1.0
+    grad_z = _grad_size(case, error_s) * gate
+    error = _run_back(_run_back(error_s * gate, 1.0), 1.0)
+    error = error + gamma(2 * left + 2, case.dtype) * _run_back(_run_back(grad_z, 1.0), 1.0)
+    error = error + left * (left + 1) * _eta(case.dtype)
+    if kind == "fft":
+        ramp = np.broadcast_to(np.arange(1.0, n_steps + 1)[:, None], (n_steps, n_out))
+        error = error + _fft_error(ramp, grad_z, case.dtype)
+    return error
+
+
+def _grad_size(case: Case, error_s: Floats) -> Floats:
+    """The largest absolute value of gS, given its error."""
+    return np.abs(np.asarray(case.grad_spikes, np.float64)) + error_s
+
+
+def _current_error(
+    backward: Backward, case: Case, error_s: Floats, error_h: Floats
+) -> tuple[Floats, Floats, Floats]:
+    """Of gU its size; of gI the sum of absolute values, and the error that sums make of those of gS~ and h'."""
+    surrogate, (decay,) = backward.surrogate, _magnitudes(case.decay)
+    size_s = np.abs(backward.grad_crossings)
+    error_u = size_s * error_h + error_s * (surrogate + error_h)
+    error_u = error_u + 2 * _unit(case.dtype) * (size_s + error_s) * (surrogate + error_h)
+    error_u = error_u + 4 * _eta(case.dtype)
+    size_u = size_s * surrogate + error_u
+    absolute = _run_back(size_u, decay)
+    return size_u, absolute, _run_back(error_u, decay) + gamma(3 * _steps_left(case), case.dtype) * absolute
+
+
+def _current_error_of_resets(
+    backward: Backward, case: Case, error_s: Floats, error_h: Floats
+) -> tuple[Floats, Floats, Floats]:
+    """The same in the conventional layer, whose recursion has the factor ``c[t] beta``, given the error of gS."""
+    surrogate, (decay,), unit = backward.surrogate, _magnitudes(case.decay), _unit(case.dtype)
+    through = 0.0 if case.gradient == "detached-reset" else abs(case.threshold)
+    grad_s = _grad_size(case, error_s)
+    size_u = grad_s * surrogate
+    factor = np.abs(1 - np.sign(case.threshold) * through * surrogate)
+    error_c = through * error_h + 4 * unit * (1 + abs(case.threshold) * surrogate)
+    absolute = _run_back(size_u, decay * factor)
+    later = np.zeros_like(absolute)
+    later[:, :-1] = absolute[:, 1:]
+    error_u = grad_s * (error_h + 4 * unit * (surrogate + error_h)) + error_s * surrogate
+    error_u = error_u + decay * error_c * later + 4 * _eta(case.dtype) * (1 + abs(case.threshold))
+    error = _run_back(error_u, decay * (factor + error_c))
+    absolute = absolute + error
+    return size_u, absolute, error + gamma(3 * _steps_left(case), case.dtype) * absolute
+
+
+def _surrogate_error(backward: Backward, bound: Floats, case: Case) -> Floats:
     """How far a computed h' may be from that of the reference, given the bound on the potential."""
-    distance = np.abs(backward.distance)
+    distance, scale = np.abs(backward.distance), case.surrogate_scale
+    unit, eta = _unit(case.dtype), _eta(case.dtype)
     error = bound + unit * (distance + bound) + eta
     root = 1 / (1 + scale * np.maximum(distance - error, 0.0))  # at the nearest distance
     return np.asarray(np.minimum(2 * scale * error * root**3, 1.0) + 10 * unit * root**2 + 4 * eta)

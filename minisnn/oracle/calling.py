@@ -25,8 +25,6 @@ from ..errors import InputError, one_line
 from ..reading import read_array
 from .protocol import LARGEST, Message
 
-__all__ = ["Caller", "load_function", "name_of", "real_array"]
-
 Floats = NDArray[Any]
 # Files that are not the port's: its own lines are the ones to show.
 _LIBRARIES = (

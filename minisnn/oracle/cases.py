@@ -9,8 +9,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["GRADIENTS", "GRADIENT_NAMES", "Case", "cut", "from_entry", "reduce_case", "without_one"]
-
 Floats = NDArray[Any]
 # Rules by which a gradient goes on, by the layer; a conventional port has one of the two.
 GRADIENTS = {

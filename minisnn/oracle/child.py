@@ -24,8 +24,6 @@ from ..errors import InputError
 from .calling import Caller, load_function
 from .protocol import Message, encode, take
 
-__all__ = ["serve"]
-
 _OURS = [
     (vars(module), vars(module).copy())
     for module in (builtins, contextlib, np, os, struct, sys, traceback, warnings)

@@ -18,8 +18,6 @@ from .golden import flags, mistakes
 from .judge import Judge, Verdict
 from .port import LOST, Output
 
-__all__ = ["Diagnosis", "Record", "accident", "diagnose", "gradient_precision"]
-
 # Rules for what is seen before any number is judged: what it is, where to look.
 ACCIDENTS = {
     "exception": (

@@ -17,8 +17,6 @@ from .batteries import SMALL, exact_twin
 from .cases import Case
 from .judge import Judge
 
-__all__ = ["FAMILIES", "POWERS", "others"]
-
 # (batch, steps, inputs, neurons). In each axis: multiples of 8, 32, 64, 128, 256, and one more or less; 1025, 4097.
 # Among them: aligned in every axis, 10^5 cells, more than 65536 cells, weights and (sample, step) pairs.
 SIZES = (

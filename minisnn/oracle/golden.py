@@ -13,8 +13,6 @@ from typing import Any
 
 from ..errors import DataError, one_line
 
-__all__ = ["SCHEMA", "SHIPPED", "flags", "hand_entries", "mistakes", "read_list", "step_mistakes"]
-
 SCHEMA = "2.0"
 SHIPPED = Path(__file__).with_name("golden")
 

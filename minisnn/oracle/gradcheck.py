@@ -23,18 +23,20 @@ from numpy.typing import NDArray
 
 from .. import solvers
 from ..checks import checked_count, checked_float, checked_gradient, checked_labels
-from ..errors import InputError, shown, unknown_name
+from ..errors import InputError, shown
 from ..layers import multi_spike_backward, multi_spike_forward, single_spike_backward, single_spike_forward
 from ..model import Gradients, Trace
 from ..network import Network
+from ..reading import checked_name
 from ..spikes import SpikeEvents
 from ..surrogate import fast_sigmoid, first_only_derivative
 from .calling import real_array
 from .reference import leaky_sum, reference_cross_entropy
 
-__all__ = ["GradcheckResult", "gradcheck"]
-
 Floats = NDArray[Any]
+Point = Mapping[str, Floats]  # spikes and parameters, or gradients by them
+Loss = Callable[[Point], Any]
+Question = tuple[Loss, Point, Point]  # a loss, the point at which its derivative is asked for, and the answer
 _STEP = 1e-100
 
 
@@ -57,7 +59,9 @@ class GradcheckResult:
         return self.worst <= tolerance
 
 
-def gradcheck(target: Any, *args: Any, **options: Any) -> GradcheckResult:
+def gradcheck(
+    target: Any, *args: Any, components: int = 200, seed: int = 0, **options: Any
+) -> GradcheckResult:
     """Check the gradients of a layer or of a network.
 
     Two forms::
@@ -98,13 +102,15 @@ def gradcheck(target: Any, *args: Any, **options: Any) -> GradcheckResult:
     >>> result.worst < 1e-12, sorted(result.errors)
     (True, ['bias', 'decay', 'spikes', 'weight'])
     """
+    components, seed = checked_count("components", components, low=1), checked_count("seed", seed)
     if isinstance(target, Network):
-        return _check_network(target, *args, **options)
-    if isinstance(target, str):
-        if target not in solvers.NEURONS:
-            raise unknown_name("neuron", target, solvers.NEURONS)
-        return _check_layer(target, *args, **options)
-    raise InputError(f"gradcheck takes the name of a neuron or a Network, got {type(target).__name__}")
+        loss, point, claimed = _of_network(target, *args, **options)
+    elif isinstance(target, str):
+        neuron = checked_name("neuron", target, solvers.NEURONS)
+        loss, point, claimed = _of_layer(neuron, np.random.default_rng(seed), *args, **options)
+    else:
+        raise InputError(f"gradcheck takes the name of a neuron or a Network, got {type(target).__name__}")
+    return _compare(loss, point, claimed, components, np.random.default_rng(seed))
 
 
 # ---- the twin -------------------------------------------------------------------------------------
@@ -139,50 +145,61 @@ def _twin_layer(
 # ---- layer ----------------------------------------------------------------------------------------
 
 
-def _check_layer(
+def _of_layer(
     neuron: str,
+    rng: np.random.Generator,
     spikes: Any,
     weight: Any,
     bias: Any,
     decay: Any,
     *,
     threshold: float = 1.0,
+    solver: str = "numpy-sequential",
+    **options: Any,
+) -> Question:
+    given = {"weight": weight, "bias": bias, "decay": decay}
+    point = {"spikes": _raster(spikes)} | {name: real_array(name, value) for name, value in given.items()}
+    forward: Any = single_spike_forward if neuron == "single-spike" else multi_spike_forward
+    trace = forward(**point, threshold=threshold, solver=solver)
+    loss, claimed = _backward_of(trace, rng, solver, **options)
+    return loss, point, _mapping(claimed, point)
+
+
+def _backward_of(
+    trace: Trace,
+    rng: np.random.Generator,
+    solver: str,
+    *,
     surrogate_scale: float = 10.0,
     gradient: str = "straight-through",
     detach_reset: bool = False,
     grad_spikes: Any = None,
     grad_membrane: Any = None,
-    solver: str = "numpy-sequential",
     backward: Callable[[Trace, Floats, Floats | None], Any] | None = None,
-    components: int = 200,
-    seed: int = 0,
-) -> GradcheckResult:
-    given = {"weight": weight, "bias": bias, "decay": decay}
-    point = {"spikes": _raster(spikes)} | {name: real_array(name, value) for name, value in given.items()}
-    single, rule = neuron == "single-spike", checked_gradient(gradient)
-    forward: Any = single_spike_forward if single else multi_spike_forward
+) -> tuple[Loss, Any]:
+    """The loss under which a layer is checked, and what the backward pass returns for it."""
+    single, rule = trace.neuron == "single-spike", checked_gradient(gradient)
     own_backward: Any = single_spike_backward if single else multi_spike_backward
     choice: dict[str, Any] = {"gradient": rule} if single else {"detach_reset": detach_reset}
-    trace = forward(**point, threshold=threshold, solver=solver)
-    scale, seed = checked_float("surrogate_scale", surrogate_scale, low=0), checked_count("seed", seed)
-    drawn = np.random.default_rng(seed).normal(size=trace.potential.shape)
+    scale, drawn = checked_float("surrogate_scale", surrogate_scale, low=0), rng.normal(size=trace.shape)
     grad_s = drawn if grad_spikes is None else real_array("grad_spikes", grad_spikes)
     grad_v = None if grad_membrane is None else real_array("grad_membrane", grad_membrane)
     # The solver's own pass looks at the arguments, also where another is checked.
-    options = {"surrogate_scale": scale, "solver": solver} | choice
-    claimed: Any = own_backward(trace, grad_s, grad_membrane=grad_v, **options)
+    claimed = own_backward(
+        trace, grad_s, grad_membrane=grad_v, surrogate_scale=scale, solver=solver, **choice
+    )
     if backward is not None:
         claimed = backward(trace, grad_s, grad_v)
 
-    def loss(values: Mapping[str, Floats]) -> Any:
+    def loss(values: Point) -> Any:
         twin, membrane = _twin_layer(trace, values["spikes"], values, scale, *choice.values())
         total = (grad_s * twin).sum()
         return total if grad_v is None else total + (grad_v * membrane).sum()
 
-    return _compare(loss, point, _mapping(claimed, point), components, seed)
+    return loss, claimed
 
 
-def _mapping(claimed: Any, point: Mapping[str, Floats]) -> dict[str, Floats]:
+def _mapping(claimed: Any, point: Point) -> Point:
     """What a backward pass returned, as arrays by name; names it leaves out are not checked."""
     if isinstance(claimed, Gradients):
         claimed = {name: getattr(claimed, name) for name in point}
@@ -199,16 +216,8 @@ def _raster(spikes: Any) -> Floats:
 # ---- network --------------------------------------------------------------------------------------
 
 
-def _check_network(
-    network: Network,
-    spikes: Any,
-    labels: Any,
-    *,
-    solver: str = "numpy-sequential",
-    components: int = 200,
-    seed: int = 0,
-) -> GradcheckResult:
-    config, seed = network.config, checked_count("seed", seed)
+def _of_network(network: Network, spikes: Any, labels: Any, *, solver: str = "numpy-sequential") -> Question:
+    config = network.config
     parameters = {name: real_array(name, array) for name, array in network.own_parameters().items()}
     double = Network(replace(config, dtype="float64"), parameters)
     raster = _raster(spikes)
@@ -217,7 +226,7 @@ def _check_network(
     choice: str | bool = config.gradient if config.neuron == "single-spike" else config.detach_reset
     peaks = activity.readout.membrane.argmax(axis=1)
 
-    def loss(values: Mapping[str, Floats]) -> Any:
+    def loss(values: Point) -> Any:
         signal, penalty = raster, 0.0
         for layer, trace in zip(config.layers[:-1], activity.hidden):
             part = {key: values[f"{layer}.{key}"] for key in ("weight", "bias", "decay")}
@@ -230,20 +239,15 @@ def _check_network(
             value = np.take_along_axis(membrane, peaks[:, None, :], axis=1)[:, 0]
         return reference_cross_entropy(config.logit_scale * value, label)[0].mean() + penalty
 
-    return _compare(loss, double.parameters, claimed, components, seed)
+    return loss, double.parameters, claimed
 
 
 # ---- comparison -----------------------------------------------------------------------------------
 
 
 def _compare(
-    loss: Callable[[Mapping[str, Floats]], Any],
-    point: Mapping[str, Floats],
-    claimed: Mapping[str, Floats],
-    components: int,
-    seed: int,
+    loss: Loss, point: Point, claimed: Point, components: int, rng: np.random.Generator
 ) -> GradcheckResult:
-    components, rng = checked_count("components", components, low=1), np.random.default_rng(seed)
     references: dict[str, tuple[Floats, Floats]] = {}
     for name, gradient in claimed.items():
         base = np.asarray(point[name], dtype=complex)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 from weakref import WeakKeyDictionary
 
 import numpy as np
@@ -13,10 +13,9 @@ from numpy.typing import NDArray
 from ..reading import checked_name
 from . import bounds
 from .cases import Case
+from .exact import exact_in_any_order
 from .port import Output, Violation
 from .reference import Forward, reference_backward, reference_forward
-
-__all__ = ["CONVENTIONS", "MARGIN", "Judge", "Verdict", "compare", "wrong_value"]
 
 Floats = NDArray[Any]
 MARGIN = 8.0  # bounds that a potential keeps from the threshold where a spike is decided with room to spare
@@ -46,6 +45,75 @@ class Verdict:
         return Verdict(violations, ratios, self.judged + wrong.size, self.undecided)
 
 
+# ---- spikes ---------------------------------------------------------------------------------------
+
+
+class SpikeVerdict(NamedTuple):
+    """What the bound says about spikes, (B, N) for spike times, (B, T, N) for the conventional layer."""
+
+    right: NDArray[np.bool_]
+    undecided: NDArray[np.bool_]  # where two correct implementations may differ
+
+
+def _crossings(potential: Any, bound: Floats, threshold: float, tie_fires: bool) -> list[NDArray[np.bool_]]:
+    """(B, T, N) where the potential certainly crosses the threshold, and where it possibly does."""
+    distance = np.asarray(potential, np.float64) - threshold
+    crosses = np.greater_equal if tie_fires else np.greater
+    return [crosses(distance - bound, 0), crosses(distance + bound, 0)]
+
+
+def judge_spike_times(
+    spike_times: NDArray[Any],
+    potential: Any,
+    bound: Floats,
+    threshold: float = 1.0,
+    *,
+    tie_fires: bool = False,
+) -> SpikeVerdict:
+    """Judge first-spike times (B, N), T for never, given the potential of the reference and its bound (B, T, N).
+
+    Examples
+    --------
+    >>> v = np.array([[[0.5], [1.0 + 1e-9], [2.0]]])
+    >>> bound = np.full((1, 3, 1), 1e-8)  # step 1 is undecided, step 2 certainly crosses
+    >>> [bool(judge_spike_times(np.array([[t]]), v, bound).right[0, 0]) for t in range(4)]
+    [False, True, True, False]
+    """
+    times, n_steps = np.asarray(spike_times), np.shape(potential)[1]
+    never = np.ones((len(times), 1, times.shape[1]), dtype=bool)  # a step T, in which every neuron crosses
+    certain, possible = (
+        np.concatenate([crosses, never], axis=1)
+        for crosses in _crossings(potential, bound, threshold, tie_fires)
+    )
+    at_spike = np.take_along_axis(possible, np.clip(times, 0, n_steps)[:, None].astype(np.int64), axis=1)
+    first_certain, first_possible = certain.argmax(axis=1), possible.argmax(axis=1)
+    right = (times >= 0) & (times <= first_certain) & at_spike[:, 0]
+    return SpikeVerdict(right, first_certain != first_possible)
+
+
+def judge_spikes(
+    fired: NDArray[np.bool_],
+    potential: Any,
+    bound: Floats,
+    threshold: float = 1.0,
+    *,
+    tie_fires: bool = False,
+) -> SpikeVerdict:
+    """Judge every step of the conventional layer; `potential` and `bound` must be those given `fired`.
+
+    Examples
+    --------
+    >>> v = np.array([[[0.5], [1.0], [2.0]]])
+    >>> judge_spikes(np.array([[[0], [1], [1]]], dtype=bool), v, np.zeros((1, 3, 1))).right.ravel()
+    array([ True, False,  True])
+    """
+    certain, possible = _crossings(potential, bound, threshold, tie_fires)
+    return SpikeVerdict(np.where(fired, possible, ~certain), certain != possible)
+
+
+# ---- answers --------------------------------------------------------------------------------------
+
+
 # Results of the reference for cases already met: the golden and edge cases are the same in every check of a process.
 _MEMO: WeakKeyDictionary[Case, dict[Any, Any]] = WeakKeyDictionary()
 
@@ -58,15 +126,7 @@ def _remembered(case: Case, key: Any, make: Callable[[], Any]) -> Any:
 
 
 class Judge:
-    """The rules by which a port is judged.
-
-    Parameters
-    ----------
-    bound : {"standard", "fft"}
-        Any order of summation, or a convolution by FFT.
-    convention : str or list of str, optional
-        Of `CONVENTIONS`: rules that differ from those of `minisnn.model`.
-    """
+    """The rules by which a port is judged; `bound` and `convention` as in `minisnn.oracle.check`."""
 
     def __init__(self, bound: str = "standard", convention: str | Iterable[str] | None = None) -> None:
         self.bound = checked_name("bound", bound, bounds.KINDS)
@@ -90,7 +150,7 @@ class Judge:
         """E of `minisnn.oracle.bounds` for a case, given its spikes; zero where every way of computing is exact."""
         if self.bound != "standard" or self.input_scaled:
             return self.rounding(case, forward)
-        exact = _remembered(case, "exact", lambda: bounds.exact_in_any_order(case))
+        exact = _remembered(case, "exact", lambda: exact_in_any_order(case))
         return np.zeros(case.shape) if exact.all() else np.where(exact, 0.0, self.rounding(case, forward))
 
     def rounding(self, case: Case, forward: Forward) -> Floats:
@@ -104,12 +164,12 @@ class Judge:
         room = MARGIN * self.potential_bound(case, forward)
         return not self.spikes(case, forward, forward, room).undecided.any()
 
-    def spikes(self, case: Case, came: Any, forward: Forward, bound: Floats) -> bounds.SpikeVerdict:
+    def spikes(self, case: Case, came: Any, forward: Forward, bound: Floats) -> SpikeVerdict:
         """Judge `came.spike_times`, or in the conventional layer every step of `came.fired`."""
         rest = (forward.potential, bound, case.threshold)
         if case.neuron == "multi-spike":
-            return bounds.judge_spikes(came.fired, *rest, tie_fires=self.tie_fires)
-        return bounds.judge_spike_times(came.spike_times, *rest, tie_fires=self.tie_fires)
+            return judge_spikes(came.fired, *rest, tie_fires=self.tie_fires)
+        return judge_spike_times(came.spike_times, *rest, tie_fires=self.tie_fires)
 
     # ---- verdicts -----------------------------------------------------------------------------------
 

@@ -16,8 +16,6 @@ from .batteries import drawn, edge, golden, random_case, with_gradient
 from .cases import GRADIENTS, Case
 from .judge import Judge
 
-__all__ = ["REPEATED", "Batteries", "checked_settings", "plan"]
-
 Named = Iterator[tuple[str, Iterable[Any]]]  # the cases of a battery or a family, by its name
 Batteries = tuple[str, Named]  # those of one direction, "forward" or "backward"
 

@@ -29,8 +29,6 @@ from .process import Process, Program, python_command
 from .protocol import Message
 from .reference import first_spikes
 
-__all__ = ["LOST", "Output", "Port", "Violation", "read_parts"]
-
 Floats = NDArray[Any]
 _COMPILATION = 30.0  # seconds beyond `timeout` that a later call may take
 # Kinds of violations that say why there is nothing to judge; the port is lost after the first of them.

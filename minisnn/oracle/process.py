@@ -20,8 +20,6 @@ from typing import Any
 from ..errors import InputError, one_line
 from .protocol import Accident, Message, encode, take
 
-__all__ = ["Process", "Program", "python_command"]
-
 _ACCIDENTS, _SECONDS = 5, 15.0  # so many are let pass, and so much time may be lost after the first
 _WORDS_OF_MEMORY = ("bad_alloc", "memory")  # in the last line of who could not get any
 

@@ -16,8 +16,6 @@ import numpy as np
 
 from ..errors import shown
 
-__all__ = ["LARGEST", "Accident", "Message", "encode", "take"]
-
 _MAGIC = b"mSNN"
 _KINDS = ("answer", "forward", "backward", "step")
 _HEAD, _ARRAY = struct.Struct("<4s3I"), struct.Struct("<32s4sI")

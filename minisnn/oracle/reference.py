@@ -19,18 +19,6 @@ from numpy.typing import NDArray
 
 from .cases import Case
 
-__all__ = [
-    "Backward",
-    "Forward",
-    "double",
-    "first_spikes",
-    "leaky_sum",
-    "rational",
-    "reference_backward",
-    "reference_cross_entropy",
-    "reference_forward",
-]
-
 Numbers = NDArray[Any]  # float64, or objects of Fraction
 Lift = Callable[[Any], Numbers]
 

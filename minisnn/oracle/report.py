@@ -12,8 +12,6 @@ from .diagnosis import Diagnosis
 from .port import Violation
 from .process import Program
 
-__all__ = ["Finding", "Report", "Tally"]
-
 
 class Tally(NamedTuple):
     """What came of one family of cases."""

@@ -21,20 +21,6 @@ from .cases import GRADIENT_NAMES, Case
 from .judge import Judge, compare, wrong_value
 from .reference import Forward, reference_backward, reference_cross_entropy, reference_forward
 
-__all__ = [
-    "PARTS",
-    "Expected",
-    "Layer",
-    "backward_rule",
-    "entered",
-    "expected_step",
-    "layer_fault",
-    "peaks",
-    "run_layer",
-    "shared_by_all",
-    "step_fault",
-]
-
 Floats = NDArray[Any]
 Expected = dict[str, tuple[Any, Any]]  # value and bound, by name
 PARTS = GRADIENT_NAMES[1:]

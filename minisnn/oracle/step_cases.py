@@ -25,8 +25,6 @@ from .judge import MARGIN, Judge, Verdict
 from .port import Output
 from .step import PARTS, Expected, Layer, expected_step, peaks, run_layer
 
-__all__ = ["AT_THE_START", "StepCase", "StepJudge", "layers_of", "settled"]
-
 Floats = NDArray[Any]
 AT_THE_START = ("hidden_decay", "readout_decay", "hidden_gain")  # of training, and so not of a step
 

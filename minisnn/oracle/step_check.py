@@ -16,7 +16,6 @@ from ..files import read_npz
 from ..network import Network
 from ..parameters import NetworkConfig
 from ..spikes import SpikeEvents
-from .check import judged
 from .diagnosis import ACCIDENTS, Diagnosis, accident, gradient_precision
 from .golden import step_mistakes
 from .judge import Judge, compare
@@ -26,8 +25,7 @@ from .process import Program
 from .report import Report
 from .step import Expected
 from .step_cases import StepCase, StepJudge, settled
-
-__all__ = ["MOODS", "check_step", "drawn_steps"]
+from .trial import judged
 
 # Sizes, samples, steps: few of them, because a port that is compiled is compiled anew for each.
 _SHAPES = (

@@ -29,8 +29,6 @@ from .step import PARTS, backward_rule, entered
 from .step_cases import StepCase, StepJudge, layers_of
 from .step_check import drawn_steps
 
-__all__ = ["differences", "generate", "load", "write"]
-
 _COPIED = ("README.md", "hand.json", "mistakes.json", "steps.json")
 _MADE = ("general.json", "network.json")
 _LOGITS = {

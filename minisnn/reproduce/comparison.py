@@ -21,8 +21,6 @@ from ..training.runs import RunFolder
 from ..training.series import How, Training, placed, run_all
 from .published import PUBLISHED, Published
 
-__all__ = ["NEURONS", "PENALTIES", "Budget", "Comparison", "Speed", "compare", "experiment_of", "trade_off"]
-
 NEURONS = ("single-spike", "multi-spike")
 # The conventional network is trained from the same events; with dense products it is only timed.
 _PRODUCTS = {"single-spike": "auto", "multi-spike": "events"}

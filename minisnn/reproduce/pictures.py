@@ -15,8 +15,6 @@ from ..training.colours import CONVENTIONAL, GATED, INPUT, NEURONS, SPIKE
 from ..training.plotting import draw_raster, draw_readout, legend_below, save
 from .comparison import Comparison
 
-__all__ = ["draw_bars", "draw_curve", "draw_snapshot", "write_all"]
-
 _NAMES = {"single-spike": "single-spike", "multi-spike": "conventional (multi-spike)"}
 _QUICK = " (--quick: shows that it works, reproduces nothing)"
 

@@ -11,8 +11,6 @@ from ..training.energy import ENERGY_NOTE, dense_energy, energy
 from ..training.experiment import OPERATIONS, moments
 from .comparison import NEURONS, Comparison
 
-__all__ = ["curve", "table"]
-
 _HEAD = (
     "recipe", "network", "neurons", "accuracy %", "published", "spikes/sample", "fewer %", "published",
     "ms/step", "x (a)", "x (b)", "published",

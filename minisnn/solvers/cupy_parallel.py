@@ -47,7 +47,7 @@ def _launch(name: str, dtype: Any, n_threads: int, arguments: tuple[Any, ...]) -
     _kernel(name, str(dtype))((-(-n_threads // kernels.THREADS),), (kernels.THREADS,), typed)
 
 
-_solver = FusedSolver(cupy, cupy.asnumpy, _launch)
+_solver = FusedSolver(cupy, _launch)
 next_input = _solver.next_input
 single_spike_forward = _solver.single_spike_forward
 single_spike_backward = _solver.single_spike_backward
@@ -56,8 +56,4 @@ readout_backward = _solver.readout_backward
 adam_update = _solver.adam_update
 to_device = _solver.to_device
 to_host = _solver.to_host
-
-
-def synchronise() -> None:
-    """Wait until the device has finished all its work: before a clock is read."""
-    cupy.cuda.Device().synchronize()
+synchronise = _solver.synchronise

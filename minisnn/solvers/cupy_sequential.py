@@ -22,9 +22,7 @@ __all__ = [
     "to_host",
 ]
 
-cupy = load_cupy()
-
-_solver = SteppingSolver(cupy, cupy.asnumpy)
+_solver = SteppingSolver(load_cupy())
 next_input = _solver.next_input
 single_spike_forward = _solver.single_spike_forward
 single_spike_backward = _solver.single_spike_backward
@@ -34,8 +32,4 @@ readout_forward = _solver.readout_forward
 readout_backward = _solver.readout_backward
 to_device = _solver.to_device
 to_host = _solver.to_host
-
-
-def synchronise() -> None:
-    """Wait until the device has finished all its work: before a clock is read."""
-    cupy.cuda.Device().synchronize()
+synchronise = _solver.synchronise

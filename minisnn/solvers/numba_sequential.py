@@ -1,9 +1,8 @@
 """The definition, compiled: equal to `numpy_sequential` bit for bit, forward and backward.
 
-The functions are those of `numpy_sequential`, in its order. Matrix products and batch sums are the same NumPy calls.
-Between them, a function stands for one step of one sample: it takes rows (N,) and changes the first of them in place,
-so that one loop over time goes through all equations while the rows are in cache. Eqs. 3 to 5 are one function,
-`first_only`. This is the honest baseline: a stepping implementation as fast as stepping gets, on all cores.
+The layers are those of `numpy_sequential`, in its order. Matrix products and batch sums are the same NumPy calls.
+Between them, one loop over time goes through all equations, a row of neurons at a time (`compiled.rows`). This is the
+honest baseline: a stepping implementation as fast as stepping gets, on all cores.
 
 If event products were asked for (`compiled.events.set_product`), input current and weight gradient come from events;
 then the results equal those of the definition within the rounding bound.
@@ -21,15 +20,23 @@ from ..model import Gradients, ReadoutTrace, Trace
 from .compiled import events
 from .compiled.adam import adam_update
 from .compiled.event_products import event_matmul, event_matmul_transposed
-from .compiled.jit import inlined, kernel
-from .compiled.products import (
-    Spikes,
-    decay_row,
-    matmul,
-    matmul_transposed,
-    summed_like,
-)
+from .compiled.jit import kernel
+from .compiled.products import Spikes, decay_row, matmul, matmul_transposed, summed_like
 from .compiled.records import Arriving, Floats, Ints32, Ints64, Neurons, SampleSums
+from .compiled.rows import (
+    add,
+    crossings_backward,
+    decay_gradient,
+    double_sum_backward,
+    fetch,
+    first_only,
+    first_only_backward,
+    integrate,
+    integrate_backward,
+    over_time,
+    over_time_backward,
+    reset,
+)  # fmt: skip
 from .compiled.threads import run_shares, set_threads
 from .compiled.workspace import buffer
 
@@ -79,89 +86,6 @@ def input_spikes_backward(upstream: Floats | Gradients) -> Floats:
     return grad_spikes
 
 
-@inlined
-def integrate(current: Floats, before: Floats, neurons: Neurons) -> None:
-    """Eqs. 1 and 2: ``x[t] @ W`` becomes V[t], from V[t-1]."""
-    bias, decay = neurons.bias, neurons.decay
-    for j in range(len(current)):
-        current[j] = decay[j] * before[j] + (current[j] + bias[j])
-
-
-@inlined
-def integrate_backward(grad_membrane: Floats, later: Floats, decay: Floats) -> None:
-    """Eq. 9: gU[t] becomes gI[t], from gI[t+1]."""
-    for j in range(len(later)):
-        grad_membrane[j] += decay[j] * later[j]
-
-
-@inlined
-def decay_gradient(total: Floats, grad_current: Floats, before: Floats) -> None:
-    """Eq. 9: one step of gbeta."""
-    for j in range(len(total)):
-        total[j] += grad_current[j] * before[j]
-
-
-@inlined
-def crossings_backward(
-    grad_membrane: Floats, grad_crossings: Floats, membrane: Floats, neurons: Neurons
-) -> None:
-    """Eq. 8 without gV: gS~[t] becomes gU[t]."""
-    theta, scale, one = neurons.theta, neurons.scale, membrane.dtype.type(1)
-    for j in range(len(membrane)):
-        root = one / (one + scale * abs(membrane[j] - theta))
-        grad_membrane[j] = grad_crossings[j] * (root * root)
-
-
-@inlined
-def double_sum_backward(outer: Floats, inner: Floats, grad_double_sum: Floats) -> None:
-    """Eq. 7: one step of the two running sums, of which `outer` is gS~[t]."""
-    for j in range(len(outer)):
-        inner[j] += grad_double_sum[j]
-        outer[j] += inner[j]
-
-
-@inlined
-def first_only(spike_times: Ints32, membrane: Floats, theta: Any, t: int) -> None:
-    """Eqs. 3 to 5: z is 1 first in the smallest step with a crossing, and later crossings change nothing."""
-    step = np.int32(t)
-    for j in range(len(membrane)):
-        if membrane[j] > theta:
-            spike_times[j] = min(spike_times[j], step)
-
-
-@inlined
-def first_only_backward(
-    grad_double_sum: Floats, grad_spikes: Floats, spike_times: Ints32, t: int, gated: bool
-) -> None:
-    """Eq. 6: gS[t] becomes gz[t]; z is 0 before the spike."""
-    step, zero = np.int32(t), grad_spikes.dtype.type(0)
-    for j in range(len(grad_spikes)):
-        grad_double_sum[j] = zero if gated and step >= spike_times[j] else grad_spikes[j]
-
-
-@inlined
-def add(total: Floats, row: Floats) -> None:
-    """``total += row``."""
-    for j in range(len(total)):
-        total[j] += row[j]
-
-
-@kernel
-def fetch(sample: Floats) -> Any:
-    """Read one number of every cache line of `sample` (T, N), in order, and return their sum.
-
-    A pass from the last step to the first jumps back after every row, which memory prefetchers do not
-    follow; read forwards once, the sample waits in the cache (a third less time for the whole backward pass).
-    The sum only keeps the compiler from dropping the reads.
-    """
-    flat = sample.reshape(-1)
-    line = 64 // flat.itemsize
-    total = flat[0]
-    for k in range(line, flat.size, line):
-        total += flat[k]
-    return total
-
-
 def _neurons(bias: Floats, decay: Floats, threshold: float, surrogate_scale: float = 0.0) -> Neurons:
     real = bias.dtype.type
     return Neurons(bias, decay_row(decay, len(bias)), real(threshold), real(surrogate_scale))
@@ -176,10 +100,7 @@ def _arriving(grad_spikes: Floats | Gradients | None, grad_membrane: Floats | No
 
 
 def _gradients(
-    trace: Trace | ReadoutTrace,
-    steps: Callable[..., None],
-    given: tuple[Any, ...],
-    workspace: Any,
+    trace: Trace | ReadoutTrace, steps: Callable[..., None], given: tuple[Any, ...], workspace: Any
 ) -> Gradients:
     """Run a kernel of the backward pass on the arguments `given`, then form Eq. 10 and the sums over the batch."""
     (batch, n_steps, _), n_out, dtype = trace.input.shape, len(trace.bias), trace.weight.dtype
@@ -270,14 +191,6 @@ def single_spike_backward(
     return _gradients(trace, _single_spike_steps_backward, given, workspace)
 
 
-@inlined
-def reset(membrane: Floats, potential: Floats, theta: Any) -> None:
-    """Eqs. 13 and 14: V[t] from U[t]."""
-    zero = theta - theta
-    for j in range(len(membrane)):
-        membrane[j] = potential[j] - (theta if potential[j] > theta else zero)
-
-
 @kernel
 def _multi_spike_steps(potential: Floats, neurons: Neurons, first: int, last: int) -> None:
     """Eqs. 12 to 14 in place: `potential` (B, T, N) comes as x @ W and leaves as U."""
@@ -353,28 +266,6 @@ def multi_spike_backward(
     neurons = _neurons(trace.bias, trace.decay, trace.threshold, surrogate_scale)
     given = arriving, trace.potential, neurons, detach_reset
     return _gradients(trace, _multi_spike_steps_backward, given, workspace)
-
-
-@inlined
-def over_time(value: Floats, peak_times: Ints64, membrane: Floats, t: int, use_max: bool) -> None:
-    """Eq. 17: one step of the maximum, with the step it is first reached in, or of the sum."""
-    for j in range(len(value)):
-        if t == 0:
-            value[j], peak_times[j] = membrane[j], 0
-        elif not use_max:
-            value[j] += membrane[j]
-        elif membrane[j] > value[j]:
-            value[j], peak_times[j] = membrane[j], t
-
-
-@inlined
-def over_time_backward(
-    grad_membrane: Floats, grad_value: Floats, peak_times: Ints64, t: int, use_max: bool
-) -> None:
-    """Eq. 18: gU[t] without the part that later steps add."""
-    zero = grad_value.dtype.type(0)
-    for j in range(len(grad_value)):
-        grad_membrane[j] = zero if use_max and peak_times[j] != t else grad_value[j]
 
 
 @kernel

@@ -213,17 +213,57 @@ def single_spike_backward(
     return Gradients(grad_weight, grad_bias, grad_decay, grad_current, trace.weight)
 
 
-def multi_spike_forward(
-    spikes: Spikes, weight: Floats, bias: Floats, decay: Floats, threshold: float, workspace: Any = None
-) -> Trace:
-    """The conventional layer, Eqs. 12 to 14: the reset makes every step wait for the one before it."""
-    current = input_current(spikes, weight, bias)
+def fire_and_reset(current: Floats, decay: Floats, threshold: float) -> Floats:
+    """Potential U of Eqs. 12 to 14: the reset makes every step wait for the one before it.
+
+    Examples
+    --------
+    >>> fire_and_reset(np.full((1, 3, 1), 0.75), np.asarray(1.0), 1.0).ravel()
+    array([0.75, 1.5 , 1.25])
+    """
     potential = np.empty_like(current)
     v = np.zeros_like(current[:, 0])
     for t in range(current.shape[1]):
         u = decay * v + current[:, t]
         v = u - threshold * (u > threshold).astype(u.dtype)
         potential[:, t] = u
+    return potential
+
+
+def fire_and_reset_backward(
+    grad_spikes: Floats | None,
+    grad_membrane: Floats | None,
+    trace: Trace,
+    surrogate_scale: float,
+    detach_reset: bool,
+) -> Floats:
+    """Gradient of Eqs. 12 to 14 by the current (Eqs. 15 and 16).
+
+    ``V[t]`` feeds ``U[t+1]`` with the factor beta, and the loss may look at it: ``gV[t] = beta gU[t+1] +
+    loss``. ``U[t]`` reaches the loss by ``V[t] = U[t] - theta S[t]`` directly, and by ``S[t]``, whose own
+    gradient is ``gS[t] - theta gV[t]`` (the second term is the reset) times the surrogate ``h'``.
+    """
+    potential: Floats = trace.potential
+    surrogate = fast_sigmoid_derivative(potential - trace.threshold, surrogate_scale)
+    grad_current = np.empty_like(potential)
+    grad_u = np.zeros_like(potential[:, 0])
+    for t in reversed(range(potential.shape[1])):
+        grad_v = trace.decay * grad_u
+        if grad_membrane is not None:
+            grad_v = grad_v + grad_membrane[:, t]
+        grad_fired = np.zeros_like(grad_v) if grad_spikes is None else grad_spikes[:, t]
+        if not detach_reset:
+            grad_fired = grad_fired - trace.threshold * grad_v
+        grad_u = grad_v + grad_fired * surrogate[:, t]
+        grad_current[:, t] = grad_u
+    return grad_current
+
+
+def multi_spike_forward(
+    spikes: Spikes, weight: Floats, bias: Floats, decay: Floats, threshold: float, workspace: Any = None
+) -> Trace:
+    """The conventional layer, Eqs. 12 to 14."""
+    potential = fire_and_reset(input_current(spikes, weight, bias), decay, threshold)
     return Trace(spikes, weight, bias, decay, threshold, potential, "multi-spike")
 
 
@@ -236,26 +276,9 @@ def multi_spike_backward(
     keep_current: bool = True,
     workspace: Any = None,
 ) -> Gradients:
-    """Backward through time of the conventional layer, Eqs. 15 and 16.
-
-    ``V[t]`` feeds ``U[t+1]`` with the factor beta, and the loss may look at it: ``gV[t] = beta gU[t+1] +
-    loss``. ``U[t]`` reaches the loss by ``V[t] = U[t] - theta S[t]`` directly, and by ``S[t]``, whose own
-    gradient is ``gS[t] - theta gV[t]`` (the second term is the reset) times the surrogate ``h'``.
-    """
+    """Backward through time of the conventional layer, Eqs. 15 and 16."""
     grad_s = None if grad_spikes is None else input_spikes_backward(grad_spikes)
-    potential = trace.potential
-    surrogate = fast_sigmoid_derivative(potential - trace.threshold, surrogate_scale)
-    grad_current = np.empty_like(potential)
-    grad_u = np.zeros_like(potential[:, 0])
-    for t in reversed(range(potential.shape[1])):
-        grad_v = trace.decay * grad_u
-        if grad_membrane is not None:
-            grad_v = grad_v + grad_membrane[:, t]
-        grad_fired = np.zeros_like(grad_v) if grad_s is None else grad_s[:, t]
-        if not detach_reset:
-            grad_fired = grad_fired - trace.threshold * grad_v
-        grad_u = grad_v + grad_fired * surrogate[:, t]
-        grad_current[:, t] = grad_u
+    grad_current = fire_and_reset_backward(grad_s, grad_membrane, trace, surrogate_scale, detach_reset)
     grad_decay = decay_gradient(grad_current, trace.membrane, trace.decay)
     grad_weight, grad_bias = input_current_backward(grad_current, trace.input, trace.weight)
     return Gradients(grad_weight, grad_bias, grad_decay, grad_current, trace.weight)

@@ -9,19 +9,13 @@ import threadpoolctl
 
 from .compiled import threads
 
-__all__ = ["settings"]
-
 
 @contextmanager
 def settings(product: str | None = None, n_threads: int | None = None) -> Iterator[None]:
     """Set them within the block, and put them back afterwards; None leaves one as it is.
 
-    Parameters
-    ----------
-    product : {"auto", "events", "dense"}, optional
-        How the compiled solvers multiply with spikes.
-    n_threads : int, optional
-        Threads of the compiled solvers, and of BLAS.
+    `product` is that of `minisnn.solvers.compiled.events.set_product`; `n_threads` are those of the compiled solvers,
+    and of BLAS.
     """
     with ExitStack() as stack:
         if product is not None:

@@ -8,11 +8,11 @@ import pytest
 
 from minisnn.oracle import check
 from minisnn.oracle.cases import from_entry
-from minisnn.oracle.check import judged
 from minisnn.oracle.golden import hand_entries, mistakes
 from minisnn.oracle.judge import Judge
 from minisnn.oracle.plan import checked_settings, plan
 from minisnn.oracle.port import Port
+from minisnn.oracle.trial import judged
 from tests import mutants_of_order, mutants_of_value  # noqa: F401 - they put their mutants into HIDDEN
 from tests.mutants import MUTANTS, Layer, MultiLayer
 from tests.mutants_of_size import HIDDEN, call, first_spikes
@@ -151,7 +151,7 @@ def test_a_hidden_mutant_is_wrong_where_its_witness_says_and_nowhere_ordinary(mu
 @pytest.mark.parametrize(("breaks", "dtype"), [("forward", "float64"), ("backward", "both")])
 def test_no_mutant_hides_from_a_check(neuron, breaks, dtype, monkeypatch):
     """The cases of a check are made once for all mutants of a sort, and so are their bounds."""
-    monkeypatch.setattr(sys.modules[check.__module__], "_REDUCE_SECONDS", 0.0)
+    monkeypatch.setattr(sys.modules[judged.__module__], "_REDUCE_SECONDS", 0.0)
     judge = Judge()
     settings = checked_settings(judge, neuron, "both", dtype, 10, 0)
     cases = [

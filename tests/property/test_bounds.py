@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 import minisnn
 from minisnn import oracle
 from minisnn.oracle import plan
-from minisnn.oracle.bounds import judge_spike_times, potential_bound
+from minisnn.oracle.bounds import potential_bound
 from minisnn.oracle.cases import GRADIENTS
-from minisnn.oracle.judge import Judge
+from minisnn.oracle.judge import Judge, judge_spike_times
 from minisnn.oracle.port import Output
 from minisnn.oracle.reference import first_spikes, reference_backward, reference_forward
 from tests import honest_ports as ports

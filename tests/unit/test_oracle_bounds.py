@@ -6,6 +6,8 @@ import pytest
 
 from minisnn.errors import InputError
 from minisnn.oracle import Case, bounds
+from minisnn.oracle.exact import powers_are_exact, sums_are_exact
+from minisnn.oracle.judge import judge_spike_times
 from minisnn.oracle.reference import rational, reference_backward, reference_forward
 
 
@@ -97,17 +99,17 @@ def test_the_gradient_bound_is_not_loose_beyond_use():
 def test_silence_is_right_only_if_no_step_certainly_crosses():
     v = np.array([[[0.0], [1.0 + 1e-9], [0.0]]])
     wide, narrow = np.full((1, 3, 1), 1e-8), np.full((1, 3, 1), 1e-10)
-    assert bounds.judge_spike_times(np.array([[3]]), v, wide).right.all()
-    assert not bounds.judge_spike_times(np.array([[3]]), v, narrow).right.any()
-    assert bounds.judge_spike_times(np.array([[1]]), v, narrow).right.all()
-    assert bounds.judge_spike_times(np.array([[3]]), v, wide).undecided.all()
-    assert not bounds.judge_spike_times(np.array([[2]]), v, wide).right.any()
+    assert judge_spike_times(np.array([[3]]), v, wide).right.all()
+    assert not judge_spike_times(np.array([[3]]), v, narrow).right.any()
+    assert judge_spike_times(np.array([[1]]), v, narrow).right.all()
+    assert judge_spike_times(np.array([[3]]), v, wide).undecided.all()
+    assert not judge_spike_times(np.array([[2]]), v, wide).right.any()
 
 
 def test_times_out_of_range_are_wrong():
     v = bound = np.zeros((1, 2, 1))
     for time in (-1, 3):
-        assert not bounds.judge_spike_times(np.array([[time]]), v, bound).right.any()
+        assert not judge_spike_times(np.array([[time]]), v, bound).right.any()
 
 
 def test_exact_cases_are_those_whose_bits_fit():
@@ -118,24 +120,24 @@ def test_exact_cases_are_those_whose_bits_fit():
         (1000, 0.75, 1.0, np.float32, True),
         (8, 0.1, 1.0, np.float64, False),
     ):
-        assert bounds.sums_are_exact(_case(np.ones((1, n_steps, 1)), weight, decay, dtype)) == exact
+        assert sums_are_exact(_case(np.ones((1, n_steps, 1)), weight, decay, dtype)) == exact
 
 
 def test_the_reset_of_the_last_step_is_a_sum_too():
     case = _case(np.ones((1, 1, 1)), 2.0**-30, 1.0, np.float32, -0.75)
-    assert bounds.sums_are_exact(case).all()
-    assert not bounds.sums_are_exact(replace(case, neuron="multi-spike")).any()
+    assert sums_are_exact(case).all()
+    assert not sums_are_exact(replace(case, neuron="multi-spike")).any()
 
 
 def test_powers_are_exact_for_every_way_of_forming_them():
-    assert bounds.powers_are_exact(np.array([0.0, 1.0]), 500).all()
-    assert bounds.powers_are_exact(0.5, 2)
-    assert not bounds.powers_are_exact(0.5, 3)
+    assert powers_are_exact(np.array([0.0, 1.0]), 500).all()
+    assert powers_are_exact(0.5, 2)
+    assert not powers_are_exact(0.5, 3)
 
 
 def test_exactness_is_asked_of_every_neuron_at_its_own_scale():
     case = _case(np.ones((1, 8, 1)), [0.75, 0.1, 2.0**-100, 1.5 * 2.0**-130, 0.0], 1.0, np.float32)
-    assert bounds.sums_are_exact(case).tolist() == [True, False, True, False, True]
+    assert sums_are_exact(case).tolist() == [True, False, True, False, True]
 
 
 def test_unknown_bound_is_refused():

@@ -7,8 +7,8 @@ import pytest
 
 from minisnn.oracle import check, families
 from minisnn.oracle.batteries import random_case
-from minisnn.oracle.bounds import exact_in_any_order
 from minisnn.oracle.cases import GRADIENTS, reduce_case
+from minisnn.oracle.exact import exact_in_any_order
 from minisnn.oracle.judge import Judge
 from minisnn.oracle.plan import checked_settings, plan
 from tests import honest_ports as ports

@@ -13,8 +13,6 @@ import numpy as np
 from ...model import Array
 from ...spikes import SpikeEvents
 
-__all__ = ["DeviceArrays", "load_cupy", "where_parameters_live"]
-
 
 def load_cupy() -> Any:
     """CuPy with a device behind it, or `ImportError` with one line that says what is missing."""
@@ -47,19 +45,10 @@ def _each_array(values: Any, move: Callable[[Any], Any]) -> Any:
 
 
 class DeviceArrays:
-    """What the solvers of a device share.
+    """What the solvers of a device share; `xp` is CuPy, in tests a stand-in with NumPy's functions."""
 
-    Parameters
-    ----------
-    xp : namespace
-        CuPy; in tests something with NumPy's functions.
-    get : callable
-        Copies an array of `xp` to a NumPy array.
-    """
-
-    def __init__(self, xp: Any, get: Callable[[Any], Any]) -> None:
+    def __init__(self, xp: Any) -> None:
         self.xp = xp
-        self.get = get
 
     def on_device(self, values: Any) -> bool:
         """Whether an array, a trace (by its weight) or events are on the device."""
@@ -75,8 +64,12 @@ class DeviceArrays:
     def to_host(self, values: Any) -> Any:
         """The same with NumPy arrays."""
         return _each_array(
-            values, lambda array: self.get(array) if self.on_device(array) else np.asarray(array)
+            values, lambda array: self.xp.asnumpy(array) if self.on_device(array) else np.asarray(array)
         )
+
+    def synchronise(self) -> None:
+        """Wait until the device has finished all its work: before a clock is read."""
+        self.xp.cuda.Device().synchronize()
 
     def event_rows(self, events: SpikeEvents) -> Array:
         """Row (sample * n_steps + step) of every event, (n_events,) int64."""

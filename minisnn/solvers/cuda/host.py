@@ -17,29 +17,15 @@ from ...spikes import SpikeEvents
 from .. import AdamRule
 from .device import DeviceArrays, where_parameters_live
 
-__all__ = ["FusedSolver"]
-
 
 class FusedSolver(DeviceArrays):
     """The functions of a single-spike solver, on the arrays of one namespace.
 
-    Parameters
-    ----------
-    xp : namespace
-        CuPy; in tests something with NumPy's functions.
-    get : callable
-        Copies an array of `xp` to a NumPy array.
-    launch : callable
-        ``launch(name, dtype, n_threads, arguments)`` runs a kernel of `minisnn.solvers.cuda.kernels`.
+    ``launch(name, dtype, n_threads, arguments)`` runs a kernel of `minisnn.solvers.cuda.kernels`.
     """
 
-    def __init__(
-        self,
-        xp: Any,
-        get: Callable[[Any], Any],
-        launch: Callable[[str, Any, int, tuple[Any, ...]], None],
-    ) -> None:
-        super().__init__(xp, get)
+    def __init__(self, xp: Any, launch: Callable[[str, Any, int, tuple[Any, ...]], None]) -> None:
+        super().__init__(xp)
         self.launch = launch
 
     @where_parameters_live

@@ -8,8 +8,6 @@ fused multiply-add the recursions round as they do in `numpy_sequential`.
 
 from __future__ import annotations
 
-__all__ = ["NAMES", "OPTIONS", "THREADS", "source"]
-
 NAMES = (
     "integrate_dense",
     "integrate_events",

@@ -1,7 +1,8 @@
 """The stepping baseline on the arrays of a device: array expressions, one step after the other.
 
-Equal to `numpy_sequential` bit for bit on exact inputs, within the rounding bound elsewhere. What has no loop over
-time is taken from `numpy_parallel`, which computes on the arrays of any namespace.
+Equal to `numpy_sequential` bit for bit on exact inputs, within the rounding bound elsewhere. Its loops over time serve
+here too, since NumPy hands the arrays of a device to CuPy. What has no loop is taken from `numpy_parallel`, which
+computes on the arrays of any namespace.
 """
 
 from __future__ import annotations
@@ -10,12 +11,9 @@ from typing import Any
 
 from ...model import Array, Gradients, ReadoutTrace, Trace
 from ...spikes import SpikeEvents
-from ...surrogate import fast_sigmoid_derivative, first_only_derivative
 from .. import numpy_parallel as arrays
 from .. import numpy_sequential as definition
 from .device import DeviceArrays, where_parameters_live
-
-__all__ = ["SteppingSolver"]
 
 
 class SteppingSolver(DeviceArrays):
@@ -48,13 +46,8 @@ class SteppingSolver(DeviceArrays):
         return Gradients(grad_weight, grad_bias, grad_decay, grad_current, trace.weight)
 
     def _integrate_backward(self, grad_membrane: Array, decay: Array) -> Array:
-        """Eq. 9: gI, (B, T, N)."""
-        grad_current = self.xp.empty_like(grad_membrane)
-        g = self.xp.zeros_like(grad_membrane[:, 0])
-        for t in reversed(range(grad_membrane.shape[1])):
-            g = grad_membrane[:, t] + decay * g
-            grad_current[:, t] = g
-        return grad_current
+        """Eq. 9: gI, (B, T, N), by Eq. 2 with time reversed."""
+        return self.xp.flip(definition.integrate(self.xp.flip(grad_membrane, axis=1), decay), axis=1)
 
     @where_parameters_live
     def single_spike_forward(
@@ -91,12 +84,9 @@ class SteppingSolver(DeviceArrays):
             # z of Eq. 4 matters only by being 0, which it is exactly before the spike.
             steps = xp.arange(membrane.shape[1], dtype=xp.int32)[None, :, None]
             z = steps >= trace.spike_times[:, None, :]
-            grad_z = grad_s * first_only_derivative(z, gradient, membrane.dtype)
-            grad_faulty = definition.double_sum_backward(grad_z)
-            grad_v = (
-                definition.crossings_backward(grad_faulty, membrane, trace.threshold, surrogate_scale)
-                + grad_v
-            )
+            grad_faulty = definition.double_sum_backward(arrays.first_only_backward(grad_s, z, gradient))
+            through = definition.crossings_backward(grad_faulty, membrane, trace.threshold, surrogate_scale)
+            grad_v = through + grad_v
         return self._gradients(trace, self._integrate_backward(grad_v, trace.decay))
 
     @where_parameters_live
@@ -105,13 +95,7 @@ class SteppingSolver(DeviceArrays):
     ) -> Trace:
         """The conventional layer, Eqs. 12 to 14."""
         spikes = self.raster(spikes, weight.dtype)
-        current = arrays.input_current(spikes, weight, bias)
-        potential = self.xp.empty_like(current)
-        v = self.xp.zeros_like(current[:, 0])
-        for t in range(current.shape[1]):
-            u = decay * v + current[:, t]
-            v = u - threshold * (u > threshold).astype(u.dtype)
-            potential[:, t] = u
+        potential = definition.fire_and_reset(arrays.input_current(spikes, weight, bias), decay, threshold)
         return Trace(spikes, weight, bias, decay, threshold, potential, "multi-spike")
 
     @where_parameters_live
@@ -126,20 +110,10 @@ class SteppingSolver(DeviceArrays):
         workspace: Any = None,
     ) -> Gradients:
         """Backward through time of the conventional layer, Eqs. 15 and 16."""
-        xp, potential = self.xp, trace.potential
         grad_s = grad_spikes.spikes if isinstance(grad_spikes, Gradients) else grad_spikes
-        surrogate = fast_sigmoid_derivative(potential - trace.threshold, surrogate_scale)
-        grad_current = xp.empty_like(potential)
-        grad_u = xp.zeros_like(potential[:, 0])
-        for t in reversed(range(potential.shape[1])):
-            grad_v = trace.decay * grad_u
-            if grad_membrane is not None:
-                grad_v = grad_v + grad_membrane[:, t]
-            grad_fired = xp.zeros_like(grad_v) if grad_s is None else grad_s[:, t]
-            if not detach_reset:
-                grad_fired = grad_fired - trace.threshold * grad_v
-            grad_u = grad_v + grad_fired * surrogate[:, t]
-            grad_current[:, t] = grad_u
+        grad_current = definition.fire_and_reset_backward(
+            grad_s, grad_membrane, trace, surrogate_scale, detach_reset
+        )
         return self._gradients(trace, grad_current)
 
     @where_parameters_live
