@@ -57,8 +57,8 @@ class Choices(NamedTuple):
 class Solver:
     """What a solver offers: functions of arrays, for layers and readout, never for a network object.
 
-    Every solver's module has the first five functions, and some have those of the conventional layer. A module may also
-    replace a default. Its ``__all__`` lists all it offers.
+    Every solver has the first five functions, and some have those of the conventional layer; it may also replace a
+    default. A module either lists all it offers in its ``__all__``, or has a `solver` of a class derived from this one.
 
     Parameters
     ----------
@@ -68,6 +68,9 @@ class Solver:
         Where the functions stand.
     """
 
+    name: str
+    has_threads: bool
+    on_host: bool
     next_input: Callable[..., Any]
     single_spike_forward: Callable[..., Any]
     single_spike_backward: Callable[..., Any]
@@ -208,7 +211,7 @@ def get(name: str, neuron: str = "single-spike") -> Solver:
 
 @lru_cache
 def _offered(name: str, module: ModuleType) -> Solver:
-    return Solver(name, module)
+    return vars(module).get("solver") or Solver(name, module)
 
 
 @lru_cache

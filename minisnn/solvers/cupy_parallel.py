@@ -16,18 +16,6 @@ from .cuda import kernels
 from .cuda.device import load_cupy
 from .cuda.host import FusedSolver
 
-__all__ = [
-    "adam_update",
-    "next_input",
-    "readout_backward",
-    "readout_forward",
-    "single_spike_backward",
-    "single_spike_forward",
-    "synchronise",
-    "to_device",
-    "to_host",
-]
-
 cupy = load_cupy()
 
 
@@ -47,13 +35,4 @@ def _launch(name: str, dtype: Any, n_threads: int, arguments: tuple[Any, ...]) -
     _kernel(name, str(dtype))((-(-n_threads // kernels.THREADS),), (kernels.THREADS,), typed)
 
 
-_solver = FusedSolver(cupy, _launch)
-next_input = _solver.next_input
-single_spike_forward = _solver.single_spike_forward
-single_spike_backward = _solver.single_spike_backward
-readout_forward = _solver.readout_forward
-readout_backward = _solver.readout_backward
-adam_update = _solver.adam_update
-to_device = _solver.to_device
-to_host = _solver.to_host
-synchronise = _solver.synchronise
+solver = FusedSolver("cupy-parallel", cupy, _launch)

@@ -12,6 +12,7 @@ import numpy as np
 
 from ...model import Array
 from ...spikes import SpikeEvents
+from .. import Solver
 
 
 def load_cupy() -> Any:
@@ -44,11 +45,13 @@ def _each_array(values: Any, move: Callable[[Any], Any]) -> Any:
     return values
 
 
-class DeviceArrays:
+class DeviceArrays(Solver):
     """What the solvers of a device share; `xp` is CuPy, in tests a stand-in with NumPy's functions."""
 
-    def __init__(self, xp: Any) -> None:
-        self.xp = xp
+    has_threads, on_host = False, False
+
+    def __init__(self, name: str, xp: Any) -> None:
+        self.name, self.xp = name, xp
 
     def on_device(self, values: Any) -> bool:
         """Whether an array, a trace (by its weight) or events are on the device."""

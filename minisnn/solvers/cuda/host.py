@@ -24,8 +24,8 @@ class FusedSolver(DeviceArrays):
     ``launch(name, dtype, n_threads, arguments)`` runs a kernel of `minisnn.solvers.cuda.kernels`.
     """
 
-    def __init__(self, xp: Any, launch: Callable[[str, Any, int, tuple[Any, ...]], None]) -> None:
-        super().__init__(xp)
+    def __init__(self, name: str, xp: Any, launch: Callable[[str, Any, int, tuple[Any, ...]], None]) -> None:
+        super().__init__(name, xp)
         self.launch = launch
 
     @where_parameters_live
