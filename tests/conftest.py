@@ -1,4 +1,6 @@
 import os
+import re
+import signal
 import sys
 
 import hypothesis
@@ -18,6 +20,11 @@ hypothesis.settings.register_profile(
     suppress_health_check=[hypothesis.HealthCheck.too_slow, hypothesis.HealthCheck.data_too_large],
 )
 hypothesis.settings.load_profile("minisnn")
+
+
+def pytest_configure():
+    """Tests that run in the background of a script heed interrupts too, and so does all that they start."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -125,6 +132,9 @@ def cupy():
 
 
 def pytest_collection_modifyitems(config, items):
+    """Of two processes one begins with tests of the oracle that need no kernels; the other compiles meanwhile."""
+    first = r"/test_(hostile|check_(?!ports)|oracle_(?!step))"
+    items.sort(key=lambda item: re.search(first, str(item.path)) is None)
     if not config.getoption("-m"):
         for item in items:
             if "slow" in item.keywords:

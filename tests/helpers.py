@@ -2,6 +2,10 @@
 
 import dataclasses
 import importlib.util
+import os
+import subprocess
+import sys
+import time
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -12,6 +16,8 @@ from minisnn.commands.main import main
 from minisnn.solvers.compiled.workspace import Workspace
 
 RUN_ENTRIES = {"dataset": "yin-yang", "data": {}, "product": "auto", "training": {}, "network": {}}
+# Seconds, of what will come in the end: a busy machine may take ten times as long as another.
+FOR_EVER = 600
 EXAMPLES = Path(__file__).parents[1] / "examples"
 
 
@@ -86,3 +92,19 @@ class UnwrittenIsSeen(Workspace):
 def run(line, *more):
     """Exit code of the command with the words of a line, and more words."""
     return main([*line.split(), *more])
+
+
+def start(line, **options):
+    """Start the command with the words of a line in a process of its own."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "minisnn", *line.split()], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path), "MPLBACKEND": "Agg"}, **options,
+    )  # fmt: skip
+
+
+def until(condition):
+    """Wait for something."""
+    deadline = time.monotonic() + FOR_EVER
+    while not condition():
+        assert time.monotonic() < deadline, "waited in vain"
+        time.sleep(0.002)

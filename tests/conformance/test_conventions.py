@@ -167,17 +167,11 @@ def test_the_page_says_what_is_tested():
     assert not told
 
 
-def test_snntorch_default_is_named():
-    finding = check(port(leaky(True)), **OPTIONS).findings[0]
-    assert finding.rule == "reset"
-    assert "one step late" in finding.diagnosis.text
+def test_every_convention_has_a_row():
+    assert {name for _, names, _ in ROWS.values() for name in names or ()} == set(CONVENTIONS)
 
 
-def test_scaling_alone_is_named():
-    assert check(ports.scaled_input, dtype="float64", examples=10).findings[0].rule == "input-scale"
-    assert set(CONVENTIONS) == {"tie-fires", "scaled-input"}
-
-
+@pytest.mark.usefixtures("few_families")
 def test_time_first_and_transposed_weights_are_named():
     forward, _ = ports.SINGLE["loop"]
 

@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 
 from minisnn import solvers
-from minisnn.oracle import check, families
 from minisnn.oracle.batteries import random_case
 from minisnn.oracle.cases import GRADIENTS
 from minisnn.oracle.judge import Judge
@@ -17,62 +16,49 @@ from minisnn.oracle.port import Port
 from tests import honest_ports as ports
 from tests import ports as own
 from tests.helpers import example
+from tests.prepared import ALL, prepared
 
 pytest_plugins = ["pytester"]
-ALL = tuple(families.FAMILIES)
+ALL = tuple(ALL)
 QUICK = ("values", "scales", "memory", "sharp")  # the others take many times as long
 
 
 @pytest.fixture(params=[pytest.param(ALL, marks=pytest.mark.slow, id="all"), pytest.param(QUICK, id="quick")])
-def tried(request, only):
+def tried(request):
     """The families that are tried beside golden, edge and drawn cases."""
-    only(*request.param)
     return request.param
 
 
-@pytest.mark.parametrize(
-    ("neuron", "solver"), [("single-spike", "numba-parallel"), ("multi-spike", "numba-sequential")]
-)
-def test_the_fastest_solvers_pass_in_all_families(neuron, solver):
-    ways = own.forward_of(solver, neuron), own.backward_of(solver, neuron)
-    report = check(*ways, neuron=neuron, examples=10, dtype="float32")
-    assert report.passed, str(report)
-    assert set(ALL) < set(report.tried["forward"])
-
-
 @pytest.mark.parametrize("name", sorted(ports.SINGLE))
-def test_single_spike_ports_pass(name, tried, only):
+def test_single_spike_ports_pass(name, tried):
     if name == "triangular" and tried == QUICK:
-        only("values", "scales")  # a matrix of 2100 steps takes its time
-    report = check(*ports.SINGLE[name], examples=10)
+        tried = ("values", "scales")  # a matrix of 2100 steps takes its time
+    report = prepared(tried=tried)(*ports.SINGLE[name])
     assert report.passed, str(report)
     assert all(ratio < 1 for ratio in report.ratios.values())
     # In float64 a port may have the very bits of the reference.
     assert all(ratio > 0 for name, ratio in report.ratios.items() if name.startswith("float32"))
 
 
-@pytest.mark.usefixtures("tried")
-def test_fft_port_passes_by_its_own_bound():
-    report = check(*ports.FFT["fft"], examples=10, bound="fft")
+def test_fft_port_passes_by_its_own_bound(tried):
+    report = prepared(tried=tried, bound="fft")(*ports.FFT["fft"])
     assert report.passed, str(report)
 
 
-@pytest.mark.usefixtures("tried")
 @pytest.mark.parametrize("gradient", ["through-reset", "detached-reset"])
 @pytest.mark.parametrize("name", sorted(ports.MULTI))
-def test_conventional_ports_pass(name, gradient):
-    report = check(*ports.MULTI[name], neuron="multi-spike", gradient=gradient, examples=10)
+def test_conventional_ports_pass(name, gradient, tried):
+    report = prepared("multi-spike", gradient, tried=tried)(*ports.MULTI[name])
     assert report.passed, str(report)
 
 
-@pytest.mark.usefixtures("tried")
 @pytest.mark.parametrize(
     ("neuron", "solver"), [(neuron, name) for neuron in solvers.NEURONS for name in solvers.names(neuron)]
 )
-def test_own_solvers_pass(neuron, solver):
+def test_own_solvers_pass(neuron, solver, tried):
     ways = own.forward_of(solver, neuron), own.backward_of(solver, neuron)
     for gradient in ("both",) if neuron == "single-spike" else GRADIENTS[neuron]:
-        report = check(*ways, neuron=neuron, gradient=gradient, examples=10)
+        report = prepared(neuron, gradient, tried=tried)(*ways)
         assert report.passed, str(report)
 
 
@@ -128,6 +114,7 @@ def test_fixture_passes_and_fails(few_families, pytester):
     result.stdout.fnmatch_lines(["*FAIL: single-spike, float32*", "*smallest cases saved in*"])
 
 
+@pytest.mark.slow
 def test_a_port_that_compiles_passes_with_an_empty_cache(tmp_path):
     """The layer by numba-parallel, compiled in the course of the check: every call of it may take long once."""
     (tmp_path / "port.py").write_text(

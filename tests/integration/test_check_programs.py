@@ -2,10 +2,8 @@
 
 import json
 import shutil
-import signal
 import subprocess
 import sys
-import time
 
 import pytest
 
@@ -157,12 +155,10 @@ def test_a_program_is_judged_in_both_passes_and_as_text(capsys):
     ],
 )
 def test_a_program_that_goes_wrong_is_a_finding(fault, rule, said):
-    started = time.monotonic()
-    limits = ["--timeout", "0.5", "--first-timeout", "1.5"]
+    limits = ["--timeout", "0.5", "--first-timeout", "1.5"] if rule == "timeout" else []
     code, report = _checked("--program", f"./port {fault}", *QUICK, *limits)
     assert (code, report["findings"][0]["rule"]) == (1, rule)
     assert any(said in violation["detail"] for violation in report["findings"][0]["violations"])
-    assert time.monotonic() - started < 60
 
 
 @pytest.mark.parametrize(
@@ -295,13 +291,15 @@ def test_damaged_cases_are_wrong_use(copied, name, content, capsys):
 
 # ---- an interruption, and what is kept --------------------------------------------------------------
 
-SLOW = """
-import time
+INTERRUPTS = """
+import os
+import signal
 from right import forward as right
 
-def forward(*arguments):
-    time.sleep(0.05)
-    return right(*arguments)
+def forward(spikes, weight, *rest):
+    if weight.dtype == "f8":  # the second half of a check
+        os.kill(os.getppid(), signal.SIGINT)
+    return right(spikes, weight, *rest)
 
 def wrong(*arguments):
     return forward(*arguments)[0] * 0, None
@@ -312,40 +310,35 @@ import minisnn
 def forward(spikes, weight, bias, decay, threshold):
     trace = minisnn.single_spike_forward(spikes, weight, bias, decay, threshold=threshold)
     return trace.spikes, trace.membrane
+
+def wrong(*arguments):
+    return forward(*arguments)[0] * 0, None
 """
 
 
 @pytest.mark.parametrize(("function", "head"), [("forward", "INTERRUPTED"), ("wrong", "FAIL")])
-def test_an_interruption_gives_the_report_of_what_was_tried(folder, function, head):
-    (folder / "slow.py").write_text(SLOW)
+def test_an_interruption_gives_the_report_of_what_was_tried(folder, function, head, capsys):
+    (folder / "interrupts.py").write_text(INTERRUPTS)
     (folder / "right.py").write_text(RIGHT)
-    command = f"-m minisnn check slow:{function} --json r.json --examples 999".split()
-    running = subprocess.Popen(
-        [sys.executable, *command], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
-    time.sleep(5)
-    running.send_signal(signal.SIGINT)
-    out, error = running.communicate(timeout=30)
-    assert running.returncode == 130, out + error
+    code, report = _checked(f"interrupts:{function}")
+    out, error = capsys.readouterr()
+    assert (code, error) == (130, "minisnn: interrupted\n")
     assert out.startswith(f"{head}: single-spike")
     assert "note: interrupted" in out
-    assert error == "minisnn: interrupted\n"
-    with open("r.json") as file:
-        assert not json.load(file)["passed"]
+    assert not report["passed"]
 
 
-def test_saved_tests_run_from_any_folder_and_fail_until_the_port_is_right(folder):
-    (folder / "slow.py").write_text(SLOW)
+def test_saved_tests_run_from_any_folder_and_fail_until_the_port_is_right(folder, monkeypatch):
+    monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")  # they need none
     (folder / "right.py").write_text(RIGHT)
-    specs = {"slow:wrong": ("slow:wrong",), "./port voltage": ("--program", "./port voltage")}
-    for k, port in enumerate(specs.values()):
+    for k, port in enumerate((["right:wrong"], ["--program", "./port voltage"])):
         assert main(["check", *port, *QUICK, "--save", f"found/{k}"]) == 1
     options = "-m pytest -q -p no:cacheprovider --import-mode=importlib"
     command = [sys.executable, *options.split(), folder]
     failed = subprocess.run(command, cwd="/", capture_output=True, text=True)
     assert "2 failed" in failed.stdout, failed.stdout + failed.stderr
     assert "AssertionError: spikes: sample 0" in failed.stdout
-    (folder / "slow.py").write_text(SLOW.replace("* 0, None", ", None"))
+    (folder / "right.py").write_text(RIGHT.replace("* 0, None", ", None"))
     (folder / "port").write_text((folder / "port").read_text().replace("1.01", "1.00"))
     done = subprocess.run(command, cwd="/", capture_output=True, text=True)
     assert "2 passed" in done.stdout, done.stdout + done.stderr

@@ -11,9 +11,9 @@ import time
 
 import pytest
 
-from tests.helpers import arrays, run
+from tests.helpers import FOR_EVER, arrays, run, start, until
 
-pytest.importorskip("distributed", reason="needs the extra sweep")
+distributed = pytest.importorskip("distributed", reason="needs the extra sweep")
 psutil = pytest.importorskip("psutil", reason="needs the extra sweep")
 
 EPOCHS = 40
@@ -50,6 +50,12 @@ class Processes:
             process.kill()
             process.wait()
         self.workers.clear()
+        self.wait_for(lambda client: not client.scheduler_info()["workers"])
+
+    def wait_for(self, condition):
+        """Until it is true of a client of the scheduler."""
+        with distributed.Client(self.address, set_as_default=False) as client:
+            until(lambda: condition(client))
 
     def stop(self):
         self.stop_workers()
@@ -58,25 +64,23 @@ class Processes:
         self.log.close()
 
 
-def until(condition, patience=60):
-    for _ in range(100 * patience):
-        if condition():
-            return
-        time.sleep(0.01)
-    raise AssertionError("waited in vain")
-
-
 @pytest.fixture(autouse=True)
 def patience(monkeypatch):
     """On a busy machine a worker takes longer to start than a user would wait for one."""
-    monkeypatch.setattr("minisnn.training.cluster._PATIENCE", 60)
+    monkeypatch.setattr("minisnn.training.cluster._PATIENCE", FOR_EVER)
 
 
 @pytest.fixture(scope="module")
-def processes(tmp_path_factory):
+def scheduler(tmp_path_factory):
     processes = Processes(tmp_path_factory.mktemp("dask"))
     yield processes
     processes.stop()
+
+
+@pytest.fixture
+def processes(scheduler):
+    yield scheduler
+    scheduler.stop_workers()
 
 
 @pytest.fixture(scope="module")
@@ -144,7 +148,6 @@ def test_workers_that_are_killed_twice_change_no_bit(processes, tmp_path, alone)
     assert arrays(tmp_path / "there" / "seed-1") == arrays(tmp_path / "here" / "seed-1")
     assert run(f"reproduce yin-yang {few} --recipes best --out paper {there}") == 0
     assert (tmp_path / "paper" / "best-multi-spike" / "seed-0" / "checkpoint.npz").exists()
-    processes.stop_workers()
 
 
 def test_workers_of_this_machine(tmp_path, alone, capsys):
@@ -167,23 +170,17 @@ def test_workers_of_this_machine(tmp_path, alone, capsys):
 def test_ctrl_c_frees_the_workers_and_the_same_command_goes_on(processes, tmp_path, alone, capsys):
     processes.worker()
     out, command = tmp_path / "out", f"{SWEEP} --scheduler {processes.address}"
-    process = subprocess.Popen(
-        [sys.executable, "-m", "minisnn", *command.split()], stderr=subprocess.PIPE, text=True,
-        env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}, start_new_session=True,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
-    )  # fmt: skip
+    process = start(command, start_new_session=True)
     until(lambda: in_the_middle(out))
     os.killpg(process.pid, signal.SIGINT)
-    error = process.communicate(timeout=30)[1]
+    error = process.communicate(timeout=FOR_EVER)[1]
     assert process.returncode == 130
     assert error == "minisnn: interrupted; what is finished is in out (go on with the same command)\n"
-    time.sleep(1)
-    stopped = epochs(out)
-    time.sleep(1)
-    assert epochs(out) == stopped
+    busy = "[*__import__('distributed').Worker._instances][0].active_threads"
+    processes.wait_for(lambda client: not any(client.run(eval, busy).values()))
+    assert 0 < max(epochs(out).values()) < EPOCHS
     assert run(command) == 0
     same_as_alone(out, alone)
-    processes.stop_workers()
 
 
 STRANGE = {
@@ -203,10 +200,8 @@ def test_a_strange_worker_is_named(processes, tmp_path, capsys, strange):
     path.parent.mkdir(parents=True)
     path.write_text(text)
     processes.worker(first=str(tmp_path / "strange"))
-    time.sleep(0.1)
     assert run(f"{SWEEP} --scheduler {processes.address}") == 2
     error = capsys.readouterr().err
-    processes.stop_workers()
     assert error.count("\n") == 1, error
     assert message in error
     assert "tcp://127.0.0.1" in error
@@ -235,7 +230,7 @@ def test_an_unreachable_scheduler_is_one_line_within_seconds(kind, capsys, monke
         address = {"nonsense": "://", "no port": "nowhere"}.get(kind, f"tcp://127.0.0.1:{port}")
         began = time.monotonic()
         assert run(f"{SWEEP} --scheduler {address}") == 2
-    assert time.monotonic() - began < 8
+    assert time.monotonic() - began < 25  # Dask alone would take 30, or for ever
     error = capsys.readouterr().err
     assert error.count("\n") == 1, error
     assert f"--scheduler {address} cannot be reached" in error

@@ -1,19 +1,16 @@
 """Training that is stopped, killed, or cannot write: it goes on to the bits of an uninterrupted run."""
 
 import json
-import os
 import random
 import resource
 import shutil
 import signal
-import subprocess
-import sys
 import time
 
 import pytest
 
 from minisnn.training.runs import RunFolder
-from tests.helpers import arrays, run
+from tests.helpers import FOR_EVER, arrays, run, start, until
 
 FRESH = (
     "train --train-samples 1000 --test-samples 200 --n-steps 50 --hidden 40 --seed 2 --validation 200 --quiet"
@@ -23,15 +20,6 @@ EPOCHS = 24
 pytestmark = pytest.mark.usefixtures("new_folder")
 
 
-def start(line):
-    """Start the command in a child process, which heeds interrupts wherever the tests run."""
-    return subprocess.Popen(
-        [sys.executable, "-m", "minisnn", *line.split()], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
-        env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path), "MPLBACKEND": "Agg"},
-    )  # fmt: skip
-
-
 def n_epochs(folder):
     """Lines of metrics.jsonl; it is replaced as a whole, so that there is no half of one."""
     metrics = folder / "metrics.jsonl"
@@ -39,12 +27,8 @@ def n_epochs(folder):
 
 
 def wait_for_epochs(folder, n, process):
-    deadline = time.monotonic() + 120
-    while time.monotonic() < deadline and process.poll() is None:
-        if n_epochs(folder) >= n:
-            return
-        time.sleep(0.002)
-    raise AssertionError(f"no {n} epochs: {process.communicate()}")
+    until(lambda: n_epochs(folder) >= n or process.poll() is not None)
+    assert n_epochs(folder) >= n, process.communicate()
 
 
 def same_runs(one, other):
@@ -62,7 +46,7 @@ def test_ctrl_c_leaves_the_last_finished_epoch(tmp_path):
     process = start(f"{FRESH} --epochs 4000 --out run")
     wait_for_epochs(tmp_path / "run", 3, process)
     process.send_signal(signal.SIGINT)
-    error = process.communicate(timeout=30)[1]
+    error = process.communicate(timeout=FOR_EVER)[1]
     assert process.returncode == 130
     assert error.count("\n") == 1, error
     assert "go on with: minisnn train --resume run" in error

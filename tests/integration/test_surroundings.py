@@ -13,6 +13,7 @@ import pytest
 
 import minisnn
 from minisnn.commands import main as cli
+from tests.helpers import FOR_EVER, start
 
 SIZES = "--train-samples 100 --test-samples 50 --epochs 2 --n-steps 10 --hidden 8"
 # Streams, homes and rights are the same whoever computes, and NumPy need not load compiled code.
@@ -41,7 +42,7 @@ def shell(tmp_path):
         script = f'{line}\necho "${{PIPESTATUS[*]}}" > codes'
         environment = os.environ | {"PYTHONPATH": paths, "MPLBACKEND": "Agg"}
         done = subprocess.run(
-            ["bash", "-c", script], cwd=tmp_path, env=environment, capture_output=True, timeout=300
+            ["bash", "-c", script], cwd=tmp_path, env=environment, capture_output=True, timeout=FOR_EVER
         )
         codes = [int(code) for code in (tmp_path / "codes").read_text().split()]
         out, error = (stream.decode(errors="replace") for stream in (done.stdout, done.stderr))
@@ -89,17 +90,13 @@ def test_standard_output_by_its_name(shell, tmp_path):
     assert (tmp_path / "out").read_text() == out
 
 
-def test_an_interruption_while_it_starts(tmp_path):
+def test_an_interruption_while_it_starts(tmp_path, monkeypatch):
     """Whatever is being imported or compiled: exit code 130, no traceback."""
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path), "NUMBA_CACHE_DIR": str(tmp_path)}
-    process = subprocess.Popen(
-        [sys.executable, "-m", "minisnn", "train", *SIZES.split()], cwd=tmp_path, env=environment,
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
-    )  # fmt: skip
+    monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path))
+    process = start(f"train {SIZES}", cwd=tmp_path)
     assert "loading compiled kernels" in process.stderr.readline()
     process.send_signal(signal.SIGINT)
-    error = process.communicate(timeout=60)[1]
+    error = process.communicate(timeout=FOR_EVER)[1]
     assert process.returncode == 130, error
     assert error.count("\n") == 1
 
@@ -139,7 +136,7 @@ def nobody(tmp_path_factory):
             cwd=folder / place,
             capture_output=True,
             text=True,
-            timeout=300,
+            timeout=FOR_EVER,
         )
         assert "Traceback" not in done.stderr, done.stderr
         return done

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 import minisnn
@@ -136,18 +136,18 @@ def _output(port, case):
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-@pytest.mark.parametrize(("neuron", "name"), [(neuron, name) for neuron in HONEST for name in HONEST[neuron]])
-@settings(max_examples=12)
+@pytest.mark.parametrize("neuron", HONEST)
 @given(seed=st.integers(0, 2**32))
-def test_no_correct_arithmetic_is_ever_refused(neuron, name, dtype, seed):
-    judge, port, rng = Judge(), HONEST[neuron][name], np.random.default_rng(seed)
-    for _ in range(10):
+def test_no_correct_arithmetic_is_ever_refused(neuron, dtype, seed):
+    judge, rng = Judge(), np.random.default_rng(seed)
+    for _ in range(2):
         case, back = _any_case(rng, neuron, dtype)
-        assert not judge.verdict(case, _output(port, case)).violations
         gradients = reference_backward(judge.reference(back), back).gradients.values()
         fits = max(np.abs(value).max() for value in gradients) < np.finfo(dtype).max / 1e6
-        if fits and judge.decided(case):
-            assert not judge.verdict(back, _output(port, back)).violations
+        for name, port in HONEST[neuron].items():
+            assert not judge.verdict(case, _output(port, case)).violations, name
+            if fits and judge.decided(case):
+                assert not judge.verdict(back, _output(port, back)).violations, name
 
 
 @pytest.mark.parametrize("neuron", HONEST)

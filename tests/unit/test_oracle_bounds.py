@@ -66,7 +66,8 @@ def _excess(came, exact, bound):
 
 
 @pytest.mark.parametrize("neuron", ["single-spike", "multi-spike"])
-def test_the_reference_keeps_the_bound_of_float64(neuron):
+@pytest.mark.parametrize("scaled", [False, True])
+def test_the_reference_keeps_the_bound_of_float64(neuron, scaled):
     """Half of every bound of a float64 port belongs to the reference: rational arithmetic shows that it is enough."""
     rng = np.random.default_rng(12)
     for choice in (
@@ -76,14 +77,17 @@ def test_the_reference_keeps_the_bound_of_float64(neuron):
             case = replace(
                 _random(rng, np.float64, (2, 9, 3, 2)), neuron=neuron, gradient=choice, threshold=0.75
             )
-            run, exact = reference_forward(case), reference_forward(case, lift=rational)
+            run, exact = (
+                reference_forward(case, input_scaled=scaled, **lift) for lift in ({}, {"lift": rational})
+            )
             resets = run.fired if neuron == "multi-spike" else None
-            bound = bounds.potential_bound(case, resets)
+            bound = bounds.potential_bound(case, resets, input_scaled=scaled)
             assert (run.fired == exact.fired).all()
             assert (_excess(run.potential, exact.potential, bound / 2) <= 0).all()
-            back = reference_backward(run, case)
-            allowed = bounds.gradient_bounds(back, run, case)
-            for name, value in reference_backward(exact, case, lift=rational).gradients.items():
+            back = reference_backward(run, case, input_scaled=scaled)
+            allowed = bounds.gradient_bounds(back, run, case, input_scaled=scaled)
+            right = reference_backward(exact, case, lift=rational, input_scaled=scaled)
+            for name, value in right.gradients.items():
                 assert (_excess(back.gradients[name], value, allowed[name] / 2) <= 0).all(), name
 
 

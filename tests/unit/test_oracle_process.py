@@ -35,6 +35,11 @@ def test_a_module_that_cannot_be_imported_is_wrong_use(tmp_path, body):
     assert "\n" not in str(caught.value)
 
 
+def test_a_call_that_is_slow_once_because_it_compiles_is_no_finding(tmp_path):
+    body = "key = spikes.shape[1] > 8\n    if key not in seen: seen.add(key); time.sleep(0.5)"
+    assert _report(tmp_path, body, before="import time\nseen = set()\n", timeout=0.4).passed
+
+
 def test_single_precision_of_jax_is_told_how_to_be_double(tmp_path):
     body = "sys.modules['jax'] = sys; v = v.astype('f4')"
     report = _report(tmp_path, body, dtype="float64")

@@ -17,6 +17,7 @@ from minisnn.oracle.step import peaks, shared_by_all, step_fault
 from minisnn.oracle.step_cases import StepJudge, layers_of, settled
 from minisnn.oracle.step_check import MOODS, drawn_steps
 from minisnn.spikes import SpikeEvents
+from tests.prepared import prepared_steps
 from tests.step_mutants import MUTANTS, Step
 
 WAYS = [(name, neuron) for neuron in solvers.NEURONS for name in solvers.names(neuron)]
@@ -192,9 +193,10 @@ def _by_solver(solver):
     return step
 
 
-@pytest.mark.parametrize("seed", [0, 1])
-@pytest.mark.parametrize("step", [Step(), _by_solver("numpy-parallel")], ids=["plain", "parallel"])
-def test_right_ports_of_a_step_pass(step, seed):
+@pytest.mark.parametrize(
+    ("seed", "step"), [(0, Step()), (1, _by_solver("numpy-parallel"))], ids=["plain", "parallel"]
+)
+def test_right_ports_of_a_step_pass(seed, step):
     report = check_step(step, seed=seed, examples=1)
     assert report.passed, str(report)
     tallies = report.tried["step"]
@@ -219,7 +221,7 @@ def test_a_step_in_wider_precision_or_another_order_passes():
 @pytest.mark.parametrize("name", MUTANTS)
 def test_every_wrong_step_is_caught_and_its_rule_named(name):
     wrong, rule = MUTANTS[name]
-    finding = check_step(wrong(), examples=1).findings[0]
+    finding = prepared_steps()(wrong()).findings[0]
     assert finding.rule == rule, finding.text()
     assert "\n" not in finding.diagnosis.text
 
@@ -239,7 +241,7 @@ def test_small_errors_in_any_quantity_are_seen(part, dtype):
         answer = Step()(*arguments)
         return answer | {part: answer[part] * (1 + 3e-4)} if part in answer else answer
 
-    finding = check_step(wrong, dtype=dtype, examples=1).findings[0]
+    finding = prepared_steps(dtype)(wrong).findings[0]
     assert finding.rule in (part.split(".")[0], "precision")
     assert {violation.kind for violation in finding.violations} == {part}
 
@@ -347,7 +349,7 @@ def test_a_step_that_is_named_runs_in_a_process_of_its_own(tmp_path):
 
 
 def test_quantities_that_are_not_returned_are_named():
-    report = check_step(lambda *a: {"loss": Step()(*a)["loss"]}, examples=1, dtype="float64")
+    report = prepared_steps("float64")(lambda *a: {"loss": Step()(*a)["loss"]})
     assert report.passed
     assert report.notes == ("not returned, and so not judged: logits, weight, bias, decay",)
 
@@ -365,7 +367,7 @@ def test_quantities_that_are_not_returned_are_named():
     ],
 )
 def test_accidents_are_findings(step, rule):
-    assert check_step(step, examples=1).findings[0].rule == rule
+    assert prepared_steps()(step).findings[0].rule == rule
 
 
 @pytest.mark.parametrize(
