@@ -107,4 +107,4 @@ def until(condition):
     deadline = time.monotonic() + FOR_EVER
     while not condition():
         assert time.monotonic() < deadline, "waited in vain"
-        time.sleep(0.002)
+        time.sleep(0.01)
