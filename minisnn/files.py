@@ -70,8 +70,8 @@ def checked_folder(path: str | Path) -> Path:
 def checked_file(path: str | Path, to_be_made: Sequence[Path] = ()) -> Path:
     """`path` if a file can be written there: a new one, or in place of a regular one, or through a device or pipe.
 
-    Links are followed, and the folders `to_be_made` count as there. `InputError` is raised for a folder and for a file
-    in none, `OSError` if it may not be written.
+    Links are followed; the folders `to_be_made`, and those they lie in, count as there. `InputError` is raised for a
+    folder and for a file in none, `OSError` if it may not be written.
     """
     descriptor = _own_descriptor(path)
     if descriptor is not None:
@@ -81,7 +81,8 @@ def checked_file(path: str | Path, to_be_made: Sequence[Path] = ()) -> Path:
     if os.path.isdir(path) or not str(path):
         raise InputError(f"must name a file, got {'the folder ' * bool(str(path))}{str(path)!r}")
     if not target.parent.is_dir():
-        if any(Path(os.path.realpath(folder)) in target.parents for folder in to_be_made):
+        made = map(Path, map(os.path.realpath, to_be_made))
+        if any(target.parent in (folder, *folder.parents) for folder in made):
             return Path(path)
         raise InputError(f"must name a file in an existing folder, got {path}")
     if _is_regular(path):

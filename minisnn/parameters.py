@@ -267,15 +267,16 @@ class OwnParameters:
         path = Path(path)
         if not path.is_dir():
             return cls.from_arrays(read_npz(path), path)
-        arrays, last, chosen = read_checkpoint(path)
-        network = cls.from_arrays(arrays, checkpoint_file(path))
+        there, last, chosen = read_checkpoint(path)
+        network = cls.from_arrays(there, checkpoint_file(path))
         if chosen == last:
             return network
         path = best_file(path, chosen)
         arrays = read_npz(path)
         best = cls.from_arrays(arrays, path)
-        if best.config != network.config or count(arrays, "epoch", path) != chosen:
-            raise DataError(f"{path} does not belong to this run: it is of another network or epoch")
+        another = count(arrays, "epoch", path) != chosen or str(arrays.get("run")) != str(there.get("run"))
+        if another or best.config != network.config:
+            raise DataError(f"{path} does not belong to this run: it is of another run, network or epoch")
         return best
 
     @classmethod

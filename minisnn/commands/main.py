@@ -8,6 +8,7 @@ interrupted.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -41,7 +42,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _run(argv: Sequence[str] | None) -> int:
     try:
         try:
-            args = _parser().parse_args(argv)
+            args = _parser().parse_args(argv if argv is None else list(map(_checked_word, argv)))
         except SystemExit as stop:  # argparse has printed its line already
             return int(stop.code or 0)
         _look_at_outputs(args)
@@ -56,9 +57,20 @@ def _run(argv: Sequence[str] | None) -> int:
         return 70 if line is None else 2
 
 
+def _checked_word(word: str) -> str:
+    """An argument as it is, if the system takes it as a name: those of a shell all are, a caller's may be otherwise."""
+    with contextlib.suppress(UnicodeEncodeError):
+        if b"\0" not in os.fsencode(word):
+            return word
+    raise InputError(f"an argument must not hold characters that no name can have, got {ascii(word)[:80]}")
+
+
 def _look_at_outputs(args: argparse.Namespace) -> None:
     """Raise now any error that would keep a result from being written in the end."""
     folders = [checked_folder(path) for name in FOLDERS if (path := getattr(args, name, None)) is not None]
+    if not (folders or getattr(args, "resume", None)):
+        folders = list(getattr(args, "usual_out", ()))
+    folders += [Path(path) for path in [getattr(args, "folder", None)] if path is not None]
     for name, option in FILES.items():
         path = getattr(args, name, None)
         if path is not None:
@@ -74,6 +86,10 @@ def _check_apart(path: Path, folders: Sequence[Path], others: Sequence[Any]) -> 
     target, made = Path(os.path.realpath(path)), [Path(os.path.realpath(folder)) for folder in folders]
     if any(target == folder or target in folder.parents for folder in made):
         raise InputError(f"must name a file, got {path}, which is to be a folder")
+    if (
+        target.parent in made and target.suffix != ".json"
+    ):  # other names there may be those of trainings and pictures
+        raise InputError(f"must end in .json to lie in the folder of the results, got {path}")
     beside = (file for pattern in ("*", "*/config.json") for file in target.parent.glob(pattern))
     if is_kept(target) and (target.parent in made or any(is_kept(f) and f != target for f in beside)):
         raise InputError(f"must not name a file that a run keeps in its folder, got {path}")

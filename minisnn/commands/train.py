@@ -16,6 +16,7 @@ from ..table import with_sd
 from ..training import RunFolder, TrainingConfig
 from ..training.experiment import Experiment, moments, outcome, table
 from ..training.recipes import default_solver, recipe_of
+from ..training.runs import RUNS
 from ..training.series import placed, run_all
 from . import options
 from .recipes import values_of
@@ -49,7 +50,7 @@ def add_parser(subparsers: Any, defaults: Mapping[str, Any] | None = None) -> ar
         help="go on with an interrupted run or series in its folder, to the same bits",
     )
     options.add_cluster(add, "one after the other, here")
-    parser.set_defaults(run=_run)
+    parser.set_defaults(run=_run, usual_out=(RUNS,))
     return parser
 
 
@@ -122,11 +123,9 @@ def _run(args: argparse.Namespace) -> int:
             say(f"minisnn: interrupted; {safe} in {root.path} ({advice})")
             return 130
     outcomes = results.of(one.name for one in trainings)
+    options.write_json(args.json, outcome(outcomes, experiment, results.failed))
     if not outcomes:
         return 1
-    options.write_json(
-        args.json, outcome(outcomes, experiment) | ({"failed": results.failed} if results.failed else {})
-    )
     if not args.quiet:
         print(table(outcomes))
     last = _last_line(outcomes, experiment.series is not None, len(data.test))

@@ -218,15 +218,20 @@ def _warn_about_activity(metrics: EpochMetrics, sizes: tuple[int, ...], whose: s
                 say(f"minisnn: {kind}: {whose}{count} of {size} neurons of hidden{k} {what}")
 
 
-def outcome(outcomes: list[dict[str, Any]], experiment: Experiment) -> dict[str, Any]:
-    """The contents of ``--json``: the outcome of the one training, or those of a series with mean and s.d."""
+def outcome(outcomes: list[dict[str, Any]], experiment: Experiment, failed: dict[str, str]) -> dict[str, Any]:
+    """The contents of ``--json``: the outcome of the one training, or those of a series with mean and s.d.
+
+    If trainings of a series failed, also the line of each, by name.
+    """
     if experiment.series is None:
         return outcomes[0]
-    result = {
-        key: outcomes[0][key] for key in ("dataset", "neuron", "solver", "n_parameters", "spike_penalty")
-    }
-    result |= experiment.series | {"runs": outcomes}
-    return result | summary(outcomes)
+    network, training = experiment.network, experiment.training
+    result: dict[str, Any] = {"dataset": title_of(experiment.dataset), "neuron": network.neuron}
+    result |= {"solver": training.solver, "spike_penalty": network.spike_penalty}
+    result |= {**experiment.series, "runs": outcomes}
+    if outcomes:
+        result |= {"n_parameters": outcomes[0]["n_parameters"]} | summary(outcomes)
+    return result | ({"failed": failed} if failed else {})
 
 
 def summary(outcomes: list[dict[str, Any]]) -> dict[str, float | None]:
