@@ -274,8 +274,8 @@ class OwnParameters:
         path = best_file(path, chosen)
         arrays = read_npz(path)
         best = cls.from_arrays(arrays, path)
-        another = count(arrays, "epoch", path) != chosen or str(arrays.get("run")) != str(there.get("run"))
-        if another or best.config != network.config:
+        another = best.config != network.config or count(arrays, "epoch", path) != chosen
+        if another or str(arrays.get("run")) != str(there.get("run")):
             raise DataError(f"{path} does not belong to this run: it is of another run, network or epoch")
         return best
 
