@@ -25,6 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .errors import DataError, InputError
+from .reading import checked_path
 
 try:
     import fcntl
@@ -123,6 +124,7 @@ def write_atomically(path: str | Path, write: Callable[[BinaryIO], object]) -> N
     OSError
         If the folder cannot be written or the disk is full; the old file is then untouched.
     """
+    path = checked_path("path", path)
     descriptor = _own_descriptor(path)
     if descriptor is not None or not _is_regular(path):
         whole = io.BytesIO()  # a pipe cannot be searched, and should not get half of it either
@@ -243,7 +245,8 @@ def write_npz(path: str | Path, arrays: Mapping[str, NDArray[Any]]) -> None:
 
 def write_folder(path: str | Path, arrays: Mapping[str, NDArray[Any]]) -> None:
     """Write named arrays as ``.npy`` files without pickle into a new or empty folder, whole or not at all."""
-    given, path = path, Path(os.path.realpath(path))
+    given = checked_path("path", path)
+    path = Path(os.path.realpath(given))
     if path.exists() and not (path.is_dir() and not any(path.iterdir())):
         raise InputError(f"{path} exists already: name a new folder, or a file that ends in .npz")
     try:

@@ -18,7 +18,15 @@ from .checks import DTYPES, checked_decay, checked_gradient, checked_parameter
 from .errors import DataError, InputError, one_line, shown
 from .files import read_npz
 from .model import READOUTS
-from .reading import checked_count, checked_flag, checked_float, checked_name, checked_type, read_array
+from .reading import (
+    checked_count,
+    checked_flag,
+    checked_float,
+    checked_name,
+    checked_path,
+    checked_type,
+    read_array,
+)
 from .solvers.compiled.workspace import Workspace
 from .spikes import LARGEST
 
@@ -264,7 +272,7 @@ class OwnParameters:
         DataError
             If the file is missing, damaged, or does not hold a network, or the folder no finished epoch.
         """
-        path = Path(path)
+        path = checked_path("path", path)
         if not path.is_dir():
             return cls.from_arrays(read_npz(path), path)
         there, last, chosen = read_checkpoint(path)

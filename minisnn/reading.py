@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
+import os
 from collections.abc import Iterable
 from decimal import Decimal
 from numbers import Real
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,7 +19,7 @@ from .errors import InputError, one_line, shown, unknown_name
 
 __all__ = [
     "check_within", "checked_count", "checked_flag", "checked_float", "checked_indices", "checked_name",
-    "checked_type", "kernel_array", "plain", "read_array", "refuse_masked", "whole_number",
+    "checked_path", "checked_type", "kernel_array", "plain", "read_array", "refuse_masked", "whole_number",
 ]  # fmt: skip
 
 
@@ -180,6 +183,14 @@ def plain(name: str, value: Any) -> Any:
         return str(value)
     number = whole_number(value)
     return checked_float(name, value) if number is None else number
+
+
+def checked_path(name: str, value: Any) -> Path:
+    """`value` as a path, if the system can take it as one."""
+    with contextlib.suppress(TypeError, UnicodeEncodeError):
+        if b"\0" not in os.fsencode(value):
+            return Path(value)
+    raise InputError(f"{name} must be a path, without characters that no name can have, got {shown(value)}")
 
 
 def checked_type(name: str, value: Any, kind: type) -> None:

@@ -8,7 +8,6 @@ interrupted.
 from __future__ import annotations
 
 import argparse
-import contextlib
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -19,6 +18,7 @@ from ..checkpoints import is_kept
 from ..errors import InputError, one_line
 from ..faults import fault, line_of
 from ..files import checked_file, checked_folder
+from ..reading import checked_path
 from ..streams import lasting_streams, say
 
 __all__ = ["main"]
@@ -42,7 +42,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _run(argv: Sequence[str] | None) -> int:
     try:
         try:
-            args = _parser().parse_args(argv if argv is None else list(map(_checked_word, argv)))
+            for word in argv or ():  # those of a shell are all right, a caller's may be otherwise
+                checked_path("an argument", word)
+            args = _parser().parse_args(argv)
         except SystemExit as stop:  # argparse has printed its line already
             return int(stop.code or 0)
         _look_at_outputs(args)
@@ -55,14 +57,6 @@ def _run(argv: Sequence[str] | None) -> int:
         line = line_of(error)
         say(f"minisnn: error: {line}" if line is not None else f"minisnn: {fault(error)}")
         return 70 if line is None else 2
-
-
-def _checked_word(word: str) -> str:
-    """An argument as it is, if the system takes it as a name: those of a shell all are, a caller's may be otherwise."""
-    with contextlib.suppress(UnicodeEncodeError):
-        if b"\0" not in os.fsencode(word):
-            return word
-    raise InputError(f"an argument must not hold characters that no name can have, got {ascii(word)[:80]}")
 
 
 def _look_at_outputs(args: argparse.Namespace) -> None:

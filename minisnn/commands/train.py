@@ -14,7 +14,7 @@ from ..reading import checked_count
 from ..streams import say
 from ..table import with_sd
 from ..training import RunFolder, TrainingConfig
-from ..training.experiment import Experiment, moments, outcome, table
+from ..training.experiment import PRODUCTS, Experiment, moments, outcome, table
 from ..training.recipes import default_solver, recipe_of
 from ..training.runs import RUNS
 from ..training.series import placed, run_all
@@ -83,8 +83,7 @@ def add_training_options(
 
     add = parser.add_argument_group("how and where").add_argument
     add("--threads", **options.WHOLE, help="threads of the compiled solvers; changes no bit of the result")
-    products = ("auto", "events", "dense")
-    add("--product", choices=products, help="products with spikes by events or by BLAS (default auto)")
+    add("--product", choices=PRODUCTS, help="products with spikes by events or by BLAS (default auto)")
     options.add_json(add)
     add("--quiet", action="store_true", help="print the last line only")
     return add

@@ -23,6 +23,7 @@ from ..datasets.own import title_of
 from ..errors import DataError, InputError, one_line, shown
 from ..files import checked_folder, write_npz, write_text
 from ..network import Network
+from ..reading import checked_path
 from .metrics import EpochMetrics, chosen_epoch
 from .optimiser import Adam
 
@@ -72,7 +73,7 @@ class RunFolder:
     @staticmethod
     def check_new(out: str | Path | None) -> None:
         """Raise, as `create` does, if no new run folder can be made at `out`."""
-        path = RUNS if out is None else Path(out)
+        path = RUNS if out is None else checked_path("out", out)
         # Files that were half-written when a process was killed do not count.
         in_use = set(path.iterdir()) - set(_half_written(path)) if path.is_dir() else path.exists()
         if out is not None and in_use:
@@ -82,7 +83,7 @@ class RunFolder:
     @classmethod
     def open(cls, path: str | Path) -> RunFolder:
         """Open the folder of an existing run, or raise `DataError`."""
-        run = cls(Path(path))
+        run = cls(checked_path("path", path))
         run.config()
         return run
 

@@ -216,7 +216,10 @@ def refusing(parser, command=()):
 def test_a_name_that_the_system_cannot_take_is_refused(ends, word):
     for command in refusing(cli._parser()):
         code, line = ends([*command, word])
-        assert (code, "must not hold characters that no name can have, got 'a" in line) == (2, True), command
+        assert (
+            code,
+            "an argument must be a path, without characters that no name can have, got 'a" in line,
+        ) == (2, True), command
 
 
 LOAD = "minisnn.training.experiment.load_dataset"
