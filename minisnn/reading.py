@@ -122,9 +122,21 @@ def checked_indices(samples: Any, n: int) -> NDArray[np.int64]:
 
 
 def checked_float(
-    name: str, value: Any, *, low: float = -math.inf, high: float = math.inf, open_low: bool = False
+    name: str,
+    value: Any,
+    *,
+    low: float = -math.inf,
+    high: float = math.inf,
+    open_low: bool = False,
+    dtype: DTypeLike | None = None,
 ) -> float:
-    """`value` as a Python float between `low` and `high`: of a real number, or of an array that holds one."""
+    """`value` as a Python float between `low` and `high`: of a real number, or of an array that holds one.
+
+    With `dtype`, also within the range of that type, in which kernels take it.
+    """
+    if dtype is not None:
+        largest = float(np.finfo(dtype).max)
+        low, high = max(low, -largest), min(high, largest)
     number = value
     if hasattr(value, "dtype"):
         array = read_array(name, value)

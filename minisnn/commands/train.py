@@ -199,7 +199,7 @@ def experiment_of(args: argparse.Namespace) -> Experiment:
 def held_out(args: argparse.Namespace, n_train: int) -> int:
     """How many of the training samples are held out for validation."""
     if args.validation is not None or args.folds is not None:
-        return args.validation or 0
+        return checked_count("--validation", args.validation or 0)
     return recipe_of(args.dataset).held_out(n_train)
 
 
