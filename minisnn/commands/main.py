@@ -64,7 +64,8 @@ def _look_at_outputs(args: argparse.Namespace) -> None:
     folders = [checked_folder(path) for name in FOLDERS if (path := getattr(args, name, None)) is not None]
     if not (folders or getattr(args, "resume", None)):
         folders = list(getattr(args, "usual_out", ()))
-    folders += [Path(path) for path in [getattr(args, "folder", None)] if path is not None]
+    if getattr(args, "folder", None) is not None:  # of `vectors`, which may only read it
+        folders.append(Path(args.folder))
     for name, option in FILES.items():
         path = getattr(args, name, None)
         if path is not None:
@@ -80,9 +81,8 @@ def _check_apart(path: Path, folders: Sequence[Path], others: Sequence[Any]) -> 
     target, made = Path(os.path.realpath(path)), [Path(os.path.realpath(folder)) for folder in folders]
     if any(target == folder or target in folder.parents for folder in made):
         raise InputError(f"must name a file, got {path}, which is to be a folder")
-    if (
-        target.parent in made and target.suffix != ".json"
-    ):  # other names there may be those of trainings and pictures
+    # Other names in there may be those of trainings and pictures.
+    if target.parent in made and target.suffix != ".json":
         raise InputError(f"must end in .json to lie in the folder of the results, got {path}")
     beside = (file for pattern in ("*", "*/config.json") for file in target.parent.glob(pattern))
     if is_kept(target) and (target.parent in made or any(is_kept(f) and f != target for f in beside)):

@@ -198,13 +198,8 @@ def _epoch(
         validation = None if held_out is None else evaluate(there, held_out, solver=config.solver).accuracy
         test = evaluate(there, dataset.test, solver=config.solver)
     counts = {name: value for name, value in vars(test).items() if name not in ("loss", "accuracy")}
-    accuracies = {
-        "train_accuracy": accuracy,
-        "validation_accuracy": validation,
-        "test_accuracy": test.accuracy,
-    }
-    counts |= {"spikes_per_sample": test.spikes_per_sample}
-    return EpochMetrics(epoch + 1, loss, learning_rate=lr, seconds=seconds, **accuracies, **counts)
+    counts |= {"spikes_per_sample": test.spikes_per_sample, "learning_rate": lr, "seconds": seconds}
+    return EpochMetrics(epoch + 1, loss, accuracy, validation, test.accuracy, **counts)
 
 
 @contextmanager
