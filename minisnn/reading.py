@@ -151,7 +151,7 @@ def checked_float(
         raise InputError(f"{name} must be a number, got {shown(value)}")
     if not (math.isfinite(read) and low <= read <= high) or (open_low and read == low):
         above = "" if low == -math.inf else f" {'>' if open_low else '>='} {low:g}"
-        upper = "" if high == math.inf else f" and <= {high:g}"
+        upper = "" if high == math.inf or (dtype is not None and not read > high) else f" and <= {high:g}"
         raise InputError(f"{name} must be a finite number{above}{upper}, got {shown(value)}")
     return read
 
