@@ -165,7 +165,7 @@ def checked_trace(trace: Any, neuron: str) -> Trace:
     spikes, weight, bias, decay = checked_layer(trace.input, trace.weight, trace.bias, trace.decay)
     shape = (*spikes.shape[:2], weight.shape[1])
     potential = checked_parameter("the potential of trace", trace.potential, weight.dtype, shape)
-    threshold = checked_float("the threshold of trace", trace.threshold)
+    threshold = checked_float("the threshold of trace", trace.threshold, dtype=weight.dtype)
     if neuron == "multi-spike":
         return Trace(spikes, weight, bias, decay, threshold, potential, neuron)
     times = first_spike_times(potential > threshold)
@@ -185,7 +185,7 @@ def checked_readout_trace(trace: Any) -> ReadoutTrace:
     shape = (*spikes.shape[:2], weight.shape[1])
     membrane = checked_parameter("the membrane of the readout", trace.membrane, weight.dtype, shape)
     readout = checked_name("readout", trace.readout, READOUTS)
-    logit_scale = checked_float("logit_scale", trace.logit_scale, low=0, open_low=True)
+    logit_scale = checked_float("logit_scale", trace.logit_scale, low=0, open_low=True, dtype=weight.dtype)
     values = membrane.max(axis=1) if readout == "max" else membrane.sum(axis=1)
     peaks = membrane.argmax(axis=1) if readout == "max" else None
     return ReadoutTrace(

@@ -69,7 +69,7 @@ from typing import Any
 from .errors import import_extra
 from .files import write_atomically, write_text
 from .network import Network
-from .reading import checked_name
+from .reading import checked_name, checked_type
 
 __all__ = ["FORMATS", "export"]
 
@@ -90,6 +90,7 @@ def export(network: Network, path: str | Path, to: str = "npz", probe: Any = Non
     probe : (B, T, n_inputs) raster or SpikeEvents, optional
         Input spikes, which are written with the network's answers to them.
     """
+    checked_type("network", network, Network)
     to = checked_name("format", to, FORMATS)
     save = import_extra("safetensors.numpy", "safetensors", "export").save if to == "safetensors" else None
     if to == "npz":

@@ -25,6 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .errors import DataError, InputError
+from .reading import checked_path
 
 try:
     import fcntl
@@ -70,8 +71,8 @@ def checked_folder(path: str | Path) -> Path:
 def checked_file(path: str | Path, to_be_made: Sequence[Path] = ()) -> Path:
     """`path` if a file can be written there: a new one, or in place of a regular one, or through a device or pipe.
 
-    Links are followed, and the folders `to_be_made` count as there. `InputError` is raised for a folder and for a file
-    in none, `OSError` if it may not be written.
+    Links are followed; the folders `to_be_made`, and those they lie in, count as there. `InputError` is raised for a
+    folder and for a file in none, `OSError` if it may not be written.
     """
     descriptor = _own_descriptor(path)
     if descriptor is not None:
@@ -81,7 +82,8 @@ def checked_file(path: str | Path, to_be_made: Sequence[Path] = ()) -> Path:
     if os.path.isdir(path) or not str(path):
         raise InputError(f"must name a file, got {'the folder ' * bool(str(path))}{str(path)!r}")
     if not target.parent.is_dir():
-        if any(Path(os.path.realpath(folder)) in target.parents for folder in to_be_made):
+        made = map(Path, map(os.path.realpath, to_be_made))
+        if any(target.parent in (folder, *folder.parents) for folder in made):
             return Path(path)
         raise InputError(f"must name a file in an existing folder, got {path}")
     if _is_regular(path):
@@ -122,6 +124,7 @@ def write_atomically(path: str | Path, write: Callable[[BinaryIO], object]) -> N
     OSError
         If the folder cannot be written or the disk is full; the old file is then untouched.
     """
+    path = checked_path("path", path)
     descriptor = _own_descriptor(path)
     if descriptor is not None or not _is_regular(path):
         whole = io.BytesIO()  # a pipe cannot be searched, and should not get half of it either
@@ -242,7 +245,8 @@ def write_npz(path: str | Path, arrays: Mapping[str, NDArray[Any]]) -> None:
 
 def write_folder(path: str | Path, arrays: Mapping[str, NDArray[Any]]) -> None:
     """Write named arrays as ``.npy`` files without pickle into a new or empty folder, whole or not at all."""
-    given, path = path, Path(os.path.realpath(path))
+    given = checked_path("path", path)
+    path = Path(os.path.realpath(given))
     if path.exists() and not (path.is_dir() and not any(path.iterdir())):
         raise InputError(f"{path} exists already: name a new folder, or a file that ends in .npz")
     try:

@@ -74,7 +74,8 @@ def single_spike_forward(
     """
     module = solvers.get(solver, "single-spike")
     arguments = checked_layer(spikes, weight, bias, decay)
-    return _finite_trace(module.single_spike_forward(*arguments, checked_float("threshold", threshold)))
+    threshold = checked_float("threshold", threshold, dtype=arguments[1].dtype)
+    return _finite_trace(module.single_spike_forward(*arguments, threshold))
 
 
 def single_spike_backward(
@@ -143,7 +144,8 @@ def multi_spike_forward(
     """
     module = solvers.get(solver, "multi-spike")
     arguments = checked_layer(spikes, weight, bias, decay)
-    return _finite_trace(module.multi_spike_forward(*arguments, checked_float("threshold", threshold)))
+    threshold = checked_float("threshold", threshold, dtype=arguments[1].dtype)
+    return _finite_trace(module.multi_spike_forward(*arguments, threshold))
 
 
 def multi_spike_backward(
@@ -188,7 +190,8 @@ def _checked_backward(
         None if grad is None else checked_parameter(name, grad, trace.weight.dtype, shape)
         for name, grad in (("grad_spikes", grad_spikes), ("grad_membrane", grad_membrane))
     )
-    return trace, grad_spikes, grad_membrane, checked_float("surrogate_scale", surrogate_scale, low=0)
+    scale = checked_float("surrogate_scale", surrogate_scale, low=0, dtype=trace.weight.dtype)
+    return trace, grad_spikes, grad_membrane, scale
 
 
 def _finite_trace(trace: Trace) -> Trace:

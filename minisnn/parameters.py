@@ -14,11 +14,11 @@ from numpy.typing import NDArray
 
 from . import solvers
 from .checkpoints import best_file, checkpoint_file, count, read_checkpoint
-from .checks import DTYPES, checked_decay, checked_gradient, checked_parameter
+from .checks import DTYPES, checked_count, checked_decay, checked_float, checked_gradient, checked_parameter
 from .errors import DataError, InputError, one_line, shown
 from .files import read_npz
 from .model import READOUTS
-from .reading import checked_count, checked_flag, checked_float, checked_name, checked_type, read_array
+from .reading import checked_flag, checked_name, checked_path, checked_type, read_array
 from .solvers.compiled.workspace import Workspace
 from .spikes import LARGEST
 
@@ -89,22 +89,21 @@ class NetworkConfig:
             )
         dtype = self.dtype if isinstance(self.dtype, (str, np.ndarray)) else _dtype_name(self.dtype)
         dtype = checked_name("dtype", dtype, [d.name for d in DTYPES])
-        largest = float(np.finfo(dtype).max)
         # The checked values are kept: Python's own numbers and strings, which a file can hold.
         checked = {
             "sizes": sizes,
             "neuron": checked_name("neuron", self.neuron, solvers.NEURONS),
             "gradient": checked_gradient(self.gradient),
-            "surrogate_scale": checked_float("surrogate_scale", self.surrogate_scale, low=0),
+            "surrogate_scale": checked_float("surrogate_scale", self.surrogate_scale, low=0, dtype=dtype),
             "detach_reset": checked_flag("detach_reset", self.detach_reset),
             "readout": checked_name("readout", self.readout, READOUTS),
-            "logit_scale": checked_float("logit_scale", self.logit_scale, low=0, open_low=True),
-            "threshold": checked_float("threshold", self.threshold, low=0, open_low=True),
+            "logit_scale": checked_float("logit_scale", self.logit_scale, low=0, open_low=True, dtype=dtype),
+            "threshold": checked_float("threshold", self.threshold, low=0, open_low=True, dtype=dtype),
             "hidden_decay": checked_float("hidden_decay", self.hidden_decay, low=0, high=1),
             "readout_decay": checked_float("readout_decay", self.readout_decay, low=0, high=1),
             "learn_decay": checked_flag("learn_decay", self.learn_decay),
-            "hidden_gain": checked_float("hidden_gain", self.hidden_gain, low=0),
-            "spike_penalty": checked_float("spike_penalty", self.spike_penalty, low=0, high=largest),
+            "hidden_gain": checked_float("hidden_gain", self.hidden_gain, low=0, dtype=dtype),
+            "spike_penalty": checked_float("spike_penalty", self.spike_penalty, low=0, dtype=dtype),
             "dtype": dtype,
         }
         for name, value in checked.items():
@@ -264,18 +263,19 @@ class OwnParameters:
         DataError
             If the file is missing, damaged, or does not hold a network, or the folder no finished epoch.
         """
-        path = Path(path)
+        path = checked_path("path", path)
         if not path.is_dir():
             return cls.from_arrays(read_npz(path), path)
-        arrays, last, chosen = read_checkpoint(path)
-        network = cls.from_arrays(arrays, checkpoint_file(path))
+        there, last, chosen = read_checkpoint(path)
+        network = cls.from_arrays(there, checkpoint_file(path))
         if chosen == last:
             return network
         path = best_file(path, chosen)
         arrays = read_npz(path)
         best = cls.from_arrays(arrays, path)
-        if best.config != network.config or count(arrays, "epoch", path) != chosen:
-            raise DataError(f"{path} does not belong to this run: it is of another network or epoch")
+        another = best.config != network.config or count(arrays, "epoch", path) != chosen
+        if another or str(arrays.get("run")) != str(there.get("run")):
+            raise DataError(f"{path} does not belong to this run: it is of another run, network or epoch")
         return best
 
     @classmethod

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
+import os
 from collections.abc import Iterable
 from decimal import Decimal
 from numbers import Real
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,7 +19,7 @@ from .errors import InputError, one_line, shown, unknown_name
 
 __all__ = [
     "check_within", "checked_count", "checked_flag", "checked_float", "checked_indices", "checked_name",
-    "checked_type", "kernel_array", "plain", "read_array", "refuse_masked", "whole_number",
+    "checked_path", "checked_type", "kernel_array", "plain", "read_array", "refuse_masked", "whole_number",
 ]  # fmt: skip
 
 
@@ -119,9 +122,21 @@ def checked_indices(samples: Any, n: int) -> NDArray[np.int64]:
 
 
 def checked_float(
-    name: str, value: Any, *, low: float = -math.inf, high: float = math.inf, open_low: bool = False
+    name: str,
+    value: Any,
+    *,
+    low: float = -math.inf,
+    high: float = math.inf,
+    open_low: bool = False,
+    dtype: DTypeLike | None = None,
 ) -> float:
-    """`value` as a Python float between `low` and `high`: of a real number, or of an array that holds one."""
+    """`value` as a Python float between `low` and `high`: of a real number, or of an array that holds one.
+
+    With `dtype`, also within the range of that type, in which kernels take it.
+    """
+    if dtype is not None:
+        largest = float(np.finfo(dtype).max)
+        low, high = max(low, -largest), min(high, largest)
     number = value
     if hasattr(value, "dtype"):
         array = read_array(name, value)
@@ -136,7 +151,7 @@ def checked_float(
         raise InputError(f"{name} must be a number, got {shown(value)}")
     if not (math.isfinite(read) and low <= read <= high) or (open_low and read == low):
         above = "" if low == -math.inf else f" {'>' if open_low else '>='} {low:g}"
-        upper = "" if high == math.inf else f" and <= {high:g}"
+        upper = "" if high == math.inf or (dtype is not None and not read > high) else f" and <= {high:g}"
         raise InputError(f"{name} must be a finite number{above}{upper}, got {shown(value)}")
     return read
 
@@ -180,6 +195,14 @@ def plain(name: str, value: Any) -> Any:
         return str(value)
     number = whole_number(value)
     return checked_float(name, value) if number is None else number
+
+
+def checked_path(name: str, value: Any) -> Path:
+    """`value` as a path, if the system can take it as one."""
+    with contextlib.suppress(TypeError, UnicodeEncodeError):
+        if b"\0" not in os.fsencode(value):
+            return Path(value)
+    raise InputError(f"{name} must be a path, without characters that no name can have, got {shown(value)}")
 
 
 def checked_type(name: str, value: Any, kind: type) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 from pathlib import Path
 from typing import Any
 
@@ -43,8 +44,9 @@ def _run(args: argparse.Namespace) -> int:
     to, probe = checked_name("format", args.to, FORMATS), None
     base = args.run_dir / "network" if args.run_dir.is_dir() else args.run_dir.with_suffix("")
     path = args.out_file or Path(f"{base}.{to}")
-    if path == args.run_dir:
-        raise InputError(f"{path} is the network that is read: give --out a file of its own")
+    for other, what in ((args.run_dir, "the network that is read"), (args.json, "the file of --json")):
+        if other is not None and os.path.realpath(path) == os.path.realpath(other):
+            raise InputError(f"{path} is {what}: give --out a file of its own")
     network = Network.load(args.run_dir)
     if args.probe is not None:
         run = RunFolder.open(args.run_dir)

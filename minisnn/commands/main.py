@@ -18,6 +18,7 @@ from ..checkpoints import is_kept
 from ..errors import InputError, one_line
 from ..faults import fault, line_of
 from ..files import checked_file, checked_folder
+from ..reading import checked_path
 from ..streams import lasting_streams, say
 
 __all__ = ["main"]
@@ -41,6 +42,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _run(argv: Sequence[str] | None) -> int:
     try:
         try:
+            for word in argv or ():  # those of a shell are all right, a caller's may be otherwise
+                checked_path("an argument", word)
             args = _parser().parse_args(argv)
         except SystemExit as stop:  # argparse has printed its line already
             return int(stop.code or 0)
@@ -59,6 +62,10 @@ def _run(argv: Sequence[str] | None) -> int:
 def _look_at_outputs(args: argparse.Namespace) -> None:
     """Raise now any error that would keep a result from being written in the end."""
     folders = [checked_folder(path) for name in FOLDERS if (path := getattr(args, name, None)) is not None]
+    if not (folders or getattr(args, "resume", None)):
+        folders = list(getattr(args, "usual_out", ()))
+    if getattr(args, "folder", None) is not None:  # of `vectors`, which may only read it
+        folders.append(Path(args.folder))
     for name, option in FILES.items():
         path = getattr(args, name, None)
         if path is not None:
@@ -74,6 +81,9 @@ def _check_apart(path: Path, folders: Sequence[Path], others: Sequence[Any]) -> 
     target, made = Path(os.path.realpath(path)), [Path(os.path.realpath(folder)) for folder in folders]
     if any(target == folder or target in folder.parents for folder in made):
         raise InputError(f"must name a file, got {path}, which is to be a folder")
+    # Other names in there may be those of trainings and pictures.
+    if target.parent in made and target.suffix != ".json":
+        raise InputError(f"must end in .json to lie in the folder of the results, got {path}")
     beside = (file for pattern in ("*", "*/config.json") for file in target.parent.glob(pattern))
     if is_kept(target) and (target.parent in made or any(is_kept(f) and f != target for f in beside)):
         raise InputError(f"must not name a file that a run keeps in its folder, got {path}")

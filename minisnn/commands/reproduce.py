@@ -48,7 +48,7 @@ def add_parser(subparsers: Any) -> None:
     add("--threads", **options.WHOLE, help="threads of the compiled solvers")
     options.add_cluster(add, "one after the other, here")
     add("--quiet", action="store_true", help="print the table only")
-    parser.set_defaults(run=_run)
+    parser.set_defaults(run=_run, usual_out=(Path("reproduce"),))
 
 
 def _run(args: argparse.Namespace) -> int:

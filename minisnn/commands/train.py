@@ -14,8 +14,9 @@ from ..reading import checked_count
 from ..streams import say
 from ..table import with_sd
 from ..training import RunFolder, TrainingConfig
-from ..training.experiment import Experiment, moments, outcome, table
+from ..training.experiment import PRODUCTS, Experiment, moments, outcome, table
 from ..training.recipes import default_solver, recipe_of
+from ..training.runs import RUNS
 from ..training.series import placed, run_all
 from . import options
 from .recipes import values_of
@@ -49,7 +50,7 @@ def add_parser(subparsers: Any, defaults: Mapping[str, Any] | None = None) -> ar
         help="go on with an interrupted run or series in its folder, to the same bits",
     )
     options.add_cluster(add, "one after the other, here")
-    parser.set_defaults(run=_run)
+    parser.set_defaults(run=_run, usual_out=(RUNS,))
     return parser
 
 
@@ -82,8 +83,7 @@ def add_training_options(
 
     add = parser.add_argument_group("how and where").add_argument
     add("--threads", **options.WHOLE, help="threads of the compiled solvers; changes no bit of the result")
-    products = ("auto", "events", "dense")
-    add("--product", choices=products, help="products with spikes by events or by BLAS (default auto)")
+    add("--product", choices=PRODUCTS, help="products with spikes by events or by BLAS (default auto)")
     options.add_json(add)
     add("--quiet", action="store_true", help="print the last line only")
     return add
@@ -122,11 +122,9 @@ def _run(args: argparse.Namespace) -> int:
             say(f"minisnn: interrupted; {safe} in {root.path} ({advice})")
             return 130
     outcomes = results.of(one.name for one in trainings)
+    options.write_json(args.json, outcome(outcomes, experiment, results.failed))
     if not outcomes:
         return 1
-    options.write_json(
-        args.json, outcome(outcomes, experiment) | ({"failed": results.failed} if results.failed else {})
-    )
     if not args.quiet:
         print(table(outcomes))
     last = _last_line(outcomes, experiment.series is not None, len(data.test))
@@ -201,7 +199,7 @@ def experiment_of(args: argparse.Namespace) -> Experiment:
 def held_out(args: argparse.Namespace, n_train: int) -> int:
     """How many of the training samples are held out for validation."""
     if args.validation is not None or args.folds is not None:
-        return args.validation or 0
+        return checked_count("--validation", args.validation or 0)
     return recipe_of(args.dataset).held_out(n_train)
 
 

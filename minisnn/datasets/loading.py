@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import DataError, InputError, shown
-from ..reading import checked_count, checked_flag, checked_float
+from ..reading import checked_count, checked_flag, checked_float, checked_path
 from ..spikes import LARGEST
 from . import nmnist, places, shd
 from .cache import cached
@@ -105,6 +105,7 @@ def load_dataset(
     >>> len(data.train), len(data.test), data.n_inputs, data.n_classes, data.n_steps
     (100, 50, 4, 3, 100)
     """
+    data_dir = None if data_dir is None else checked_path("data_dir", data_dir)
     name = checked_source(name, data_dir)
     wanted = {"train": train_samples, "test": test_samples}
     sizes = {p: None if n is None else checked_count(f"{p}_samples", n) for p, n in wanted.items()}

@@ -72,7 +72,7 @@ def load_function(spec: str) -> Callable[..., Any]:
 
 
 def _load_file(path: Path) -> Any:
-    if not path.is_file():
+    if not os.path.isfile(path):  # also of a name that is too long
         raise InputError(f"{path} does not exist (looked for it from {Path.cwd().name or '/'})")
     spec = importlib.util.spec_from_file_location(path.stem, path)
     if spec is None or spec.loader is None:

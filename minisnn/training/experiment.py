@@ -16,9 +16,9 @@ from typing import Any
 from ..datasets import Dataset, load_dataset
 from ..datasets.own import title_of
 from ..datasets.samples import folds, split
-from ..errors import DataError, InputError, one_line
+from ..errors import DataError, InputError, one_line, shown
 from ..parameters import NetworkConfig
-from ..reading import checked_count, checked_type, plain
+from ..reading import checked_count, checked_name, checked_type, plain
 from ..streams import say
 from ..table import table as text_table
 from .loop import TrainingConfig
@@ -35,8 +35,9 @@ _EPOCH = (
 SILENT = "never fire and say nothing: if accuracy is low, start with larger weights (--hidden-gain)"
 ALWAYS = "fire for every sample: no fault, when they fire tells samples apart; it only costs spikes"
 OPERATIONS = ("input_events", "effective_acs", "membrane_updates", "dense", "activation_sparsity")
-# The entries of `split` and `series`.
-_FORMS = {"split": (set(), {"validation"}, {"fold", "folds"}), "series": (None, {"folds", "seeds"})}
+# The entries of `split` and `series`, all of them whole numbers.
+_FORMS = {"split": (set(), {"validation"}, {"fold", "folds"}), "series": ({"folds", "seeds"},)}
+PRODUCTS = ("auto", "events", "dense")
 
 
 @dataclass(frozen=True)
@@ -53,13 +54,17 @@ class Experiment:
     series: dict[str, int] | None = None  # numbers of ``seeds``, and of ``folds`` (0 for none)
 
     def __post_init__(self) -> None:
+        checked_name("product", self.product, PRODUCTS)
         # As in the two configurations, values are kept as a file gives them back.
-        for name in ("data", "split", "series"):
+        for name in ("data", "split", "series")[: 2 if self.series is None else 3]:
             value = getattr(self, name)
-            if value is not None:
-                checked_type(name, value, dict)
-                kept = {str(key): plain(f"{name}: {key}", entry) for key, entry in value.items()}
-                object.__setattr__(self, name, kept)
+            checked_type(name, value, dict)
+            kept = {str(key): plain(f"{name}: {key}", entry) for key, entry in value.items()}
+            if set(kept) not in _FORMS.get(name, (set(kept),)):
+                raise InputError(f"the entries of {name} must be those of one kind, got {shown(kept)}")
+            for key, number in kept.items() if name in _FORMS else ():
+                checked_count(f"{name}: {key}", number, low=int(key == "seeds"))
+            object.__setattr__(self, name, kept)
 
     @classmethod
     def of_recipe(
@@ -93,19 +98,12 @@ class Experiment:
         except (TypeError, KeyError, ValueError, OverflowError) as error:
             raise DataError(f"{path} is not of this version of minisnn: {one_line(error)}") from None
         config = {"split": {}, "series": None} | config
-        for entry, forms in _FORMS.items():
-            value = config[entry]
-            if (set(value) if isinstance(value, dict) else value) not in forms:
-                raise DataError(f"{path}: the entry {entry} is damaged: {one_line(repr(value))}")
         try:
             inspect.signature(load_dataset).bind(config["dataset"], None, **config["data"])
         except TypeError as error:
             raise DataError(f"{path}: the entry data has no options of a data set: {error}") from None
         others = {name: config[name] for name in ("data", "split", "product", "series")}
         try:
-            for entry in _FORMS:
-                for name, number in (config[entry] or {}).items():
-                    checked_count(f"{entry}: {name}", number)
             return cls(config["dataset"], training, network, **others)
         except InputError as error:
             raise DataError(f"{path} is damaged: {error}") from None
@@ -218,15 +216,20 @@ def _warn_about_activity(metrics: EpochMetrics, sizes: tuple[int, ...], whose: s
                 say(f"minisnn: {kind}: {whose}{count} of {size} neurons of hidden{k} {what}")
 
 
-def outcome(outcomes: list[dict[str, Any]], experiment: Experiment) -> dict[str, Any]:
-    """The contents of ``--json``: the outcome of the one training, or those of a series with mean and s.d."""
+def outcome(outcomes: list[dict[str, Any]], experiment: Experiment, failed: dict[str, str]) -> dict[str, Any]:
+    """The contents of ``--json``: the outcome of the one training, or those of a series with mean and s.d.
+
+    If trainings of a series failed, also the line of each, by name.
+    """
     if experiment.series is None:
         return outcomes[0]
-    result = {
-        key: outcomes[0][key] for key in ("dataset", "neuron", "solver", "n_parameters", "spike_penalty")
-    }
-    result |= experiment.series | {"runs": outcomes}
-    return result | summary(outcomes)
+    network, training = experiment.network, experiment.training
+    result: dict[str, Any] = {"dataset": title_of(experiment.dataset), "neuron": network.neuron}
+    result |= {"solver": training.solver, "spike_penalty": network.spike_penalty}
+    result |= {**experiment.series, "runs": outcomes}
+    if outcomes:
+        result |= {"n_parameters": outcomes[0]["n_parameters"]} | summary(outcomes)
+    return result | ({"failed": failed} if failed else {})
 
 
 def summary(outcomes: list[dict[str, Any]]) -> dict[str, float | None]:

@@ -65,10 +65,10 @@ class TrainingConfig:
         checked = {
             "epochs": checked_count("epochs", self.epochs, low=1),
             "batch_size": checked_count("batch_size", self.batch_size, low=1),
-            "lr": checked_float("lr", self.lr, low=0, open_low=True),
+            "lr": checked_float("lr", self.lr, low=0, open_low=True, dtype=np.float32),
             "schedule": checked_name("schedule", self.schedule, SCHEDULES),
             "milestones": checked_milestones(self.milestones),
-            "weight_decay": checked_float("weight_decay", self.weight_decay, low=0),
+            "weight_decay": checked_float("weight_decay", self.weight_decay, low=0, dtype=np.float32),
             "solver": checked_name("solver", self.solver, solvers.ALL),
             "seed": checked_count("seed", self.seed),
         }
@@ -194,22 +194,12 @@ def _epoch(
         if there is not network:
             for name, array in there.parameters.items():
                 network.parameters[name][...] = optimiser.solver.to_host(array)
-        validation = None
-        if dataset.validation is not None:
-            validation = evaluate(there, dataset.validation, solver=config.solver).accuracy
+        held_out = dataset.validation
+        validation = None if held_out is None else evaluate(there, held_out, solver=config.solver).accuracy
         test = evaluate(there, dataset.test, solver=config.solver)
     counts = {name: value for name, value in vars(test).items() if name not in ("loss", "accuracy")}
-    return EpochMetrics(
-        epoch=epoch + 1,
-        train_loss=loss,
-        train_accuracy=accuracy,
-        validation_accuracy=validation,
-        test_accuracy=test.accuracy,
-        spikes_per_sample=test.spikes_per_sample,
-        learning_rate=lr,
-        seconds=seconds,
-        **counts,
-    )
+    counts |= {"spikes_per_sample": test.spikes_per_sample, "learning_rate": lr, "seconds": seconds}
+    return EpochMetrics(epoch + 1, loss, accuracy, validation, test.accuracy, **counts)
 
 
 @contextmanager

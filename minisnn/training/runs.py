@@ -19,9 +19,11 @@ from typing import Any
 import numpy as np
 
 from ..checkpoints import best_file, checkpoint_file, read_checkpoint
+from ..datasets.own import title_of
 from ..errors import DataError, InputError, one_line, shown
 from ..files import checked_folder, write_npz, write_text
 from ..network import Network
+from ..reading import checked_path
 from .metrics import EpochMetrics, chosen_epoch
 from .optimiser import Adam
 
@@ -71,7 +73,7 @@ class RunFolder:
     @staticmethod
     def check_new(out: str | Path | None) -> None:
         """Raise, as `create` does, if no new run folder can be made at `out`."""
-        path = RUNS if out is None else Path(out)
+        path = RUNS if out is None else checked_path("out", out)
         # Files that were half-written when a process was killed do not count.
         in_use = set(path.iterdir()) - set(_half_written(path)) if path.is_dir() else path.exists()
         if out is not None and in_use:
@@ -81,7 +83,7 @@ class RunFolder:
     @classmethod
     def open(cls, path: str | Path) -> RunFolder:
         """Open the folder of an existing run, or raise `DataError`."""
-        run = cls(Path(path))
+        run = cls(checked_path("path", path))
         run.config()
         return run
 
@@ -111,10 +113,29 @@ class RunFolder:
         network, wanted = Network.load(self.path), self.config()["network"]
         made = json.loads(json.dumps(asdict(network.config)))
         # Settings that the version of the run did not have yet are missing there.
-        fault = difference(made, made | wanted if isinstance(wanted, dict) else wanted, "network")
+        self._refuse(difference(made, made | wanted if isinstance(wanted, dict) else wanted, "network"))
+        self._check_own(read_checkpoint(self.path)[0])
+        return network
+
+    def _identity(self) -> dict[str, Any]:
+        """Settings that tell the run from others of its network, wherever its data lie; none without config.json."""
+        if not (self.path / "config.json").exists():
+            return {}
+        config = self.config()
+        del config["network"]
+        return config | {"dataset": title_of(str(config["dataset"]))}
+
+    def _check_own(self, arrays: dict[str, Any]) -> None:
+        """Raise `DataError` if the checkpoint is of another run; those of earlier versions do not say of which."""
+        if "run" in arrays:
+            there: Any = str(arrays["run"])
+            with contextlib.suppress(ValueError, RecursionError):  # damaged text differs as it is
+                there = json.loads(there)
+            self._refuse(difference(there, self._identity(), "the run"))
+
+    def _refuse(self, fault: str) -> None:
         if fault:
             raise DataError(f"{self._checkpoint} is not of the run of config.json: {fault}")
-        return network
 
     def metrics(self) -> list[EpochMetrics]:
         """Metrics of the finished epochs."""
@@ -143,11 +164,12 @@ class RunFolder:
         epoch, chosen = len(history), chosen_epoch(history)
         lines = [json.dumps(asdict(metrics)) + "\n" for metrics in history]
         counts = {"epoch": np.array(epoch), "chosen_epoch": np.array(chosen.epoch)}
+        arrays = network.to_arrays() | {"run": np.array(json.dumps(self._identity()))}
         try:
             if chosen.epoch == epoch and chosen.validation_accuracy is not None:
-                write_npz(best_file(self.path, epoch), network.to_arrays() | {"epoch": np.array(epoch)})
+                write_npz(best_file(self.path, epoch), arrays | {"epoch": np.array(epoch)})
             write_text(self.path / "metrics.jsonl", "".join(lines))
-            write_npz(self._checkpoint, network.to_arrays() | optimiser.to_arrays() | counts)
+            write_npz(self._checkpoint, arrays | optimiser.to_arrays() | counts)
             self._tidy(chosen.epoch)
         except OSError as error:
             raise self._unsaved(epoch, error) from error
@@ -176,6 +198,7 @@ class RunFolder:
         if stored.config != network.config:
             differs = difference(asdict(stored.config), asdict(network.config))
             raise DataError(f"{path} is of another network: {differs}")
+        self._check_own(arrays)
         try:
             optimiser.load_arrays(arrays)
         except InputError as error:

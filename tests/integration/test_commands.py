@@ -193,8 +193,14 @@ MISTAKES = [
         "sizes must be at least (inputs, hidden, classes), whole numbers from 1 to",
     ),
     ("train --train-samples 0", "train_samples must lie in 1 ... 20000, got 0"),
-    ("train --train-samples 99 --validation 99", "must number 1 ... 98 of the 99 for training, got 99"),
-    ("train --train-samples 99 --validation -1", "must number 1 ... 98 of the 99 for training, got -1"),
+    (
+        "train --train-samples 99 --validation 99",
+        "must number 1 ... 98 of the 99 for training, got 99",
+    ),
+    (
+        "train --train-samples 99 --validation -1",
+        "--validation must be a whole number >= 0, got -1",
+    ),
     ("train --folds 1", "--folds must be a whole number >= 2, got 1"),
     ("train --train-samples 99 --folds 50", "folds must number at least 2 and at most"),
     ("train --folds 2 --validation 9", "--folds validates every training on its fold"),

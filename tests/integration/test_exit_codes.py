@@ -162,6 +162,18 @@ def test_an_output_replaces_nothing_that_is_kept_or_given(ends, tmp_path):
         ("train own.npz --json own.npz", own),
         ("train own.npz --json link", own),
         ("export own.npz --to npz --out own.npz", own),
+        (
+            "export run --to json --json run/network.json",
+            "run/network.json is the file of --json: give --out",
+        ),
+        ("train --json runs", "--json must name a file, got runs, which is to be a folder"),
+        ("reproduce yin-yang --json reproduce", "which is to be a folder"),
+        ("vectors new --json new", "which is to be a folder"),
+        ("train --json runs/yin-yang-2026-01-01-1", "--json must end in .json to lie in the folder"),
+        ("train --seeds 2 --out new --json new/seed-0", "must end in .json"),
+        ("sweep yin-yang --over lr=1 --out new --json new/lr-1", "must end in .json"),
+        ("sweep yin-yang --over lr=1 --out new --json new/results.csv", "must end in .json"),
+        ("sweep yin-yang --over lr=1 --out new --json new/lr-1/x.json", "a file in an existing folder"),
         ("export own.npz --to npz --out x --json x", own),
         ("check port:forward --network own.npz --json ./own.npz", own),
     ):
@@ -188,6 +200,26 @@ def parsers(parser):
         if isinstance(action, argparse._SubParsersAction):
             for sub in action.choices.values():
                 yield from parsers(sub)
+
+
+def refusing(parser, command=()):
+    """Every command with every option, and argument, that takes a text or a path."""
+    for action in parser._actions:
+        if isinstance(action, argparse._SubParsersAction):
+            for name, sub in action.choices.items():
+                yield from refusing(sub, (*command, name))
+        elif action.type in (None, str, Path) and action.nargs != 0:
+            yield (*command, *action.option_strings[-1:])
+
+
+@pytest.mark.parametrize("word", ["a\0b", "a\ud800b"])
+def test_a_name_that_the_system_cannot_take_is_refused(ends, word):
+    for command in refusing(cli._parser()):
+        code, line = ends([*command, word])
+        assert (
+            code,
+            "an argument must be a path, without characters that no name can have, got 'a" in line,
+        ) == (2, True), command
 
 
 LOAD = "minisnn.training.experiment.load_dataset"

@@ -56,6 +56,15 @@ def test_a_seed_of_a_series_is_a_training_with_that_seed(tmp_path, capsys, refus
     assert error in capsys.readouterr().err
     result = json.loads((tmp_path / "result.json").read_text())
     assert (len(result["runs"]), list(result["failed"])) == (1, ["seed-0"])
+    with locked(zero / "config.json"), locked(one / "config.json"):  # all fail
+        assert run("train --resume series --quiet --json result.json") == 1
+    result = json.loads((tmp_path / "result.json").read_text())
+    assert (result["dataset"], result["runs"], list(result["failed"])) == (
+        "yin-yang",
+        [],
+        ["seed-0", "seed-1"],
+    )
+    assert "another process is at work" in result["failed"]["seed-1"]
     shutil.copy(zero / "config.json", one)
     message = "series/seed-1 is not of the series in series: their config.json differ (training: seed is 0 there and"
     refused("train --resume series", message)

@@ -70,7 +70,12 @@ RISING = "milestones must be rising shares between 0 and 1"
         ("surrogate_scale", -1, ""),
         ("spike_penalty", -1e-9, "spike_penalty must be a finite number >= 0"),
         ("spike_penalty", np.inf, ""),
-        ("spike_penalty", 1e39, r"<= 3.40282e\+38, got 1e\+39"),
+        *(
+            (name, 1e39, r"<= 3.40282e\+38, got 1e\+39")
+            for name in (
+                "spike_penalty", "threshold", "logit_scale", "surrogate_scale", "hidden_gain", "lr", "weight_decay",
+            )
+        ),
         ("logit_scale", 0, "logit_scale must be a finite number > 0"),
         ("hidden_decay", 1.2, "hidden_decay must be a finite number >= 0 and <= 1"),
         ("epochs", 0, "epochs must be a whole number >= 1, got 0"),

@@ -89,11 +89,13 @@ def test_its_trainings(data):
     ("entry", "value", "message"),
     [
         ("split", {"validation": "many"}, "split: validation must be a whole number >= 0, got 'many'"),
-        ("split", {"folds": 2}, "entry split is damaged"),
-        ("split", None, "entry split is damaged"),
-        ("series", {"seeds": 2}, "entry series is damaged"),
-        ("series", {}, "entry series is damaged"),
-        ("series", [], "entry series is damaged"),
+        ("split", {"folds": 2}, "split"),
+        ("split", None, "split"),
+        ("series", {"seeds": 2}, "series"),
+        ("series", {}, "series"),
+        ("series", {"seeds": 0, "folds": 2}, "series: seeds must be a whole number >= 1"),
+        ("product", "x", "unknown product 'x'"),
+        ("series", [], "series"),
         ("series", {"seeds": 2, "folds": -1}, "series: folds must be a whole number >= 0"),
         ("data", {"colour": "red"}, "entry data has no options of a data set: .*colour"),
         ("data", 5, "entry data has no options"),
@@ -106,3 +108,6 @@ def test_a_damaged_entry_is_named_with_its_file(entry, value, message):
     config = next(experiments()).to_json() | {entry: value}
     with one_line(DataError, rf"run/config.json.*{message}"):
         Experiment.from_json(config, PLACE)
+    if entry in ("split", "series", "product"):
+        with one_line(InputError, message):
+            replace(PLAIN, **{entry: value})

@@ -12,7 +12,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from minisnn import Network, NetworkConfig, SpikeEvents, load_dataset
+from minisnn.datasets import EventSamples, save_dataset
 from minisnn.errors import DataError, InputError
+from minisnn.export import export
 from minisnn.files import (
     checked_file,
     checked_folder,
@@ -24,6 +27,7 @@ from minisnn.files import (
     write_npz,
     write_text,
 )  # fmt: skip
+from minisnn.training import RunFolder
 from tests.helpers import one_line, same_dict
 
 
@@ -200,6 +204,20 @@ def test_a_full_device_is_named():
 def test_what_no_encoding_has_is_escaped(tmp_path):
     write_text(tmp_path / "file", "a\udcffb")
     assert (tmp_path / "file").read_text() == "a\\udcffb"
+
+
+@pytest.mark.parametrize("path", [5, True, b"x", ["x"], "a\0b", "a\ud800b"])
+def test_what_is_no_path_is_refused_in_one_line(path):
+    network, spikes = (
+        Network.random(NetworkConfig((4, 5, 3))),
+        SpikeEvents.from_spike_times(np.zeros((3, 4), int), 5),
+    )
+    for door in (
+        network.save, Network.load, partial(export, network), partial(load_dataset, "mnist"), RunFolder.open,
+        partial(save_dataset, train=EventSamples(spikes, [0, 1, 0])), partial(RunFolder.create, {}),
+    ):  # fmt: skip
+        with one_line(InputError, "must be a path, without characters that no name can have, got"):
+            door(path)
 
 
 # ---- looked at before -------------------------------------------------------------------------------

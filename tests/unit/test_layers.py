@@ -1,5 +1,7 @@
 """The public layer functions: what they take, and the one line each wrong argument gets."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -184,3 +186,20 @@ def test_the_gradient_by_spikes_exists_only_where_it_was_kept():
     grads = minisnn.Gradients(np.zeros((1, 1)), np.zeros(1), np.zeros(1))
     with one_line(AttributeError, "keep_current=True"):
         _ = grads.spikes
+
+
+@pytest.mark.parametrize("neuron", FORWARDS)
+def test_a_number_beyond_the_dtype_is_refused(neuron):
+    """Cast, it would be infinite: no neuron could fire, or no gradient pass."""
+    forward, backward = FORWARDS[neuron], getattr(minisnn, f"{neuron.replace('-', '_')}_backward")
+    trace = forward(**layer(np.float32))
+    for name, call in (
+        ("threshold", lambda: forward(**layer(np.float32), threshold=1e39)),
+        ("surrogate_scale", lambda: backward(trace, trace.membrane, surrogate_scale=1e39)),
+        (
+            "the threshold of trace",
+            lambda: backward(dataclasses.replace(trace, threshold=1e39), trace.membrane),
+        ),
+    ):
+        with one_line(InputError, rf"{name} must be a finite number .*<= 3.40282e\+38, got 1e\+39"):
+            call()

@@ -164,6 +164,7 @@ def test_ports_are_found_by_name(tmp_path, monkeypatch):
         "mine_4711:backward": "its functions: forward",
         "mine_4711:x": "not a function",
         "nowhere_4711:f": "cannot import",
+        "x" * 300 + ".py:f": "does not exist",
         "nowhere.py:f": "does not exist",
         "json.py:f": "bad module",
     }.items():

@@ -243,6 +243,27 @@ def test_run_folders(tmp_path, monkeypatch, data):
             Experiment.from_json(RunFolder.open(first).config(), first)
 
 
+@pytest.mark.parametrize("file", ["checkpoint.npz", "best"])
+def test_a_checkpoint_of_another_run_of_the_same_network(whole, tmp_path, file):
+    """Another seed, rate or data set, in all else the same: its numbers would be reported as those of this run."""
+    runs, part = [tmp_path / name for name in ("one", "other")], whole[file == "best"].part
+    for seed, folder in enumerate(runs):
+        settings = RUN_ENTRIES | {
+            "training": {"seed": seed},
+            "dataset": f"{folder}/own.npz",
+            "network": asdict(NETWORK),
+        }
+        train(start(), part, CONFIG, run=RunFolder.create(settings, folder))
+    name = file if file != "best" else f"best-{RunFolder.open(runs[0]).chosen_epoch()}.npz"
+    assert arrays(runs[0]).keys() == arrays(runs[1]).keys()
+    (runs[1] / name).write_bytes((runs[0] / name).read_bytes())
+    other = RunFolder.open(runs[1])
+    fault = "of another run" if file == "best" else "the run: training: seed is 0 there and 1 here"
+    for call in (other.network, partial(train, start(), part, CONFIG, run=other)):
+        with one_line(DataError, rf"{name} .*{fault}"):
+            call()
+
+
 def test_a_best_file_that_is_not_of_this_run(parted, run):
     network = start()
     best = chosen_epoch(train(network, parted, CONFIG, run=run)).epoch
