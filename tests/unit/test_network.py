@@ -91,15 +91,30 @@ def test_wrong_input_and_labels(call, spikes, labels, message):
 
 
 @pytest.mark.parametrize("call", ["forward", "predict", "training_step"])
-def test_what_does_not_fit_is_refused_and_overflows_are_seen(call):
-    network = Network.random(CONFIG)
-    network.parameters["hidden1.weight"][:] = 3e38
-    events = SpikeEvents.from_spike_times(np.zeros((2, 4), np.int32), 4)
+def test_an_input_of_another_width_is_refused(call):
     labels = [np.array([0, 1])] if call == "training_step" else []
-    with np.errstate(all="ignore"), one_line(OverflowError, "left the range of float32"):
-        getattr(network, call)(events, *labels)
     with one_line(InputError, "spikes must have shape"):
         getattr(Network.random(CONFIG), call)(np.ones((2, 4, 7)), *labels)
+
+
+@pytest.mark.parametrize("call", ["forward", "predict", "training_step"])
+@pytest.mark.parametrize("batch", [1, 300])
+@pytest.mark.parametrize(
+    ("name", "place", "logit_scale", "message"),
+    [
+        *(("hidden1.weight", (slice(None), j), 1.0, "potential left the range") for j in (0, 32, 39)),
+        ("readout.weight", (slice(None), 2), 1.0, "potential left the range"),
+        ("readout.bias", 1, 1e10, "logits left the range"),
+    ],
+)
+def test_whatever_overflows_is_seen(call, batch, name, place, logit_scale, message):
+    config = NetworkConfig((4, 40, 3), logit_scale=logit_scale, hidden_gain=20.0)
+    network = Network.random(config)
+    network.parameters[name][place] = 3e38 if message.startswith("potential") else 1e30
+    events = SpikeEvents.from_spike_times(np.zeros((batch, 4), np.int32), 4)
+    labels = [np.zeros(batch, int)] if call == "training_step" else []
+    with np.errstate(all="ignore"), one_line(OverflowError, f"{message} of float32"):
+        getattr(network, call)(events, *labels)
 
 
 @pytest.mark.parametrize("neuron", ["single-spike", "multi-spike"])

@@ -84,10 +84,11 @@ def _forward_group(
 
 
 @kernel
-def _forward_few(incoming: Events, network: Network, results: Results, room: Room) -> None:
+def _forward_few(incoming: Events, network: Network, results: Results, room: Room) -> bool:
     """Forward for all samples, by layers of `unpacked`; the potential of one block at a time stays in `room`.
 
-    The last block of a layer ends with its last neuron, and so may begin in the one before, whose results it repeats.
+    Returns whether no potential and no logit left the range of the dtype. The last block of a layer ends with its
+    last neuron, and so may begin in the one before, whose results it repeats.
     """
     depth, n_steps, potential = len(network.sizes) - 1, network.n_steps, room.potentials[0]
     for k in range(depth + 1):
@@ -106,6 +107,13 @@ def _forward_few(incoming: Events, network: Network, results: Results, room: Roo
         if k < depth:
             events_of_times(_between(room.between, k), results.times[k], network.sizes[k], n_steps)
     results.logits[:] *= network.logit_scale
+    total = results.logits.dtype.type(0)
+    for b in range(len(results.logits)):
+        for j in range(LANES):
+            total += results.overflow[b, j]
+        for o in range(network.sizes[-1]):
+            total += results.logits[b, o] * results.logits.dtype.type(0)
+    return not np.isnan(total)
 
 
 @kernel
@@ -207,8 +215,7 @@ def _network(
 
 
 def _outcome(network: Network, results: Results) -> Outcome:
-    """What is kept of the results, once they are seen to be numbers."""
-    check_overflow([results.overflow], results.logits)
+    """What is kept of the results."""
     times = tuple(unpadded(times, n) for times, n in zip(results.times, network.sizes))
     return Outcome(unpadded(results.logits, network.sizes[-1]), times, network.n_steps)
 
@@ -277,7 +284,8 @@ def run_network(
     network = _network(layers, choices, few, batch, n_steps, workspace)
     results = _results(network, batch, dtype)
     if few:
-        _forward_few(incoming, network, results, _room(workspace, network, batch, dtype, few))
+        if not _forward_few(incoming, network, results, _room(workspace, network, batch, dtype, few)):
+            check_overflow([results.overflow], results.logits)
         return _outcome(network, results), 0.0, []
     group = group_size(max(len(weight) for weight, _, _ in layers), n_steps)
     learning, longest = None, 0
@@ -305,6 +313,7 @@ def run_network(
     by_blas = learning is not None and any(onward.source == BY_BLAS for onward in learning.onwards)
     with one_blas_thread() if by_blas else nullcontext():
         run_shares_in_rooms(task, batch, n_steps, room)
+    check_overflow([results.overflow], results.logits)
     outcome = _outcome(network, results)
     if learning is None:
         return outcome, 0.0, []
