@@ -101,7 +101,8 @@ def test_everything_is_on_the_device_before_the_clock_starts(neuron, solver, on_
     runner.step.synchronise = runner.passes.synchronise = lambda: waited.append(1)
     assert all(seconds > 0 for turn in runner.turn(2) for seconds in turn)
     assert len(waited) >= 2 * 3 + 2 * 2
-    assert "synchronise" in vars(solvers.get(solver, neuron))
+    assert type(solvers.get(solver, neuron)).synchronise is not solvers.Solver.synchronise
+    assert min(runner.predictions.turn(1)[0]) > 0
 
 
 def test_the_grid_on_the_device(capsys):
