@@ -264,19 +264,22 @@ class OwnParameters:
             If the file is missing, damaged, or does not hold a network, or the folder no finished epoch.
         """
         path = checked_path("path", path)
-        if not path.is_dir():
-            return cls.from_arrays(read_npz(path), path)
+        return cls.of_run(path)[0] if path.is_dir() else cls.from_arrays(read_npz(path), path)
+
+    @classmethod
+    def of_run(cls: type[Own], path: Path) -> tuple[Own, dict[str, NDArray[Any]]]:
+        """The network of the chosen epoch of a run folder, and the arrays of its checkpoint; errors as of `load`."""
         there, last, chosen = read_checkpoint(path)
         network = cls.from_arrays(there, checkpoint_file(path))
         if chosen == last:
-            return network
+            return network, there
         path = best_file(path, chosen)
         arrays = read_npz(path)
         best = cls.from_arrays(arrays, path)
         another = best.config != network.config or count(arrays, "epoch", path) != chosen
         if another or str(arrays.get("run")) != str(there.get("run")):
             raise DataError(f"{path} does not belong to this run: it is of another run, network or epoch")
-        return best
+        return best, there
 
     @classmethod
     def from_arrays(cls: type[Own], arrays: dict[str, NDArray[Any]], path: str | Path) -> Own:

@@ -67,8 +67,8 @@ class StepRunner:
 
     `step` times them whole; `passes` times forward pass, loss and backward pass, layer by layer. These do not add up
     to a step if the solver takes all of it sample by sample. `predictions` times those of the batch and of its first
-    sample, as a user calls them. A copy of the network is trained. The input is `events`,
-    or the same made dense if the contestant takes it dense: `raster`, if the caller has it.
+    sample, as a user calls them. A copy of the network is trained. The input is `events`, or the same made dense if
+    the contestant takes it dense: `raster`, if the caller has it.
     """
 
     def __init__(

@@ -110,11 +110,11 @@ class RunFolder:
 
     def network(self) -> Network:
         """Network of the chosen epoch; `DataError` if it is not the one of ``config.json``."""
-        network, wanted = Network.load(self.path), self.config()["network"]
+        (network, checkpoint), wanted = Network.of_run(self.path), self.config()["network"]
         made = json.loads(json.dumps(asdict(network.config)))
         # Settings that the version of the run did not have yet are missing there.
         self._refuse(difference(made, made | wanted if isinstance(wanted, dict) else wanted, "network"))
-        self._check_own(read_checkpoint(self.path)[0])
+        self._check_own(checkpoint)
         return network
 
     def _identity(self) -> dict[str, Any]:
